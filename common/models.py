@@ -1,0 +1,86 @@
+"""Load a causal LM and its tokenizer the one way every script does: by hub name, local folder or LoRA adapter folder."""
+
+from pathlib import Path
+
+import torch
+from peft import PeftConfig, PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from common.errors import InputError
+
+DTYPES = {"auto": "auto", "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(
+    name: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    revision: str | None = None,
+    attention: str = "sdpa",
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load model and tokenizer in evaluation mode.
+
+    Args:
+        name: hub name or folder of a causal LM, or of a LoRA adapter, which is merged into its base model.
+        dtype: `auto` (as stored), `float32`, `bfloat16` or `float16`.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, or `map` to spread the layers over all GPUs.
+        revision: branch, tag or commit on the hub.
+        attention: attention implementation of transformers (`sdpa`, `eager`, ...), used where no tree is computed.
+
+    Raises:
+        InputError: the folder or name cannot be loaded, or a key has an unknown value.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    adapter = _adapter_config(name, revision)
+    base = adapter.base_model_name_or_path if adapter else name
+    place = {"device_map": "auto"} if device == "map" else {}
+    try:
+        tokenizer = load_tokenizer(name, revision=revision) if _has_tokenizer(name) else load_tokenizer(base)
+        model = AutoModelForCausalLM.from_pretrained(
+            base,
+            dtype=DTYPES[dtype],
+            revision=None if adapter else revision,
+            attn_implementation=attention,
+            use_safetensors=True,
+            **place,
+        )
+        if adapter:
+            model = PeftModel.from_pretrained(model, name, revision=revision).merge_and_unload()
+    except (OSError, ValueError) as error:
+        raise InputError(f"model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    if not place:
+        model = model.to(_device(device))
+    return model.eval(), tokenizer
+
+
+def load_tokenizer(name: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a hub name or folder."""
+    try:
+        return AutoTokenizer.from_pretrained(name, revision=revision)
+    except (OSError, ValueError) as error:
+        raise InputError(f"tokenizer of {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def _adapter_config(name: str, revision: str | None) -> PeftConfig | None:
+    if Path(name).is_dir() and not (Path(name) / "adapter_config.json").exists():
+        return None
+    try:
+        return PeftConfig.from_pretrained(name, revision=revision)
+    except ValueError:  # peft's way of saying that there is no adapter config under this name
+        return None
+
+
+def _has_tokenizer(name: str) -> bool:
+    """Whether a local folder brings its own tokenizer; a hub adapter is taken to use its base model's."""
+    return not Path(name).is_dir() or (Path(name) / "tokenizer_config.json").exists()
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device {device!r} is not known; use auto, cpu, cuda, cuda:N or map") from error
