@@ -1,4 +1,4 @@
-"""Load a causal LM and its tokenizer the one way every script does: by hub name, local folder or LoRA adapter folder."""
+"""Load a causal LM and its tokenizer the way every script does: by hub name, local folder or LoRA folder."""
 
 from pathlib import Path
 

@@ -93,8 +93,8 @@ def score_continuations(
 
 def _one_list_each(prompts: Sequence[str], continuations: Sequence) -> list[Sequence[Continuation]]:
     """The continuations of every prompt, whichever way they were given."""
-    shared = not continuations or isinstance(continuations[0], str) or isinstance(continuations[0][0], (int, np.integer))
-    if shared:
+    first = continuations[0] if continuations else ""
+    if isinstance(first, str) or isinstance(first[0], int):
         return [continuations] * len(prompts)
     if len(continuations) != len(prompts):
         raise InputError(f"{len(prompts)} prompts but {len(continuations)} lists of continuations; give one list each")

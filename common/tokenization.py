@@ -87,12 +87,13 @@ def _encode_together(
 ) -> list[list[np.ndarray]]:
     """Tokens of prompt + continuation for every continuation, without special tokens.
 
-    A tokenizer that cuts text into words first gives a prompt's last line the same tokens whatever stands before it,
-    so that only last lines ("Answer: A"), most of them alike, have to be tokenised once more. Whether this holds is
-    seen on the prompt itself: its tokens must end with those of its last line. Otherwise the whole text is tokenised.
+    A tokenizer that cuts text into words first, lines being apart, gives a prompt's last line the same tokens whatever
+    stands before it, so that only last lines ("Answer: A"), most of them alike, have to be tokenised once more. The
+    prompt itself shows whether this holds: its tokens must end with those of its last line. Otherwise, and with
+    tokenizers that do not cut text first (SentencePiece), the whole text is tokenised for every continuation.
     """
-    words_first = getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", None) is not None
-    cuts = [prompt.rfind("\n") + 1 if words_first else 0 for prompt in prompts]
+    lines_apart = _cuts_at_line_ends(tokenizer)
+    cuts = [prompt.rfind("\n") + 1 if lines_apart else 0 for prompt in prompts]
     lasts = _encode_distinct(tokenizer, [prompt[cut:] for prompt, cut in zip(prompts, cuts, strict=True)])
     heads = []
     for p, prompt in enumerate(prompts):
@@ -102,8 +103,8 @@ def _encode_together(
         else:
             cuts[p] = 0
             heads.append(alone[p][:0])
-    tails = [[prompts[p][cuts[p] :] + c for c in options if isinstance(c, str)] for p, options in enumerate(continuations)]
-    encoded = _encode_distinct(tokenizer, [tail for row in tails for tail in row])
+    tails = [(prompts[p][cuts[p] :], options) for p, options in enumerate(continuations)]
+    encoded = _encode_distinct(tokenizer, [line + c for line, options in tails for c in options if isinstance(c, str)])
     return [
         [
             np.concatenate([heads[p], encoded[prompts[p][cuts[p] :] + c]])
@@ -113,6 +114,14 @@ def _encode_together(
         ]
         for p, options in enumerate(continuations)
     ]
+
+
+def _cuts_at_line_ends(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer's first step ends a word at the end of a line."""
+    pre_tokenizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", None)
+    if pre_tokenizer is None:
+        return False
+    return any(begin == 2 for _, (begin, _) in pre_tokenizer.pre_tokenize_str("a\nAnswer: A"))
 
 
 def _encode_distinct(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, np.ndarray]:

@@ -108,7 +108,7 @@ class TreeBatch:
         return self._cached(("next_slots", device), lambda: torch.from_numpy(self._next_slots).to(device))
 
     def mask(self, dtype: torch.dtype, device: torch.device, groups: int, window: int | None) -> torch.Tensor:
-        """Additive mask [blocks, groups * BLOCK, width] of the gathered keys: a query sees its path, within `window`."""
+        """Additive mask [blocks, groups * BLOCK, width] of gathered keys: a query sees its path within `window`."""
         return self._cached((dtype, device, groups, window), lambda: self._mask(dtype, device, groups, window))
 
     def _mask(self, dtype: torch.dtype, device: torch.device, groups: int, window: int | None) -> torch.Tensor:

@@ -70,14 +70,14 @@ def build_prompts(config: Config, shots: int) -> list[str]:
         tables[language] = dict(line.split("\t")[:2] for line in lines)
     prompts = []
     for subject in config.subjects.split(","):
-        items = {split: read_english(Path(config.mmlu) / split / f"{subject}_{split}.csv", subject) for split in ("dev", "test")}
-        test = items["test"][: config.questions_5shot if shots else config.questions_0shot]
+        dev, test = (read_english(Path(config.mmlu) / s / f"{subject}_{s}.csv", subject) for s in ("dev", "test"))
+        test = test[: config.questions_5shot if shots else config.questions_0shot]
         parallel = {"en": test} | {
             language: [translated(item, language, table) for item in test] for language, table in tables.items()
         }
         for name, setting in build_settings(parallel, LANGUAGES, 42).items():
             if not name.startswith("rev_"):
-                prompts += [mmlu_prompt(item, items["dev"][:shots]) for item in setting]
+                prompts += [mmlu_prompt(item, dev[:shots]) for item in setting]
     return prompts
 
 
@@ -262,7 +262,9 @@ def main() -> None:
             prompts = build_prompts(config, shots)
             (folder / f"prompts_{shots}.json").write_text(json.dumps(prompts))
             results = {side: measure(config, folder, side, shots, dtype) for side in config.sides.split(",")}
-            exact = {side: measure(config, folder, side, shots, "float32") for side in results} if config.float32 else {}
+            exact = {}
+            if config.float32:
+                exact = {side: measure(config, folder, side, shots, "float32") for side in results}
             for side, result in results.items():
                 row = {"preset": config.preset, "dtype": dtype, "shots": shots, "side": side, "prompts": len(prompts)}
                 row |= {key: value for key, value in result.items() if key != "predictions"}

@@ -1,0 +1,42 @@
+"""Fixtures: the project's root, tiny models and tokenizers on disk, and real data where a machine has it."""
+
+import os
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported; scripts started by tests inherit it
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+
+from tests.tiny import byte_level_tokenizer, tiny_llama  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+
+transformers.logging.set_verbosity_error()
+
+
+@pytest.fixture
+def root() -> Path:
+    """The folder of this repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real data sets: $CROSSLINGUAL_DATA, or `shared/data` beside the repository; skips where neither is."""
+    folder = Path(os.environ.get("CROSSLINGUAL_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real data: set CROSSLINGUAL_DATA to a folder with belebele/, mmlu/, ... to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory) -> Path:
+    """A random two-layer Llama with a byte-level BPE tokenizer, saved the way a user's model is."""
+    folder = tmp_path_factory.mktemp("tiny_llama")
+    tokenizer = byte_level_tokenizer()
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    tiny_llama(len(tokenizer)).save_pretrained(folder)
+    return folder

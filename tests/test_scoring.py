@@ -1,0 +1,258 @@
+"""The scorer against the slow obvious version: one prompt with one continuation, one forward pass, float32."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import common.scoring as scoring
+from common.errors import InputError
+from common.models import load
+from common.prefix_tree import build_tree, tree_size
+from common.scoring import ScoringStats, score_continuations
+from common.tree_attention import LONG_STEM, next_stop
+from tests.tiny import byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama, tiny_models
+
+LETTERS = [" A", " B", " C", " D"]
+STEM = "The following are multiple choice questions (with answers) about  geography.\n\n"
+PROMPTS = [
+    f"{STEM}Which river flows through the capital?\nA. the Seine\nB. the Danube\nC. the Tagus\nD. the Po\nAnswer:",
+    f"{STEM}Which river flows through the capital?\nA. the Seine\nB. die Donau\nC. the Tagus\nD. the Po\nAnswer:",
+    f"{STEM}Quel fleuve traverse la capitale ?\nA. the Seine\nB. the Danube\nC. the Tagus\nD. the Po\nAnswer:",
+    f"{STEM}¿Qué río atraviesa la capital?\nA. el Sena\nB. el Danubio\nC. el Tajo\nD. el Po\nAnswer:",
+    "Quale fiume?\nAnswer:",
+    f"{STEM}Which river flows through the capital?\nA. the Seine\nB. the Danube\nC. the Tagus\nD. the Po\nAnswer:",
+]
+
+
+def slow(model, tokenizer, prompts, continuations) -> np.ndarray:
+    """log P by definition; a continuation begins where the tokens of prompt + continuation leave the prompt's."""
+    result = np.zeros((len(prompts), len(continuations)))
+    for p, prompt in enumerate(prompts):
+        for c, continuation in enumerate(continuations):
+            alone, together = tokenizer(prompt)["input_ids"], tokenizer(prompt + continuation)["input_ids"]
+            start = next((i for i, (a, b) in enumerate(zip(alone, together, strict=False)) if a != b), len(alone))
+            with torch.no_grad():
+                logprobs = model(torch.tensor([together])).logits[0].log_softmax(-1)
+            result[p, c] = sum(logprobs[i - 1, together[i]].item() for i in range(start, len(together)))
+    return result
+
+
+TOKENIZER = byte_level_tokenizer()
+MODELS = tiny_models(len(TOKENIZER))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_equals_slow_version_for_any_token_budget(name):
+    model, continuations = MODELS[name], [*LETTERS, " the Seine", " die Donau"]
+    expected = slow(model, TOKENIZER, PROMPTS, continuations)
+    assert expected.std() > 0.1, "a model that gives every continuation the same score tests nothing"
+    for budget in (1, 7, 64, 150, 100_000):
+        got = score_continuations(model, TOKENIZER, PROMPTS, continuations, token_budget=budget, progress=False)
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_only_architectures_that_cannot_follow_a_tree_take_the_plain_path(caplog):
+    scoring._said.clear()
+    with caplog.at_level(logging.WARNING):
+        for name, model in MODELS.items():
+            stats = ScoringStats()
+            for _ in range(2):
+                score_continuations(model, TOKENIZER, PROMPTS, LETTERS, progress=False, stats=stats)
+            assert (stats.computed_tokens == stats.tree_tokens) == (name != "mamba_recurrent")
+    assert [record.message.split(" is scored")[0] for record in caplog.records] == ["MambaForCausalLM"]
+
+
+@pytest.mark.parametrize("make", [byte_level_tokenizer, lambda: byte_level_tokenizer(bos=False), characters_tokenizer])
+def test_byte_level_tokenizers_with_and_without_bos_and_with_two_token_letters(make):
+    tokenizer = make()
+    model = tiny_llama(len(tokenizer))
+    expected = slow(model, tokenizer, PROMPTS, LETTERS)
+    got = score_continuations(model, tokenizer, PROMPTS, LETTERS, progress=False)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_sentencepiece_with_a_dummy_prefix_scores_the_letter_that_follows(tmp_path):
+    tokenizer = sentencepiece_tokenizer(tmp_path)
+    assert tokenizer.tokenize("A") == ["▁A"] == tokenizer.tokenize("Answer: A")[-1:]
+    assert tokenizer.tokenize("Answer: (A")[-1:] == ["A"], "inside a word, the letter is another token"
+    model = tiny_llama(len(tokenizer))
+    bare = [letter.strip() for letter in LETTERS]
+    inside, after_blank = ([prompt + end for prompt in PROMPTS] for end in (" (", " "))
+    for prompts, letters in ((PROMPTS, LETTERS), (inside, bare), (after_blank, bare)):
+        got = score_continuations(model, tokenizer, prompts, letters, progress=False)
+        np.testing.assert_allclose(got, slow(model, tokenizer, prompts, letters), atol=1e-4)
+
+
+def test_continuation_that_merges_with_the_end_of_the_prompt():
+    tokenizer = byte_level_tokenizer()
+    prompt, continuation = "Passage: A river is a natural stre", "am"
+    alone, together = (tokenizer(text)["input_ids"] for text in (prompt, prompt + continuation))
+    assert together[: len(alone)] != alone, "the tokenizer has to merge across the border for this test"
+    model = tiny_llama(len(tokenizer))
+    got = score_continuations(model, tokenizer, [prompt], [continuation], progress=False)
+    np.testing.assert_allclose(got, slow(model, tokenizer, [prompt], [continuation]), atol=1e-4)
+
+
+def test_a_text_that_brings_its_own_bos_gets_no_second_one():
+    stats = [ScoringStats(), ScoringStats()]
+    model = MODELS["llama"]
+    one = score_continuations(model, TOKENIZER, ["<s>Answer:"], LETTERS, progress=False, stats=stats[0])
+    other = score_continuations(model, TOKENIZER, ["Answer:"], LETTERS, progress=False, stats=stats[1])
+    np.testing.assert_array_equal(one, other)
+    assert stats[0] == stats[1]
+
+
+def test_one_list_of_continuations_per_prompt_and_token_ids():
+    model = MODELS["llama"]
+    lists = [[" A", " B"], [" the Seine", " C", " D"]]
+    got = score_continuations(model, TOKENIZER, PROMPTS[:2], lists, progress=False)
+    assert got.shape == (2, 3) and np.isnan(got[0, 2]) and not np.isnan(got[1]).any()
+    for row, prompt, continuations in zip(got, PROMPTS, lists, strict=False):
+        expected = slow(model, TOKENIZER, [prompt], continuations)[0]
+        np.testing.assert_allclose(row[: len(continuations)], expected, atol=1e-4)
+    ids = [tuple(TOKENIZER(letter, add_special_tokens=False)["input_ids"]) for letter in LETTERS]
+    by_ids = score_continuations(model, TOKENIZER, PROMPTS, ids, progress=False)
+    np.testing.assert_allclose(by_ids, slow(model, TOKENIZER, PROMPTS, LETTERS), atol=1e-4)
+
+
+def test_letters_of_the_same_token_are_refused():
+    tokenizer = byte_level_tokenizer(size=258)
+    model = tiny_llama(len(tokenizer))
+    with pytest.raises(InputError, match="prompt 0 are the same tokens"):
+        score_continuations(model, tokenizer, ["Answer:"], [(5,), [5, 6], (5, 6)], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "continuations", "message"),
+    [
+        (["Answer:"], [""], "adds no token"),
+        (["Answer:"], [[" A"], [" B"]], "1 prompts but 2 lists"),
+        (["Answer: Answer: " * 900], [" A"], "the model takes 2048"),
+    ],
+)
+def test_bad_input_is_refused(prompts, continuations, message):
+    with pytest.raises(InputError, match=message):
+        score_continuations(MODELS["llama"], TOKENIZER, prompts, continuations, progress=False)
+
+
+def test_memory_shortage_halves_the_budget_and_changes_nothing(monkeypatch, caplog):
+    model, sizes = MODELS["llama"], []
+    run_batch = scoring._run_batch
+
+    def limited(model, tree, batch, start, stop, nodes, targets):
+        sizes.append(stop - start)
+        if stop - start > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run_batch(model, tree, batch, start, stop, nodes, targets)
+
+    expected = slow(model, TOKENIZER, PROMPTS, LETTERS)
+    monkeypatch.setattr(scoring, "_run_batch", limited)
+    got = score_continuations(model, TOKENIZER, PROMPTS, LETTERS, token_budget=256, progress=False)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    assert max(sizes) > 100 and "going on with 128" in caplog.text
+
+
+def test_an_error_that_is_not_about_memory_is_raised(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(scoring, "_run_batch", broken)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        score_continuations(MODELS["llama"], TOKENIZER, PROMPTS, LETTERS, progress=False)
+
+
+def test_attention_implementation_is_restored_after_scoring():
+    model = MODELS["llama"]
+    before = model.config._attn_implementation
+    score_continuations(model, TOKENIZER, PROMPTS, LETTERS, progress=False)
+    assert model.config._attn_implementation == before != "prefix_tree"
+
+
+def test_every_distinct_token_is_computed_once():
+    stats = ScoringStats()
+    score_continuations(MODELS["llama"], TOKENIZER, PROMPTS, LETTERS, token_budget=50, progress=False, stats=stats)
+    ids = [tuple(TOKENIZER(prompt)["input_ids"]) for prompt in PROMPTS]
+    assert stats.prompt_tokens == sum(map(len, ids))
+    assert stats.tree_tokens == stats.computed_tokens == len({row[:n] for row in ids for n in range(1, len(row) + 1)})
+
+
+def test_a_saved_checkpoint_and_its_adapter_load_and_score(tiny_checkpoint, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    model, tokenizer = load(str(tiny_checkpoint), device="cpu")
+    before = score_continuations(model, tokenizer, PROMPTS, LETTERS, progress=False)
+    np.testing.assert_allclose(before, slow(model, tokenizer, PROMPTS, LETTERS), atol=1e-4)
+    adapter = get_peft_model(model, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    adapter.save_pretrained(tmp_path / "adapter")
+    adapted, tokenizer = load(str(tmp_path / "adapter"), device="cpu")
+    after = score_continuations(adapted, tokenizer, PROMPTS, LETTERS, progress=False)
+    np.testing.assert_allclose(after, slow(adapted, tokenizer, PROMPTS, LETTERS), atol=1e-4)
+    assert np.abs(after - before).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"name": "no/such-folder"}, "no/such-folder"),
+        ({"dtype": "int3"}, "dtype 'int3' is not one of"),
+        ({"device": "abacus"}, "device 'abacus' is not known"),
+    ],
+)
+def test_models_that_cannot_be_loaded_are_named(tiny_checkpoint, keys, message):
+    keys = {"name": str(tiny_checkpoint)} | keys
+    with pytest.raises(InputError, match=message):
+        load(keys.pop("name"), **keys)
+
+
+sequences = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=20)
+
+
+@given(sequences)
+@settings(deadline=None, max_examples=200)
+def test_tree_holds_every_prefix_once_in_depth_first_order(rows):
+    tree = build_tree([np.array(row) for row in rows])
+    prefixes = {tuple(row[: n + 1]) for row in rows for n in range(len(row))}
+    spelled = [tuple(tree.tokens[tree.path(node)]) for node in range(len(tree))]
+    assert len(tree) == len(prefixes) and set(spelled) == prefixes
+    for row, node in zip(rows, tree.last, strict=True):
+        assert spelled[node] == tuple(row)
+    for node, prefix in enumerate(spelled):
+        assert tree.depth[node] == len(prefix) - 1
+        below = [n for n, other in enumerate(spelled) if other[: len(prefix)] == prefix]
+        assert below == list(range(node, tree.end[node]))
+
+
+@given(sequences, st.integers(1, 40))
+@settings(deadline=None, max_examples=100)
+def test_ranges_cover_the_tree_within_the_budget(rows, budget):
+    tree = build_tree([np.array(row) for row in rows])
+    start = 0
+    while start < len(tree):
+        stop = next_stop(tree, start, budget)
+        assert start < stop <= min(start + budget, len(tree))
+        start = stop
+
+
+def test_a_long_stem_is_a_range_of_its_own():
+    stem = np.arange(LONG_STEM + 5)
+    tree = build_tree([np.concatenate([stem, [1000 + i] * 9]) for i in range(20)])
+    assert next_stop(tree, 0, 1024) == len(stem)
+
+
+def test_tree_size_counts_distinct_bytes():
+    assert tree_size(["abc", "abd", "x", "abc"]) == 5
+    assert tree_size(["é"]) == 2 and tree_size([]) == 0
+
+
+def test_tokenisation_of_last_lines_equals_that_of_whole_texts():
+    from common.tokenization import tokenize_pairs
+
+    prompts = [*PROMPTS, "no line end", "ends with a line\n", "two\n\n\nAnswer:", " \n Answer:", "a\n  \tb"]
+    for pair in tokenize_pairs(TOKENIZER, prompts, [[" A", "B", " the Seine"]] * len(prompts)):
+        text = prompts[pair.prompt] + [" A", "B", " the Seine"][pair.continuation]
+        assert pair.tokens.tolist() == TOKENIZER(text)["input_ids"]

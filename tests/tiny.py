@@ -1,0 +1,114 @@
+"""Tiny random models and tokenizers of real architectures, for tests that load them as a user loads a large one."""
+
+from pathlib import Path
+
+import sentencepiece
+from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
+from tokenizers import models as tokenizer_models
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+TEXT = [
+    "The following are multiple choice questions (with answers) about  geography.",
+    "Which river flows through the capital? A. the Seine B. the Danube C. the Tagus D. the Po Answer: A",
+    "Welcher Fluss fließt durch die Hauptstadt? ¿Qué río atraviesa la capital? Quel fleuve traverse la capitale ?",
+    "Passage: A river is a natural stream of water. Question: What is a river? Answer: B",
+    "Quale fiume attraversa la capitale? A mountain is high and the sea is deep. Answer: C Answer: D",
+] * 4
+
+SHAPE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+    "head_dim": 8,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 1,
+}
+
+
+def tiny_llama(vocabulary: int, **changes) -> LlamaForCausalLM:
+    """A random Llama; weights are large enough for its predictions to differ from token to token."""
+    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, initializer_range=0.3, **SHAPE | changes)).eval()
+
+
+def tiny_models(vocabulary: int) -> dict[str, PreTrainedModel]:
+    """One random model per kind of attention the scorer has to get right."""
+    shape = SHAPE | {"vocab_size": vocabulary, "initializer_range": 0.3}
+    small = {"vocab_size": vocabulary, "bos_token_id": 0, "eos_token_id": 1, "initializer_range": 0.3}
+    made = {
+        "llama": tiny_llama(vocabulary),
+        "mistral": MistralForCausalLM(MistralConfig(**shape, sliding_window=None)),
+        "mistral_sliding_window": MistralForCausalLM(MistralConfig(**shape, sliding_window=9)),
+        "qwen2": Qwen2ForCausalLM(Qwen2Config(**shape)),
+        "qwen3": Qwen3ForCausalLM(Qwen3Config(**shape)),
+        "gemma2_softcap": Gemma2ForCausalLM(Gemma2Config(**shape, sliding_window=7)),
+        "gemma3": Gemma3ForCausalLM(Gemma3TextConfig(**shape, sliding_window=7)),
+        "gpt2": GPT2LMHeadModel(GPT2Config(**small, n_embd=32, n_layer=2, n_head=4)),
+        "mamba_recurrent": MambaForCausalLM(MambaConfig(**small, hidden_size=32, num_hidden_layers=2)),
+    }
+    return {name: model.eval() for name, model in made.items()}
+
+
+def byte_level_tokenizer(size: int = 500, bos: bool = True) -> PreTrainedTokenizerFast:
+    """Byte-level BPE as in Llama 3; puts <s> before a text if `bos`."""
+    tokenizer = Tokenizer(tokenizer_models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TEXT, trainer)
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>")
+
+
+def sentencepiece_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Llama-2 style SentencePiece BPE with byte fallback, a dummy prefix and BOS, trained and saved in `folder`."""
+    from transformers import LlamaTokenizer
+
+    (folder / "text.txt").write_text("\n".join(TEXT), encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "text.txt"),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="bpe",
+        vocab_size=420,
+        byte_fallback=True,
+        add_dummy_prefix=True,
+        split_digits=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    return LlamaTokenizer.from_pretrained(folder)
+
+
+def characters_tokenizer() -> PreTrainedTokenizerFast:
+    """One token per byte, blanks apart from letters: " A" takes two tokens."""
+    return byte_level_tokenizer(size=258, bos=False)
