@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Create .venv beside this file and install everything in it; a second call with nothing changed takes seconds.
+#   bash install.sh              the experiments
+#   bash install.sh --dev        and the test tools
+#   bash install.sh --bench      and what the benchmarks compare against
+#   bash install.sh --cpu|--cuda choose the PyTorch build (default: CUDA where nvidia-smi answers, else CPU)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+extras=() build=auto
+for argument in "$@"; do
+  case "$argument" in
+    --dev) extras+=(dev) ;;
+    --bench) extras+=(bench) ;;
+    --cpu | --cuda) build="${argument#--}" ;;
+    *) echo "install.sh: unknown argument $argument; it takes --dev, --bench, --cpu, --cuda" >&2; exit 2 ;;
+  esac
+done
+if [ "$build" = auto ]; then
+  if nvidia-smi >/dev/null 2>&1; then build=cuda; else build=cpu; fi
+fi
+
+python=${PYTHON:-python3}
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+  echo "install.sh: $("$python" --version) is too old; install Python 3.11 or newer, or name one with PYTHON=..." >&2
+  exit 2
+fi
+
+# What is installed is remembered in the environment itself: what was asked for so far, and the pins it was made from.
+stamp=.venv/installed
+wanted=("$build" "${extras[@]+"${extras[@]}"}")
+pins=$(sha256sum pyproject.toml | cut -d' ' -f1)
+if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$pins $PWD" ]; then
+  missing=0
+  for part in "${wanted[@]}"; do grep -qx "$part" "$stamp" || missing=1; done
+  if [ "$missing" = 0 ]; then echo "install.sh: up to date"; exit 0; fi
+fi
+
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+pip=(.venv/bin/python -m pip --disable-pip-version-check)
+torch=$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+if [ "$build" = cpu ] && ! .venv/bin/python -c 'import torch' 2>/dev/null; then
+  # PyTorch keeps its CPU builds on an index of its own; where that is out of reach the usual index serves.
+  "${pip[@]}" install --quiet --retries 1 --timeout 15 --index-url https://download.pytorch.org/whl/cpu "$torch" 2>/dev/null ||
+    "${pip[@]}" install --quiet "$torch"
+fi
+group=$(IFS=,; echo "${extras[*]+"${extras[*]}"}")
+"${pip[@]}" install --quiet --editable ".${group:+[$group]}"
+
+earlier=$( [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$pins $PWD" ] && tail -n +2 "$stamp" || true )
+{ echo "$pins $PWD"; printf '%s\n' $earlier "${wanted[@]}" | sort -u; } > "$stamp.tmp"
+mv "$stamp.tmp" "$stamp"
+echo "install.sh: ready in .venv ($build${group:+, $group})"

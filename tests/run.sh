@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Install if needed, check the style, run the tests; arguments go to pytest (bash tests/run.sh -k scoring).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash install.sh --dev
+.venv/bin/ruff check .
+.venv/bin/ruff format --check --quiet . || { echo "tests/run.sh: run .venv/bin/ruff format ." >&2; exit 1; }
+.venv/bin/python -m pytest "$@"
