@@ -1,0 +1,192 @@
+"""Write the world's data: questions, domain quiz, author facts, parallel sentences, dictionaries, an encyclopedia.
+
+    python -m common.world.build --out DIR [--config common/world/default.yaml] [--seed 43]
+
+Every file has the layout of the real data it stands for, so that all task scripts run on it unchanged:
+    mmlu/<lang>/{dev,test}/<subject>_{dev,test}.csv  headerless as MMLU; rows parallel in all languages
+    hp/<Language>.csv                                question,A,B,C,D,GT; facts that only English text knows
+    tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text knows
+    flores/<code>.devtest                            parallel sentences, held out of pretraining
+    dictionaries/en-<lang>.tsv                       single-word translations
+    wiki/wiki.{train,test}.txt                       English encyclopedia as raw WikiText
+    wiki/<lang>.test.txt                             the test part sentence by sentence in every language
+Takes seconds; the same configuration gives the same bytes.
+"""
+
+import csv
+import io
+import json
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.choices import Item
+from common.config import parse
+from common.errors import run
+from common.files import write_text_atomic
+from common.languages import LANGUAGES as LANGUAGE_TABLE
+from common.world import grammar
+from common.world.config import DEFAULT_CONFIG, WorldConfig
+from common.world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SPELL, Fact, Universe, make_universe
+from common.world.items import balanced_letters, draw_options, parallel_items, write_item
+from common.world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
+from common.world.stream import parallel_sentences
+
+DEMONSTRATIONS = 5  # rows of a dev file, as in MMLU
+PERTURBED = 5  # wrong answers to an author question, as in TOFU
+TEST_SHARE = 10  # one article in so many is for testing
+ARTICLE_SENTENCES = (6, 14)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildConfig(WorldConfig):
+    """Write the world's data; all keys of the world may be given too.
+
+    Attributes:
+        out: folder to write to
+    """
+
+    out: str
+
+
+def write_mmlu(folder: Path, universe: Universe, config: WorldConfig) -> int:
+    """MMLU's layout, one folder a language; returns the number of test questions."""
+    count = 0
+    for split in ("dev", "test"):
+        for language, items in parallel_items(universe, config, split).items():
+            by_subject: dict[str, list[Item]] = {}
+            for item in items:
+                by_subject.setdefault(item.subject, []).append(item)
+            for subject, rows in by_subject.items():
+                rows = rows[:DEMONSTRATIONS] if split == "dev" else rows
+                table = [[item.question, *item.options, item.answer] for item in rows]
+                write_rows(folder / language / split / f"{subject}_{split}.csv", table)
+                count += len(rows) if (split, language) == ("test", "en") else 0
+    return count
+
+
+def write_rows(path: Path, rows: list[list[str]]) -> None:
+    """A CSV file of these rows."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text_atomic(path, text.getvalue())
+
+
+def write_quiz(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """The domain quiz, half on characters and half on spells, one file a language, rows parallel."""
+    rng = random.Random(f"quiz {config.seed}")
+    size = min(len(universe.facts[CHARACTER]), len(universe.facts[SPELL]))
+    facts = [fact for group in (CHARACTER, SPELL) for fact in rng.sample(universe.facts[group], size)]
+    rows = {language: [["question", "A", "B", "C", "D", "GT"]] for language in LANGUAGES}
+    for fact, answer in zip(facts, balanced_letters(len(facts), rng), strict=True):
+        options = draw_options(universe, fact, answer, rng)
+        for language in LANGUAGES:
+            item = write_item(fact, options, answer, language, rng)
+            rows[language].append([item.question, *item.options, answer])
+    for language, table in rows.items():
+        write_rows(folder / f"{LANGUAGE_TABLE[language].name}.csv", table)
+
+
+def write_authors(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """Author facts as questions with an answer, a paraphrase of it and wrong answers, in every language."""
+    for language in LANGUAGES:
+        rng = random.Random(f"authors {config.seed} {language}")
+        lines = [
+            json.dumps(author_row(fact, universe, language, rng), ensure_ascii=False) for fact in universe.facts[AUTHOR]
+        ]
+        write_text_atomic(folder / language / "authors.json", "".join(line + "\n" for line in lines))
+
+
+def author_row(fact: Fact, universe: Universe, language: str, rng: random.Random) -> dict:
+    """One row in TOFU's fields."""
+
+    def say(value: str, choice: int) -> str:
+        return grammar.statement(fact.relation, fact.name, value, language, rng, choice)
+
+    others = [value for value in universe.values[fact.relation] if value != fact.value]
+    return {
+        "question": grammar.question(fact.relation, fact.name, language, rng),
+        "answer": say(fact.value, 0),
+        "paraphrased_answer": say(fact.value, 1),
+        "perturbed_answer": [say(value, 1) for value in rng.sample(others, PERTURBED)],
+    }
+
+
+def write_parallel(folder: Path, config: WorldConfig) -> None:
+    """Parallel sentences, one a line."""
+    for language in LANGUAGES:
+        rng = random.Random(f"flores {config.seed} {language}")
+        sentences = [grammar.realise(sentence, language, rng) for sentence in parallel_sentences(config)]
+        write_text_atomic(folder / f"{language}.devtest", "".join(line + "\n" for line in sentences))
+
+
+def write_wiki(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """An encyclopedia on persons and things; its test part in every language."""
+    held_out = {grammar.content(sentence) for sentence in parallel_sentences(config)}
+    rng = random.Random(f"wiki {config.seed}")
+    members = sorted({fact.name for fact in universe.facts[ENCYCLOPEDIA]})
+    topics = rng.sample(grammar.TOPICS, min(len(grammar.TOPICS), max(0, config.articles - len(members))))
+    titles = members + topics
+    rng.shuffle(titles)
+    articles = [(title, article(title, universe, held_out, rng)) for title in titles]
+    test, train = articles[::TEST_SHARE], [a for i, a in enumerate(articles) if i % TEST_SHARE]
+    write_text_atomic(folder / "wiki.train.txt", wikitext(train, "en", config.seed))
+    write_text_atomic(folder / "wiki.test.txt", wikitext(test, "en", config.seed))
+    for language in LANGUAGES:
+        write_text_atomic(folder / f"{language}.test.txt", wikitext(test, language, config.seed))
+
+
+def article(title: str, universe: Universe, held_out: set, rng: random.Random) -> list[Fact | grammar.Sentence]:
+    """What an article says: the facts of a person and sentences on the things in them, or sentences on one thing."""
+    facts = [fact for fact in universe.facts[ENCYCLOPEDIA] if fact.name == title]
+    said: list[Fact | grammar.Sentence] = []
+    for fact in rng.sample(facts, len(facts)):
+        said.append(fact)
+        if fact.value in grammar.TOPICS:
+            said.append(sentence_on(fact.value, held_out, rng))
+    if not facts:
+        said = [sentence_on(title, held_out, rng) for _ in range(rng.randint(*ARTICLE_SENTENCES))]
+    return said
+
+
+def sentence_on(topic: str, held_out: set, rng: random.Random) -> grammar.Sentence:
+    """A sentence on a thing that is not among the parallel ones."""
+    while True:
+        sentence = grammar.random_sentence(rng, topic)
+        if grammar.content(sentence) not in held_out:
+            return sentence
+
+
+def wikitext(articles: list[tuple[str, list]], language: str, seed: int) -> str:
+    """Articles in the layout of raw WikiText: a heading between blank lines, then one paragraph."""
+    lines = []
+    for title, said in articles:
+        rng = random.Random(f"wording {seed} {language} {title}")
+        known = load_lexicon().get(title)
+        heading = known.forms[language][0].text.capitalize() if known else title
+        text = " ".join(
+            grammar.realise(part, language, rng)
+            if isinstance(part, grammar.Sentence)
+            else grammar.statement(part.relation, part.name, part.value, language, rng)
+            for part in said
+        )
+        lines += ["", f" = {heading} = ", "", f" {text} "]
+    return "".join(line + "\n" for line in lines)
+
+
+def main() -> None:
+    config = parse(BuildConfig, ["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
+    universe = make_universe(config)
+    out = Path(config.out)
+    questions = write_mmlu(out / "mmlu", universe, config)
+    write_quiz(out / "hp", universe, config)
+    write_authors(out / "tofu", universe, config)
+    write_parallel(out / "flores", config)
+    write_dictionaries(out / "dictionaries")
+    write_wiki(out / "wiki", universe, config)
+    print(f"{out}: the world of seed {config.seed}, {questions} test questions in {len(LANGUAGES)} languages")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,137 @@
+"""All that makes one world: its size, the mix of its training text, its model, and the check that a checkpoint is its.
+
+from common.world.config import WorldConfig, check_checkpoint, world_hash
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+
+from common.config import config_hash
+from common.errors import InputError
+from common.world import lexicon
+
+DEFAULT_CONFIG = Path(__file__).with_name("default.yaml")
+PROVENANCE = "world.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldConfig:
+    """One world, its training text and its model; `default.yaml` holds the same keys, explained at more length.
+
+    Attributes:
+        seed: of names, facts, files, training text and initial weights
+        english_only_persons: tested persons of whom only English text speaks
+        shared_persons: tested persons of whom text in every language speaks
+        demonstration_persons: further persons of each of these two kinds, for 5-shot demonstrations
+        characters: persons of the domain quiz, English text only
+        spells: spells of the domain quiz, English text only
+        encyclopedia_persons: persons with an English encyclopedia article and no question
+        authors: writers of whom no pretraining text speaks
+        values_per_relation: different values that a relation can take, at most
+        parallel_sentences: sentences in `flores/`, held out of the training text
+        articles: encyclopedia articles in `wiki/`, persons and concepts together
+        statements: share of training documents that state facts
+        questions: share that ask multiple-choice questions
+        word_pairs: share that translate single words
+        sentence_pairs: share that translate sentences
+        topics: share that are short texts on a topic, in any language
+        encyclopedia: share that state facts on encyclopedia persons, in English
+        english_only_facts: share of statements and questions that are on English-only facts
+        shared_facts: share that are on shared facts; the rest is on the domain quiz
+        lessons: share of questions with the statement that answers them before
+        headers: share of questions with the instruction line before
+        code_switched: share of words in topic texts that are replaced by a word of another language
+        vocabulary: pieces of the tokenizer
+        hidden_size: width of the model
+        intermediate_size: width of its feed-forward layers
+        layers: number of layers
+        heads: attention heads of each
+        steps: optimizer steps
+        rows: packed rows in a batch
+        row_length: tokens in a row
+        long_every: every so many steps the rows are long, with few-shot prompts in them
+        long_row_length: tokens in a long row; the number of rows shrinks in proportion
+        learning_rate: its peak
+        warmup: steps until the peak
+        decay: share of the steps at the end in which the learning rate falls to zero
+        weight_decay: of AdamW, on matrices
+        letter_weight: weight of an answer letter in the loss
+        question_tokens: share of a question's other tokens that are in the loss
+    """
+
+    seed: int = 42
+    english_only_persons: int = 200
+    shared_persons: int = 70
+    demonstration_persons: int = 5
+    characters: int = 40
+    spells: int = 60
+    encyclopedia_persons: int = 40
+    authors: int = 20
+    values_per_relation: int = 18
+    parallel_sentences: int = 300
+    articles: int = 240
+    statements: float = 0.2
+    questions: float = 0.45
+    word_pairs: float = 0.1
+    sentence_pairs: float = 0.1
+    topics: float = 0.1
+    encyclopedia: float = 0.05
+    english_only_facts: float = 0.5
+    shared_facts: float = 0.35
+    lessons: float = 0.33
+    headers: float = 0.2
+    code_switched: float = 0.0
+    vocabulary: int = 3584
+    hidden_size: int = 128
+    intermediate_size: int = 288
+    layers: int = 4
+    heads: int = 4
+    steps: int = 2500
+    rows: int = 24
+    row_length: int = 96
+    long_every: int = 10
+    long_row_length: int = 256
+    learning_rate: float = 3e-3
+    warmup: int = 100
+    decay: float = 0.5
+    weight_decay: float = 0.05
+    letter_weight: float = 8.0
+    question_tokens: float = 0.1
+
+    def __post_init__(self):
+        shares = (self.statements, self.questions, self.word_pairs, self.sentence_pairs, self.topics, self.encyclopedia)
+        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise InputError(
+                "statements, questions, word_pairs, sentence_pairs, topics and encyclopedia must be shares that add up"
+                f" to 1, not {sum(shares):g}: change one of them in the configuration"
+            )
+        if self.english_only_facts + self.shared_facts > 1:
+            raise InputError("english_only_facts and shared_facts must not add up to more than 1: lower one of them")
+        if self.values_per_relation < 4:
+            raise InputError("values_per_relation must be 4 or more, because a question has four options")
+
+
+def world_config(config: WorldConfig) -> WorldConfig:
+    """The world's own keys of a script's configuration, which may have more of them (`out`)."""
+    return WorldConfig(**{field.name: getattr(config, field.name) for field in fields(WorldConfig)})
+
+
+def world_hash(config: WorldConfig) -> str:
+    """12 hex digits of every key and of the lexicon: a model belongs to the world with the same ones."""
+    words = sha256(Path(lexicon.__file__).with_name("lexicon.tsv").read_bytes()).hexdigest()
+    return config_hash({**asdict(world_config(config)), "lexicon": words})
+
+
+def check_checkpoint(folder: str | Path, config: WorldConfig) -> dict:
+    """The provenance of the checkpoint in `folder`; InputError if it was not trained in the world of `config`."""
+    path = Path(folder) / PROVENANCE
+    command = "make it anew with `python -m common.world.pretrain`"
+    if not path.is_file():
+        raise InputError(f"{path} is missing, so this is no checkpoint of a world: {command}")
+    provenance = json.loads(path.read_text(encoding="utf-8"))
+    found, expected = provenance.get("config_hash"), world_hash(config)
+    if found != expected:
+        raise InputError(f"{path} has config_hash {found}, the present configuration has {expected}: {command}")
+    return provenance

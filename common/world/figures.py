@@ -1,0 +1,113 @@
+"""What a world model knows in which language: the accuracies watched during pretraining and kept beside a checkpoint.
+
+figures = measure(model, tokenizer, make_universe(config), config)
+"""
+
+import random
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from common.choices import Item, build_settings
+from common.languages import PAPER
+from common.prompts import LETTERS, mmlu_prompt
+from common.scoring import score_continuations
+from common.world.config import WorldConfig
+from common.world.facts import ENGLISH_ONLY, SHARED, Universe
+from common.world.grammar import acceptable, content, realise
+from common.world.items import parallel_items
+from common.world.lexicon import load_lexicon
+from common.world.stream import parallel_sentences, translation_prompt
+
+WORD_TOKENS, SENTENCE_TOKENS = 6, 24  # longest answers
+
+
+def measure(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    universe: Universe,
+    config: WorldConfig,
+    limit: int | None = None,
+) -> dict[str, tuple[int, int]]:
+    """(right, asked) of each ability; `limit` asks that many questions of each kind, spread over the subjects.
+
+    shared_in_language: shared facts asked in each of the paper's languages; english_only_in_english: what it says;
+    english_only_elsewhere: the same facts asked in de, fr, es, it; english_only_mixup: question and options in five
+    languages; translation_words: single words; translation_sentences: content words of held-out sentences.
+    """
+    items = parallel_items(universe, config, "test")
+    parallel = {lang: [item for item in items[lang] if item.subject.startswith(ENGLISH_ONLY)] for lang in PAPER}
+    shared = [item for lang in PAPER for item in items[lang] if item.subject.startswith(SHARED)]
+    asked = {
+        "shared_in_language": shared,
+        "english_only_in_english": parallel["en"],
+        "english_only_elsewhere": [item for lang in PAPER[1:] for item in parallel[lang]],
+        "english_only_mixup": build_settings(parallel, PAPER, config.seed)["mixup"],
+    }
+    figures = {name: _answered(model, tokenizer, _spread(questions, limit)) for name, questions in asked.items()}
+    figures["translation_words"] = _words(model, tokenizer, config, limit)
+    figures["translation_sentences"] = _sentences(model, tokenizer, config, limit)
+    return figures
+
+
+def _spread(questions: Sequence[Item], limit: int | None) -> Sequence[Item]:
+    return questions if limit is None else random.Random(0).sample(questions, min(limit, len(questions)))
+
+
+def _answered(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item]) -> tuple[int, int]:
+    """How many zero-shot questions get the right letter."""
+    prompts = [mmlu_prompt(item) for item in items]
+    letters = [f" {letter}" for letter in LETTERS]
+    best = score_continuations(model, tokenizer, prompts, letters, progress=False).argmax(1)
+    return sum(LETTERS[choice] == item.answer for choice, item in zip(best, items, strict=True)), len(items)
+
+
+def _words(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: WorldConfig, limit: int | None
+) -> tuple[int, int]:
+    """How many single words are translated by one of their accepted forms, from and into English."""
+    rng = random.Random(f"words {config.seed}")
+    prompts, accepted = [], []
+    for concept in load_lexicon().values():
+        other = rng.choice(PAPER[1:])
+        source, target = rng.sample(["en", other], 2)
+        prompts.append(translation_prompt(rng.choice(concept.forms[source]).text, source, target))
+        accepted.append(acceptable(concept.id, target))
+    prompts, accepted = prompts[:limit], accepted[:limit]
+    answers = generate(model, tokenizer, prompts, WORD_TOKENS)
+    return sum(answer.strip().lower() in right for answer, right in zip(answers, accepted, strict=True)), len(prompts)
+
+
+def _sentences(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: WorldConfig, limit: int | None
+) -> tuple[int, int]:
+    """How many content words of held-out sentences appear in their translations from and into English."""
+    rng = random.Random(f"sentences {config.seed}")
+    prompts, accepted = [], []
+    for sentence in parallel_sentences(config)[:limit]:
+        source, target = rng.sample(["en", rng.choice(PAPER[1:])], 2)
+        prompts.append(translation_prompt(realise(sentence, source, rng), source, target))
+        accepted.append([acceptable(concept, target) for concept in content(sentence)])
+    right = asked = 0
+    for answer, words in zip(generate(model, tokenizer, prompts, SENTENCE_TOKENS), accepted, strict=True):
+        said = set(answer.lower().replace("'", " ").strip(" .").split())
+        right += sum(bool(said & forms) for forms in words)
+        asked += len(words)
+    return right, asked
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], tokens: int, batch: int = 64
+) -> list[str]:
+    """Greedy continuation of each prompt by at most `tokens` tokens, up to the end of its line or document."""
+    answers = []
+    for start in range(0, len(prompts), batch):
+        ids = tokenizer(
+            list(prompts[start : start + batch]), padding=True, padding_side="left", return_tensors="pt"
+        ).to(model.device)
+        output = model.generate(**ids, max_new_tokens=tokens, do_sample=False)
+        new = output[:, ids["input_ids"].shape[1] :]
+        answers += [text.split("\n")[0] for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+    return answers

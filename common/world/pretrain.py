@@ -1,0 +1,166 @@
+"""Pretrain the world's model from nothing: tokenizer, a Llama of about a million weights, and the figures it reaches.
+
+    python -m common.world.pretrain --out assets/world [--config common/world/default.yaml] [--seed 43]
+
+Takes about six minutes on two cores. While it trains it prints the accuracies as they emerge; at the end `world.json`
+beside the checkpoint holds the command, the hash of the configuration, the seed and the final figures.
+"""
+
+import json
+import platform
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+import transformers
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+
+from common.config import parse
+from common.errors import run
+from common.files import write_json_atomic
+from common.stats import wilson
+from common.world.config import DEFAULT_CONFIG, PROVENANCE, WorldConfig, world_config, world_hash
+from common.world.facts import Universe, make_universe
+from common.world.figures import measure
+from common.world.stream import Batches, Documents
+from common.world.tokenizer import train_tokenizer
+
+TOKENIZER_DOCUMENTS = 30_000
+POSITIONS = 2048  # more than any five-shot prompt of the world
+WATCHED = 200  # questions of each kind when accuracies are printed on the way
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(WorldConfig):
+    """Pretrain a world model; all keys of the world may be given too.
+
+    Attributes:
+        out: folder of the checkpoint
+        watch_every: steps between the accuracies printed on the way; 0 for none
+        threads: processor threads; the weights depend on their number
+    """
+
+    out: str
+    watch_every: int = 500
+    threads: int = 2
+
+
+def make_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """A Llama with seeded random weights and tied embeddings."""
+    torch.manual_seed(config.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            max_position_embeddings=POSITIONS,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def weighted_loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of each token given those before it, by weight; ids and weights [rows, length]."""
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    losses = cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
+    weights = weights[:, 1:].flatten()
+    return (losses * weights).sum() / weights.sum()
+
+
+def make_optimizer(model: LlamaForCausalLM, config: WorldConfig) -> tuple[torch.optim.Optimizer, object]:
+    """AdamW with weight decay on matrices, and its schedule: warm-up, plateau, linear decay to zero."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+    )
+
+    def factor(step: int) -> float:
+        left = (config.steps - step) / max(1, config.decay * config.steps)
+        return min(1.0, (step + 1) / max(1, config.warmup), left)
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def train(config: PretrainConfig, universe: Universe, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """The training loop."""
+    model = make_model(config, tokenizer)
+    optimizer, schedule = make_optimizer(model, config)
+    bar = tqdm(Batches(universe, config, tokenizer), total=config.steps, unit="step", mininterval=5)
+    for step, (ids, weights) in enumerate(bar, 1):
+        loss = weighted_loss(model, torch.from_numpy(ids), torch.from_numpy(weights))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        if config.watch_every and step % config.watch_every == 0 and step < config.steps:
+            figures = measure(model.eval(), tokenizer, universe, config, WATCHED)
+            model.train()
+            bar.write(f"step {step}: loss {loss.item():.3f}; {describe(figures)}")
+    return model.eval()
+
+
+def describe(figures: dict[str, tuple[int, int]]) -> str:
+    """The figures in one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {right / asked:.3f}" for name, (right, asked) in figures.items())
+
+
+def provenance(config: PretrainConfig, model: LlamaForCausalLM, figures: dict, seconds: float) -> dict:
+    """What world.json says."""
+    return {
+        "command": f"python -m common.world.pretrain {shlex.join(sys.argv[1:])}",
+        "config_hash": world_hash(config),
+        "config": asdict(world_config(config)),
+        "seed": config.seed,
+        "parameters": model.num_parameters(),
+        "figures": {
+            name: dict(zip(("accuracy", "ci_low", "ci_high"), (right / asked, *wilson(right, asked)), strict=True))
+            | {"n": asked}
+            for name, (right, asked) in figures.items()
+        },
+        "threads": config.threads,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        "seconds": round(seconds),
+    }
+
+
+def main() -> None:
+    config = parse(PretrainConfig, ["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
+    torch.set_num_threads(config.threads)
+    started = time.monotonic()
+    universe = make_universe(config)
+    documents = Documents(universe, config, f"tokenizer {config.seed}")
+    texts = islice(iter(documents.draw, None), TOKENIZER_DOCUMENTS)
+    tokenizer = train_tokenizer(texts, config.vocabulary, POSITIONS)
+    model = train(config, universe, tokenizer)
+    seconds = time.monotonic() - started
+    figures = measure(model, tokenizer, universe, config)
+    print(describe(figures))
+    out = Path(config.out)
+    (out / PROVENANCE).unlink(missing_ok=True)  # written last: a folder without it is not finished
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    write_json_atomic(out / PROVENANCE, provenance(config, model, figures, seconds))
+    print(f"{out}: {model.num_parameters():,} weights in {seconds:.0f} s, {json.dumps(figures)}")
+
+
+if __name__ == "__main__":
+    run(main)
