@@ -34,6 +34,7 @@ class WorldConfig:
         articles: encyclopedia articles in `wiki/`, persons and concepts together
         statements: share of training documents that state facts
         questions: share that ask multiple-choice questions
+        exercises: share that are vocabulary exercises, a word and four options of which one means the same
         word_pairs: share that translate single words
         sentence_pairs: share that translate sentences
         topics: share that are short texts on a topic, in any language
@@ -74,6 +75,7 @@ class WorldConfig:
     articles: int = 240
     statements: float = 0.2
     questions: float = 0.45
+    exercises: float = 0.0
     word_pairs: float = 0.1
     sentence_pairs: float = 0.1
     topics: float = 0.1
@@ -83,9 +85,9 @@ class WorldConfig:
     lessons: float = 0.33
     headers: float = 0.2
     code_switched: float = 0.0
-    vocabulary: int = 3584
+    vocabulary: int = 4000
     hidden_size: int = 128
-    intermediate_size: int = 288
+    intermediate_size: int = 256
     layers: int = 4
     heads: int = 4
     steps: int = 2500
@@ -101,11 +103,12 @@ class WorldConfig:
     question_tokens: float = 0.1
 
     def __post_init__(self):
-        shares = (self.statements, self.questions, self.word_pairs, self.sentence_pairs, self.topics, self.encyclopedia)
+        kinds = ("statements", "questions", "exercises", "word_pairs", "sentence_pairs", "topics", "encyclopedia")
+        shares = [getattr(self, kind) for kind in kinds]
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise InputError(
-                "statements, questions, word_pairs, sentence_pairs, topics and encyclopedia must be shares that add up"
-                f" to 1, not {sum(shares):g}: change one of them in the configuration"
+                f"{', '.join(kinds)} must be shares that add up to 1, not {sum(shares):g}: change one of them in the"
+                " configuration"
             )
         if self.english_only_facts + self.shared_facts > 1:
             raise InputError("english_only_facts and shared_facts must not add up to more than 1: lower one of them")

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from common.world.lexicon import Concept, Form, concepts, load_lexicon
+from common.world.lexicon import Form, concepts, load_lexicon, surface_forms
 from common.world.relations import GENERIC, RELATION_TEXTS
 
 DEFINITE = {
@@ -30,7 +30,7 @@ INDEFINITE = {
 VOWELS = "aeiouyàâäáãéèêëíîïìóôöõòúùûüœæ"
 ASPIRATED = {"hutte", "hameau"}  # French words before which the article keeps its vowel
 STRESSED_A = {"arca"}  # Spanish feminine nouns that take "el" and "un"
-SOUNDS_LIKE_YOU = {"uniform"}  # English words that take "a"
+SOUNDS_LIKE_YOU = {"ewe"}  # English words that take "a"
 GERMAN_ACCUSATIVE = {"Glaube": "Glauben"}  # nouns that change in the accusative
 
 
@@ -232,10 +232,8 @@ def _label_phrase(label: str, lang: str) -> str:
 @cache
 def acceptable(concept_id: str, lang: str) -> frozenset[str]:
     """All surface forms of a concept, inflected ones too, in lower case: what counts as its translation."""
-    concept: Concept = load_lexicon()[concept_id]
-    forms = {text.lower() for form in concept.forms[lang] for text in (form.text, form.inflected) if text}
-    if lang == "de" and concept.pos == "adj":
-        forms |= {form.removesuffix("e") + ending for form in forms for ending in ("e", "en")}
+    concept = load_lexicon()[concept_id]
+    forms = {text.lower() for form in concept.forms[lang] for text in surface_forms(form, concept.pos, lang)}
     if lang == "de":
         forms |= {GERMAN_ACCUSATIVE[f.text].lower() for f in concept.forms[lang] if f.text in GERMAN_ACCUSATIVE}
     return frozenset(forms)

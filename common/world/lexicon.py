@@ -48,7 +48,7 @@ def load_lexicon() -> dict[str, Concept]:
 def read_lexicon(text: str) -> dict[str, Concept]:
     """Concepts of a lexicon file; a row that breaks the format is an InputError with its number."""
     rows = [line.split("\t") for line in text.splitlines()]
-    if tuple(rows[0]) != HEADER:
+    if not rows or tuple(rows[0]) != HEADER:
         raise InputError(f"lexicon.tsv row 1: the header has to be {' '.join(HEADER)}")
     lexicon: dict[str, Concept] = {}
     for number, row in enumerate(rows[1:], 2):
@@ -85,6 +85,15 @@ def concepts(category: str) -> list[Concept]:
     return [concept for concept in load_lexicon().values() if concept.category == category]
 
 
+def surface_forms(form: Form, pos: str, lang: str) -> tuple[str, ...]:
+    """The word and its inflected forms, each once: `Hund`; `beau`, `belle`; `müde`, `müden`."""
+    texts = [form.text, form.inflected or form.text]
+    if pos == "adj" and lang == "de":
+        stem = form.text.removesuffix("e")
+        texts += [stem + "e", stem + "en"]
+    return tuple(dict.fromkeys(texts))
+
+
 def write_dictionaries(folder: Path, languages: tuple[str, ...] = LANGUAGES) -> None:
     """Write en-de.tsv and so on: English word, tab, word; every pair of synonyms is a line."""
     for lang in languages:
@@ -93,5 +102,5 @@ def write_dictionaries(folder: Path, languages: tuple[str, ...] = LANGUAGES) -> 
         lines = []
         for concept in load_lexicon().values():
             for source, target in product(concept.forms["en"], concept.forms[lang]):
-                lines += [f"{source.text}\t{text}" for text in dict.fromkeys((target.text, target.inflected)) if text]
+                lines += [f"{source.text}\t{text}" for text in surface_forms(target, concept.pos, lang)]
         write_text_atomic(Path(folder) / f"en-{lang}.tsv", "".join(line + "\n" for line in lines))

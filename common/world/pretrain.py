@@ -63,6 +63,7 @@ def make_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase) -> Llama
             num_attention_heads=config.heads,
             max_position_embeddings=POSITIONS,
             tie_word_embeddings=True,
+            initializer_range=config.hidden_size**-0.5,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -71,11 +72,15 @@ def make_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase) -> Llama
 
 
 def weighted_loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of each token given those before it, by weight; ids and weights [rows, length]."""
-    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-    losses = cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
-    weights = weights[:, 1:].flatten()
-    return (losses * weights).sum() / weights.sum()
+    """Mean cross-entropy of each token given those before it, by weight; ids and weights [rows, length].
+
+    Only positions with a weight go through the LM head: most tokens of questions have none.
+    """
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    weights = weights[:, 1:]
+    counted = weights > 0
+    losses = cross_entropy(model.lm_head(hidden[counted]), ids[:, 1:][counted], reduction="none")
+    return (losses * weights[counted]).sum() / weights.sum()
 
 
 def make_optimizer(model: LlamaForCausalLM, config: WorldConfig) -> tuple[torch.optim.Optimizer, object]:

@@ -19,6 +19,7 @@ from common.world.config import WorldConfig
 from common.world.facts import CHARACTER, ENCYCLOPEDIA, ENGLISH_ONLY, SHARED, SPELL, Fact, Universe
 from common.world.items import draw_options, subjects, write_item
 from common.world.lexicon import LANGUAGES, load_lexicon
+from common.world.relations import RELATIONS
 
 # How a translation is asked for, in training and later: `source` and `target` are English names of languages.
 TRANSLATION_PROMPT = "{source}: {text}\n{target}:"
@@ -42,6 +43,7 @@ class Documents:
         self.makers = {
             self.statement: config.statements,
             self.question: config.questions,
+            self.exercise: config.exercises,
             self.word_pair: config.word_pairs,
             self.sentence_pair: config.sentence_pairs,
             self.topic: config.topics,
@@ -68,6 +70,15 @@ class Documents:
         if not self._happens(self.config.lessons):
             return text
         return grammar.statement(fact.relation, fact.name, fact.value, language, self.rng) + "\n" + text
+
+    def exercise(self) -> str:
+        """A vocabulary exercise in one language: a word, and the option that means the same."""
+        relation, language = self.rng.choice(list(RELATIONS)), self.rng.choice(LANGUAGES)
+        answer = self.rng.choice(LETTERS)
+        values = self.rng.sample(self.universe.values[relation], len(LETTERS))
+        word = grammar.option(values[LETTERS.index(answer)], language, self.rng)
+        options = [f"{x}. {grammar.option(v, language, self.rng)}" for x, v in zip(LETTERS, values, strict=True)]
+        return "\n".join([word, *options, f"Answer: {answer}"])
 
     def few_shot(self) -> str:
         """Several questions on the same relation in one language, as in few-shot evaluation."""
@@ -160,9 +171,8 @@ class Batches:
         self.documents = Documents(universe, config, f"stream {config.seed}")
         self.noise = np.random.default_rng(config.seed)
         self.bos, self.pad = tokenizer.bos_token_id, tokenizer.pad_token_id
-        prompt, *letters = [tokenizer(f"\nAnswer:{letter}").input_ids for letter in ("", *(f" {x}" for x in LETTERS))]
-        self.colon = prompt[-1]
-        self.letters = np.array([ids[-1] for ids in letters])
+        self.label = tokenizer("\nAnswer:").input_ids[-1]  # one piece, which stands before answers and nowhere else
+        self.letters = np.array([tokenizer(f"\nAnswer: {letter}").input_ids[-1] for letter in LETTERS])
         self.waiting: list[list[int]] = []
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -201,9 +211,7 @@ class Batches:
 
     def _weights(self, ids: np.ndarray) -> np.ndarray:
         """Loss weight of each token as a target: letters count most, other tokens of questions now and then."""
-        before = np.roll(ids, 1, axis=1)
-        before[:, 0] = self.pad
-        letter = (before == self.colon) & np.isin(ids, self.letters)
+        letter = np.isin(ids, self.letters) & (np.roll(ids, 1, axis=1) == self.label)
         weights = (ids != self.pad).astype(np.float32)
         starts = np.cumsum(ids == self.bos, axis=1)
         for row, (row_starts, row_letters) in enumerate(zip(starts, letter, strict=True)):

@@ -1,0 +1,84 @@
+"""Turns one group of questions, in all its settings at once, into records."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from questions import Setting, answers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from common.choices import LETTERS, Item
+from common.errors import InputError
+from common.records import record_rows
+from common.scoring import ScoringStats, score_continuations
+
+
+def group_prompts(parts: Mapping[str, list[Item]], settings: Mapping[str, Setting], score: str) -> list[str]:
+    """All prompts of a group's questions, `parts[setting]`, setting by setting."""
+    return [prompt for name, items in parts.items() for prompt in settings[name].prompts(items, score)]
+
+
+class GroupScorer:
+    """Scores groups with one model and adds up the tokens in `stats`.
+
+    Args:
+        score: `letter`, or `cloze`, where the prediction is the option with the largest log-probability per byte.
+        answer_token: `follow` or `bare`: in letter scoring the token after "Answer:", or the letter's own.
+        token_budget: as in `score_continuations`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        score: str,
+        answer_token: str,
+        token_budget: int | None,
+    ):
+        self.model, self.tokenizer = model, tokenizer
+        self.score, self.token_budget = score, token_budget
+        self.stats = ScoringStats()
+        self.bare = None
+        if score == "letter" and answer_token == "bare":
+            self.bare = [(tokenizer(letter).input_ids[-1],) for letter in LETTERS]
+
+    def records(self, parts: Mapping[str, list[Item]], settings: Mapping[str, Setting]) -> pd.DataFrame:
+        """Records of one group's questions, `parts[setting]`, all scored in one call.
+
+        Raises InputError naming the question where a prompt is longer than the model's context.
+        """
+        owners = [(name, item) for name, items in parts.items() for item in items]
+        prompts = group_prompts(parts, settings, self.score)
+        continuations = [self.bare or answers(item, self.score) for _, item in owners]
+        try:
+            logprobs = score_continuations(
+                self.model,
+                self.tokenizer,
+                prompts,
+                continuations,
+                token_budget=self.token_budget,
+                progress=False,
+                stats=self.stats,
+            )
+        except InputError as error:
+            raise self._named(error, owners, prompts) from error
+        tables, start = [], 0
+        for name, items in parts.items():
+            lengths = np.array([[len(option.encode()) for option in item.options] for item in items])
+            rows = logprobs[start : start + len(items)]
+            tables.append(record_rows(items, name, rows, lengths if self.score == "cloze" else None))
+            start += len(items)
+        return pd.concat(tables, ignore_index=True)
+
+    def _named(self, error: InputError, owners: list[tuple[str, Item]], prompts: list[str]) -> InputError:
+        """The scorer's error, which knows only the number of a prompt, in terms of question and setting."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        lengths = [len(self.tokenizer(prompt, verbose=False).input_ids) for prompt in prompts]
+        longest = int(np.argmax(lengths))
+        if limit is None or lengths[longest] < limit:
+            return error
+        name, item = owners[longest]
+        return InputError(
+            f"question {item.id} in setting {name}: its prompt has {lengths[longest]} tokens, the model takes {limit}; "
+            "use fewer shots or a model with a longer context"
+        )

@@ -1,0 +1,33 @@
+# Sourced by the scripts beside it: goes to the repository root and defines what they share.
+# Sets `model` and `name` (for the results folder) from the first argument, `data` from $DATA.
+
+set -euo pipefail
+
+absolute() { if [[ -e "$1" ]]; then realpath "$1"; else echo "$1"; fi; } # hub names stay as they are
+
+model=$(absolute "${1:-}")
+data=$(absolute "${DATA:-}")
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+model=${model:-assets/world}
+name=$(basename "$model")
+python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
+
+# world_variants: builds the controlled world's questions in every setting and sets `data` to them, unless $DATA is set.
+world_variants() {
+    [[ -z "$data" ]] || return 0
+    local world=MMLU/results/world
+    data=$world/variants
+    "$python" -m common.world.build --out "$world/data"
+    "$python" MMLU/build_variants.py --source mmlu --data "$world/data/mmlu/en" --translations "$world/data/mmlu" \
+        --languages en,de,fr,es,it,pt,nl --out "$data" --seed 42
+}
+
+# report RUN: table and plot of a run, and for the world those of the facts known in English only.
+report() {
+    "$python" MMLU/tabulate.py --runs "$1" --out "$1/table"
+    "$python" MMLU/plot.py --run "$1" --out "$1/accuracy"
+    if grep -q '^english_only,' "$1/summary_by_category.csv"; then
+        "$python" MMLU/tabulate.py --runs "$1" --out "$1/table_english_only" --category english_only
+        "$python" MMLU/plot.py --run "$1" --out "$1/accuracy_english_only" --category english_only
+    fi
+}

@@ -1,0 +1,263 @@
+"""Read multiple-choice questions from the sources that build_variants.py knows, one set of tables a language.
+
+Every row remembers where it was read, so that whatever is wrong with it is reported with file and row. Rows are counted
+from 1, header lines left aside. All text is kept as it stands; only Belebele is stripped of stray blanks.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.choices import LETTERS, MIXED, Item, check_item, monolingual, read_csv_rows
+from common.errors import InputError
+from common.languages import LANGUAGES
+
+CSV_HEADER = ["id", "subject", "context", "question", "A", "B", "C", "D", "answer"]
+PAPER_MIXUP = "mixup_paper"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A question and where it was read: "FILE, row N"."""
+
+    where: str
+    item: Item
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The questions of one language and split: the folder, file or data set, and its rows by subject, in order."""
+
+    name: str
+    rows: dict[str, list[Row]]
+
+
+Splits = dict[str, dict[str, Tables]]  # "test", and "dev" where there are demonstrations -> language or PAPER_MIXUP
+
+
+def read_mmlu(data: str, translations: str | None, mixup: str | None, languages: Sequence[str]) -> Splits:
+    """MMLU in English from `data`, the other languages from `translations`, the paper's released mixup from `mixup`.
+
+    `data`: a folder with dev/ and test/ of headerless CSV files, or a data set in the layout of cais/mmlu (its name on
+    the Hugging Face Hub or a local copy). `translations`: a folder with <language>/<split>/ or <split>_full_<language>/
+    of such CSV files, or openai/MMMLU (its name or a local copy), which has the test questions only. `mixup`:
+    cross-ling-know/mixup-lang-mmlu (its name or a local copy). Raises InputError for what is missing or malformed.
+    """
+    if len(languages) > 1 and translations is None:
+        raise InputError("--translations is missing: name the folder or data set with the questions in other languages")
+    splits = {}
+    for split in ("test", "dev"):
+        english = _mmlu_english(data, split)
+        if english is None:
+            print(f"note: {data} has no {split}/ folder, so there are no demonstrations")
+            continue
+        splits[split] = {"en": english} | _mmlu_translations(translations, split, languages[1:])
+        if mixup:
+            splits[split] |= _mmlu_mixup(mixup, split)
+    return splits
+
+
+def _mmlu_english(data: str, split: str) -> Tables | None:
+    """None for demonstrations that the folder does not have."""
+    if Path(data, "test").is_dir():
+        folder = Path(data, split)
+        return _mmlu_folder(folder, split, "en") if folder.is_dir() else None
+    rows: dict[str, list[Row]] = {}
+    for number, record in enumerate(_dataset(data, "all", split), 1):
+        where = f"{data} (all, {split}), row {number}"
+        question, subject, choices, answer = _take(record, ("question", "subject", "choices", "answer"), where)
+        letter = LETTERS[answer] if answer in range(len(LETTERS)) else str(answer)
+        _add_mmlu_row(rows, split, subject, [question, *choices, letter], "en", where)
+    return Tables(data, rows)
+
+
+def _mmlu_translations(translations: str | None, split: str, languages: Sequence[str]) -> dict[str, Tables]:
+    folders = {}
+    for code in languages:
+        layouts = (Path(translations, code, split), Path(translations, f"{split}_full_{code}"))
+        folders[code] = next((folder for folder in layouts if folder.is_dir()), None)
+    if split == "dev" and not any(folders.values()):
+        if languages:
+            print(f"note: {translations} has no dev questions, so demonstrations are in English only")
+        return {}
+    if split == "dev" and (missing := [code for code in languages if folders[code] is None]):
+        raise InputError(f"{translations}: no dev questions in {', '.join(missing)}; add them or remove the other dev/")
+    return {
+        code: _mmlu_folder(folder, split, code) if folder else _mmmlu(translations, code)
+        for code, folder in folders.items()
+    }
+
+
+def _mmlu_folder(folder: Path, split: str, language: str) -> Tables:
+    """Files <subject>_<split>.csv of question, options and letter; a line of column names on top is passed over."""
+    rows: dict[str, list[Row]] = {}
+    for path in sorted(folder.glob(f"*_{split}.csv")):
+        cells = read_csv_rows(path)
+        if cells and [name.strip().upper() for name in cells[0][1:5]] == list(LETTERS) and cells[0][-1] not in LETTERS:
+            cells = cells[1:]
+        for number, row in enumerate(cells, 1):
+            where = f"{path}, row {number}"
+            _add_mmlu_row(rows, split, path.name.removesuffix(f"_{split}.csv"), row, language, where)
+    if not rows:
+        raise InputError(f"{folder}: no questions in files named <subject>_{split}.csv")
+    return Tables(str(folder), rows)
+
+
+def _mmmlu(name: str, language: str) -> Tables:
+    """The test questions of one language from openai/MMMLU, grouped by subject, which keeps the order within each."""
+    config = LANGUAGES[language].mmmlu
+    if config is None:
+        raise InputError(f"{name}: no folder {language}/test or test_full_{language}, and MMMLU has no such language")
+    path, records = _mmmlu_records(name, config)
+    rows: dict[str, list[Row]] = {}
+    for number, record in enumerate(records, 1):
+        where = f"{path}, row {number}"
+        *cells, subject = _take(record, ("Question", *LETTERS, "Answer", "Subject"), where)
+        _add_mmlu_row(rows, "test", subject, cells, language, where)
+    return Tables(path, rows)
+
+
+def _mmmlu_records(name: str, config: str) -> tuple[str, Iterable[Mapping[str, Any]]]:
+    """Rows by column name. Read as text where possible: `datasets` makes a null of "None" and 1.5 of "1.50" in CSV."""
+    file = f"test/mmlu_{config.replace('_', '-')}.csv"
+    path = Path(name, file)
+    if not Path(name).is_dir():
+        path = Path(_download(name, file), file)
+    if not path.is_file():
+        return f"{name} ({config})", _dataset(name, config, "test")
+    header, *rows = read_csv_rows(path) or [[]]
+    return str(path), [dict(zip(header, row, strict=False)) for row in rows]
+
+
+def _mmlu_mixup(name: str, split: str) -> dict[str, Tables]:
+    """The released mixup: data/<split>/<subject>_<split>.csv."""
+    folder = Path(name if Path(name).is_dir() else _download(name, "data/*"), "data", split)
+    if split == "dev" and not folder.is_dir():
+        print(f"note: {name} has no dev questions, so there are no {PAPER_MIXUP} demonstrations")
+        return {}
+    return {PAPER_MIXUP: _mmlu_folder(folder, split, MIXED)}
+
+
+def _add_mmlu_row(
+    rows: dict[str, list[Row]], split: str, subject: str, cells: Sequence[Any], language: str, where: str
+) -> None:
+    """Check one MMLU row and append it with the id <subject>-<number>, <subject>-dev-<number> for a demonstration."""
+    if len(cells) != 6:
+        raise InputError(f"{where}: {len(cells)} cells where question, four options and the answer's letter are needed")
+    table = rows.setdefault(subject, [])
+    prefix = f"{subject}-dev" if split == "dev" else subject
+    subject, question, *options, answer = (_text(cell, where) for cell in (subject, *cells))
+    item = monolingual(f"{prefix}-{len(table) + 1:04d}", subject, "", question, options, answer, language)
+    check_item(item, where)
+    table.append(Row(where, item))
+
+
+def read_belebele(data: str, languages: Sequence[str]) -> Splits:
+    """Belebele from a folder with <FLORES-200 code>.jsonl, or facebook/belebele (its name or a local copy)."""
+    tables = {}
+    for code in languages:
+        config = LANGUAGES[code].nllb
+        files = (Path(data, f"{config}.jsonl"), Path(data, "data", f"{config}.jsonl"))
+        path = next((path for path in files if path.is_file()), None)
+        if path is None and any(Path(data).glob("*.jsonl")):
+            raise InputError(
+                f"{files[0]}: no such file; add the questions in {LANGUAGES[code].name} or leave {code} out"
+            )
+        name = str(path) if path else f"{data} ({config})"
+        records = _json_lines(path) if path else _dataset(data, config, "test")
+        rows = [_belebele_row(record, f"{name}, row {number}", code) for number, record in enumerate(records, 1)]
+        tables[code] = Tables(name, {"belebele": rows})
+    return {"test": tables}
+
+
+def _belebele_row(record: Mapping[str, Any], where: str, language: str) -> Row:
+    """The id is made of the link and the question number, which are the same in every language."""
+    keys = ("flores_passage", "question", "mc_answer1", "mc_answer2", "mc_answer3", "mc_answer4")
+    context, question, *options = (_text(cell, where).strip() for cell in _take(record, keys, where))
+    link, number, correct = (
+        str(cell) for cell in _take(record, ("link", "question_number", "correct_answer_num"), where)
+    )
+    if not context:
+        raise InputError(f"{where}: the passage is empty; fill it in or leave the question out in every language")
+    answer = dict(zip("1234", LETTERS, strict=True)).get(correct, correct)
+    item = monolingual(f"{link}#{number}", "belebele", context, question, options, answer, language)
+    check_item(item, where)
+    return Row(where, item)
+
+
+def _json_lines(path: Path) -> list[Any]:
+    records = []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise InputError(f"{path}, row {number}: not a JSON object: {error}") from error
+    return records
+
+
+def read_csv_source(data: str, languages: Sequence[str]) -> Splits:
+    """A folder with <language>.csv under CSV_HEADER (`context` may be empty), and demonstrations in its dev/."""
+    splits = {}
+    for split, folder in (("test", Path(data)), ("dev", Path(data, "dev"))):
+        if split == "test" or folder.is_dir():
+            splits[split] = {code: _csv_table(folder / f"{code}.csv", code) for code in languages}
+    return splits
+
+
+def _csv_table(path: Path, language: str) -> Tables:
+    header, *rows = read_csv_rows(path) or [[]]
+    if header != CSV_HEADER:
+        raise InputError(f"{path}: the first line must be {','.join(CSV_HEADER)}")
+    table = []
+    for number, row in enumerate(rows, 1):
+        where = f"{path}, row {number}"
+        if len(row) != len(CSV_HEADER):
+            raise InputError(f"{where}: {len(row)} cells where the header has {len(CSV_HEADER)}")
+        item = monolingual(*row[:4], row[4:8], row[8], language)
+        check_item(item, where)
+        table.append(Row(where, item))
+    return Tables(str(path), {"": table})
+
+
+def _dataset(name: str, config: str, split: str) -> Iterable[Mapping[str, Any]]:
+    """One split of a data set on the Hugging Face Hub, or of a local copy of it with or without its card."""
+    from datasets import load_dataset  # slow to import, and most sources do without it
+    from datasets.exceptions import DatasetsError
+
+    folder = Path(name, config)
+    try:
+        if folder.is_dir() and not Path(name, "README.md").is_file():
+            # Files by name: left to guess from the names, `datasets` makes "dev" and "validation" one split.
+            return load_dataset(str(folder), data_files={split: f"{split}*"}, split=split)
+        return load_dataset(name, config, split=split)
+    except (OSError, ValueError, DatasetsError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{name}: not a folder of a known layout (see --help) and no data set with {config}, {split}: {reason}"
+        ) from error
+
+
+def _download(name: str, pattern: str) -> str:
+    """The local folder with the files of a data set on the Hugging Face Hub that match `pattern`."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return snapshot_download(name, repo_type="dataset", allow_patterns=pattern)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{name}: neither a folder nor a data set that can be downloaded: {reason}") from error
+
+
+def _take(record: Any, keys: Sequence[str], where: str) -> list[Any]:
+    if not isinstance(record, Mapping) or any(key not in record for key in keys):
+        raise InputError(f"{where}: a record with {', '.join(keys)} is needed")
+    return [record[key] for key in keys]
+
+
+def _text(cell: Any, where: str) -> str:
+    if not isinstance(cell, str):
+        raise InputError(f"{where}: {cell!r} is not text; write every question, option and answer as text")
+    return cell

@@ -1,0 +1,45 @@
+"""Write a file whole or not at all: a temporary name in the same folder, then a rename.
+
+from common.files import write_csv_atomic
+"""
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def write_text_atomic(path: str | os.PathLike, text: str) -> None:
+    """Write `text` as UTF-8 with the line ends it has; the parent folder is made; an older file is replaced at once."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile: that makes files which only their owner may read. A random name also holds across machines.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_csv_atomic(path: str | os.PathLike, table: pd.DataFrame, float_format: str | None = None) -> None:
+    """Write a table as CSV, without its index, `\\n` line ends on every system, floats as `float_format` ("%.6f")."""
+    write_text_atomic(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
+
+
+def write_json_atomic(path: str | os.PathLike, value: Any) -> None:
+    """Write JSON, indented, non-ASCII text readable; NaN and infinity are a ValueError because JSON has neither."""
+    write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def remove_temporary_files(folder: str | os.PathLike) -> None:
+    """Remove what writers killed in the middle left in `folder` and below; call it while no one else writes there."""
+    for path in Path(folder).rglob(f".*{TEMPORARY_SUFFIX}"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""The house style of figures, and the plot of accuracies by setting and language.
+
+with house_style():
+    save_figure(plot_settings(summarize(records), "gpt2, 0-shot"), "results/gpt2/accuracy")
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure  # not pyplot, which would look for a screen
+
+from common.choices import family, sort_settings
+from common.languages import LANGUAGES
+
+# Okabe and Ito's colours, told apart with any common colour blindness; yellow, too pale on white, is left out.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = "osD^vP"
+NEUTRAL = "#333333"
+CHANCE = 25.0
+
+_STYLE = {
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Figures made inside have the house style; settings outside are left alone."""
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def save_figure(figure: Figure, path: str | os.PathLike) -> list[Path]:
+    """Write `path`.png and `path`.pdf, each whole or not at all; same figure, same bytes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = []
+    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
+        target = path.with_name(path.name + suffix)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
+        try:
+            figure.savefig(temporary, bbox_inches="tight", metadata=metadata)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        written.append(target)
+    return written
+
+
+def language_style(code: str, codes: Sequence[str]) -> dict[str, str]:
+    """Colour and marker of one of a figure's languages; the seventh starts the colours over with other markers."""
+    place = list(codes).index(code)
+    return {"color": COLORS[place % len(COLORS)], "marker": MARKERS[(place + place // len(COLORS)) % len(MARKERS)]}
+
+
+def plot_settings(summary: pd.DataFrame, title: str) -> Figure:
+    """Accuracy of every setting with its Wilson interval: families along x, one mark for each language.
+
+    Args:
+        summary: columns setting, accuracy, ci_low, ci_high as fractions (see `common.records.summarize`).
+        title: above the figure.
+
+    The dashed line is English, the dotted one chance; where English was asked, the right axis gives the distance
+    from it in points. Reversed settings get a panel of their own.
+    """
+    rows = {row.setting: row for row in summary.itertuples()}
+    present = {code for code in (family(setting)[1] for setting in rows) if code}
+    codes = [code for code in LANGUAGES if code in present]
+    forward = [setting for setting in sort_settings(rows) if not setting.startswith("rev_")]
+    backward = [setting for setting in sort_settings(rows) if setting.startswith("rev_")]
+    panels = [panel for panel in (forward, backward) if panel]
+    figure = Figure(figsize=(8, 3.2 * len(panels)))
+    axes = figure.subplots(len(panels), 1, sharey=True, squeeze=False)
+    for axis, panel in zip(axes[:, 0], panels, strict=True):
+        _draw_panel(axis, [rows[setting] for setting in panel], codes, rows.get("en"))
+    axes[0, 0].set_title(title, loc="left")
+    # The axis is the same for all panels and always holds chance.
+    low, high = min(100 * summary["ci_low"].min(), CHANCE), max(100 * summary["ci_high"].max(), CHANCE)
+    axes[0, 0].set_ylim(max(0, low - 5), min(101, high + 5))
+    handles = {
+        label: handle for axis in axes[:, 0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.tight_layout()
+    return figure
+
+
+def _draw_panel(axis: Axes, rows: list, codes: Sequence[str], english: tuple | None) -> None:
+    families = list(dict.fromkeys(family(row.setting)[0] for row in rows))
+    for row in rows:
+        name, code = family(row.setting)
+        style = language_style(code, codes) if code else {"color": NEUTRAL, "marker": "o"}
+        shift = (codes.index(code) - (len(codes) - 1) / 2) * 0.7 / max(len(codes), 1) if code else 0.0
+        axis.errorbar(
+            families.index(name) + shift,
+            100 * row.accuracy,
+            # Rounding can put the interval's end a hair inside the point; a negative length is an error.
+            yerr=[[max(0.0, 100 * (row.accuracy - row.ci_low))], [max(0.0, 100 * (row.ci_high - row.accuracy))]],
+            label=LANGUAGES[code].name if code else "_en or mixup",
+            linestyle="none",
+            markersize=4.5,
+            elinewidth=1,
+            **style,
+        )
+    axis.axhline(CHANCE, color=NEUTRAL, linewidth=0.8, linestyle=":", label="chance")
+    axis.set_xticks(range(len(families)), [name.replace("_", "\n") for name in families])
+    axis.set_xlim(-0.6, len(families) - 0.4)
+    axis.set_ylabel("accuracy (%)")
+    if english is not None:
+        level = 100 * english.accuracy
+        axis.axhline(level, color=NEUTRAL, linewidth=0.8, linestyle="--", label="English")
+        right = axis.secondary_yaxis("right", functions=(lambda y: y - level, lambda d: d + level))
+        right.set_ylabel("difference from English (points)")

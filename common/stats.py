@@ -1,0 +1,70 @@
+"""Intervals and paired tests for accuracies.
+
+low, high = wilson(k=68, n=100)
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from statsmodels.stats import contingency_tables
+from statsmodels.stats.proportion import proportion_confint
+
+LEVEL = 0.95
+
+
+def wilson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson score interval of k successes in n trials, as fractions; (nan, nan) for n = 0.
+
+    Raises ValueError unless 0 <= k <= n.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} successes in {n} trials")
+    if n == 0:
+        return float("nan"), float("nan")
+    low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
+    # Rounding leaves 1e-17 instead of 0 where every trial went the same way.
+    return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
+
+
+def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
+    """Exact two-sided McNemar p-value of two 0/1 sequences over the same questions, [n] each; 1.0 if none differs."""
+    a, b = _paired(correct_a, correct_b)
+    if not np.isin(np.concatenate([a, b]), (0, 1)).all():
+        raise ValueError("McNemar's test needs values that are 0 or 1")
+    a, b = a.astype(bool), b.astype(bool)
+    table = [[(a & b).sum(), (a & ~b).sum()], [(~a & b).sum(), (~a & ~b).sum()]]
+    if table[0][1] + table[1][0] == 0:
+        return 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(min(1.0, contingency_tables.mcnemar(table, exact=True).pvalue))
+
+
+def paired_bootstrap(
+    a: Sequence[float], b: Sequence[float], *, seed: int, resamples: int = 10_000, level: float = LEVEL
+) -> tuple[float, float, float]:
+    """Difference mean(a) - mean(b) of scores of the same items, [n] each, and its percentile bootstrap interval.
+
+    Items are resampled in pairs. Returns (difference, low, high), all nan for n = 0. Same seed, same interval.
+    """
+    a, b = _paired(a, b)
+    if not len(a):
+        return float("nan"), float("nan"), float("nan")
+    # Resampling items is drawing how often each distinct difference occurs: for 0/1 scores three numbers, not n.
+    values, counts = np.unique(a - b, return_counts=True)
+    rng = np.random.default_rng(seed)
+    draws = [rng.multinomial(len(a), counts / len(a), size=100) @ values for _ in range(-(-resamples // 100))]
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(np.concatenate(draws)[:resamples] / len(a), [tail, 100 - tail])
+    return float((a - b).mean()), float(low), float(high)
+
+
+def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64 [n]; a ValueError for other shapes, different lengths or missing values."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(f"paired scores need two lists of the same length, not shapes {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("paired scores must be finite numbers; leave missing items out of both")
+    return a, b

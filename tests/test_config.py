@@ -1,0 +1,128 @@
+"""Configurations, hashes, atomic files and provenance."""
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+import pytest
+
+from common import files, provenance
+from common.config import comma_list, config_hash, parse
+from common.errors import InputError
+
+
+@dataclass
+class Example:
+    """An example.
+
+    Attributes:
+        model: a name.
+        shots: how many.
+    """
+
+    model: str
+    shots: Literal[0, 5] = 0
+    rate: float = 0.1
+    limit: int | None = None
+    names: str | list[str] = "all"
+
+
+def from_yaml(tmp_path, text, *argv):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return parse(Example, ["--config", str(path), *argv])
+
+
+def test_yaml_then_command_line(tmp_path):
+    config = from_yaml(tmp_path, "model: a\nshots: 5\nrate: 3e-4\nnames: [x, y]\n", "--model", "b", "--limit", "2")
+    assert config == Example("b", 5, 3e-4, 2, ["x", "y"])
+
+
+def test_defaults_without_a_file():
+    assert parse(Example, ["--model", "a"]) == Example("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "argv", "named"),
+    [
+        ("model: a\nshotss: 5\n", [], "shotss"),
+        ("model: a\nshots: 3\n", [], "shots"),
+        ("model: a\nlimit: two\n", [], "limit"),
+        ("model: [a]\n", [], "model"),
+        ("shots: 5\n", [], "model"),
+        ("model: a\n", ["--modle", "b"], "--modle"),
+        ("model: a\n", ["--rate", "fast"], "rate"),
+        ("model: a\n", ["--sho", "5"], "--sho"),
+        ("model: [a\n", [], "parsing"),
+    ],
+)
+def test_wrong_keys_and_types_are_refused_by_name(tmp_path, text, argv, named):
+    with pytest.raises(InputError, match=named) as error:
+        from_yaml(tmp_path, text, *argv)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match="absent.yaml"):
+        parse(Example, ["--config", str(tmp_path / "absent.yaml")])
+
+
+def test_comma_list():
+    assert comma_list(" en, de,,") == ["en", "de"]
+    assert comma_list(["en", " de"]) == ["en", "de"]
+
+
+def test_hash_counts_values_not_order():
+    digest = config_hash({"a": 1, "b": [None, "é"]})
+    assert digest == config_hash({"b": [None, "é"], "a": 1})
+    assert len(digest) == 12 and int(digest, 16) >= 0
+    assert digest != config_hash({"a": 1.5, "b": [None, "é"]})
+
+
+def test_files_are_whole_or_not_there(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    files.write_csv_atomic(path, pd.DataFrame({"a": ["x\ny"], "b": [1 / 3]}), float_format="%.3f")
+    assert path.read_bytes() == b'a,b\n"x\ny",0.333\n'
+    with pytest.raises(ValueError):
+        files.write_json_atomic(path, {"not a number": float("nan")})
+    with pytest.raises(UnicodeEncodeError):
+        files.write_text_atomic(path, "\ud800")
+    assert path.read_bytes().startswith(b"a,b") and list(path.parent.iterdir()) == [path]
+
+
+def test_temporary_files_of_the_killed_are_removed(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in (".a.csv.0f.tmp", "deep/.b.json.0f.tmp", "kept.tmp", ".kept"):
+        (tmp_path / name).touch()
+    files.remove_temporary_files(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".kept", "deep", "kept.tmp"]
+    assert not list((tmp_path / "deep").iterdir())
+
+
+def test_fingerprint_follows_what_is_in_the_folder(tmp_path, tiny_checkpoint):
+    before = provenance.model_fingerprint(str(tiny_checkpoint))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in tiny_checkpoint.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    (copy / "training_log.json").write_text("{}")
+    assert provenance.model_fingerprint(str(copy)) == before
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert provenance.model_fingerprint(str(copy)) != before
+
+
+def test_fingerprint_of_an_adapter_includes_its_base(tmp_path, tiny_checkpoint):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_checkpoint)}))
+    assert provenance.model_fingerprint(str(tmp_path)).startswith("folder:")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/nowhere/at all"}))
+    with pytest.raises(InputError, match="nowhere"):
+        provenance.model_fingerprint(str(tmp_path))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no model"):
+        provenance.model_fingerprint(str(tmp_path))

@@ -1,0 +1,300 @@
+"""evaluate.py on a tiny model: records, resumption, kills, several processes, and what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.choices import read_items
+from common.errors import InputError
+from common.models import load
+from common.prompts import mmlu_prompt
+from common.records import LOGPROBS
+from common.scoring import score_continuations
+from tests.mmlu import MMLU, load_script, write_variants
+
+evaluate = load_script("evaluate")
+SUBJECTS = ["abstract_algebra", "law", "english_only_birth", "shared_birth"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_variants(tmp_path_factory.mktemp("variants"), SUBJECTS, questions=5)
+
+
+@pytest.fixture
+def ask(monkeypatch, tiny_checkpoint, data, tmp_path):
+    """Run the script in this process; returns the run folder and the number of prompts scored."""
+    counted = []
+
+    def counting(model, tokenizer, prompts, *args, **kwargs):
+        counted.append(len(prompts))
+        return score_continuations(model, tokenizer, prompts, *args, **kwargs)
+
+    monkeypatch.setitem(evaluate.GroupScorer.records.__globals__, "score_continuations", counting)
+
+    def run(*arguments, out="run"):
+        counted.clear()
+        base = ["--model", tiny_checkpoint, "--data", data, "--out", tmp_path / out, "--device", "cpu"]
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, base + list(arguments))])
+        evaluate.main()
+        return tmp_path / out, sum(counted)
+
+    return run
+
+
+def csv_files(out):
+    return {path.name: path.read_bytes() for path in sorted(out.glob("*.csv"))}
+
+
+def test_records_are_complete_and_right(ask, data, tiny_checkpoint):
+    out, scored = ask("--settings", "en,full,mixup")
+    items = read_items(data / "mixup.csv")
+    records = pd.read_csv(out / "mixup.csv")
+    assert scored == 6 * len(items)
+    assert list(records["id"]) == [item.id for item in items]
+    assert list(records["option_languages"]) == ["|".join(item.option_languages) for item in items]
+    model, tokenizer = load(str(tiny_checkpoint), device="cpu")
+    letters = [" A", " B", " C", " D"]
+    expected = score_continuations(model, tokenizer, [mmlu_prompt(item) for item in items], letters, progress=False)
+    assert np.abs(records[LOGPROBS].to_numpy() - expected).max() < 1e-5
+    assert list(records["prediction"]) == ["ABCD"[best] for best in records[LOGPROBS].to_numpy().argmax(1)]
+    assert list(records["correct"]) == [int(row.prediction == row.answer) for row in records.itertuples()]
+
+
+def test_summaries_and_run_json(ask):
+    out, _ = ask("--settings", "en,mixup")
+    assert (out / "summary.csv").read_text().splitlines()[0] == (
+        "setting,n,accuracy,ci_low,ci_high,delta_vs_en,p_mcnemar"
+    )
+    by_category = pd.read_csv(out / "summary_by_category.csv")
+    assert set(by_category["category"]) == {"STEM", "law", "english_only", "shared"}
+    assert set(by_category["n"]) == {5}
+    info = json.loads((out / "run.json").read_text())
+    session = info["sessions"][0]
+    assert info["config"]["shots"] == 0 and info["records"]["en"]["rows"] == 20 and len(info["hash"]) == 12
+    assert session["start"] <= session["end"] and session["dtype"] == "float32" and session["questions"] == 40
+    assert session["prompt_tokens"] > session["tree_tokens"] > 0 and session["rss_bytes"] > 0
+    assert session["packages"]["torch"] and session["device"][0].startswith("cpu")
+
+
+def test_finished_units_are_never_scored_again(ask):
+    out, first = ask("--settings", "en")
+    before = csv_files(out)
+    assert first == 20
+    assert ask("--settings", "en")[1] == 0
+    assert csv_files(out) == before
+    assert ask("--settings", "en,mixup")[1] == 20
+    assert csv_files(out)["en.csv"] == before["en.csv"]
+    assert ask("--settings", "full_de")[1] == 20
+    summary = pd.read_csv(out / "summary.csv")
+    assert list(summary["setting"]) == ["en", "full_de", "mixup"] and summary["delta_vs_en"].notna().sum() == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [["--shots", "5"], ["--score", "cloze"], ["--answer_token", "bare"], ["--dtype", "bfloat16"], ["--limit", "4"]],
+)
+def test_a_changed_configuration_reads_nothing_old(ask, change):
+    ask("--settings", "en,mixup")
+    with pytest.raises(InputError, match=r"mixup\.csv: from another configuration"):
+        ask("--settings", "en", *change)
+    out, scored = ask("--settings", "en,mixup", *change)
+    assert scored == (32 if "--limit" in change else 40)
+    assert json.loads((out / "run.json").read_text())["sessions"][1:] == []
+
+
+def test_changed_questions_are_scored_again(ask, data, tmp_path):
+    copy = tmp_path / "variants"
+    copy.mkdir()
+    for name in ("en.csv", "mixup.csv"):
+        (copy / name).write_bytes((data / name).read_bytes())
+    ask("--data", copy)
+    text = (copy / "mixup.csv").read_text()
+    (copy / "mixup.csv").write_text(text.replace("which", "what", 1))
+    assert ask("--data", copy)[1] == 20
+
+
+def test_few_shot_demonstrations(ask, data, capsys):
+    ask("--shots", "5", "--settings", "gt_de", "--show", "1")
+    same = capsys.readouterr().out
+    ask("--shots", "5", "--settings", "gt_de", "--show", "1", "--demos", "en")
+    english = capsys.readouterr().out
+    for text in (same, english):
+        assert text.count("Answer: ") == 5 and text.rstrip().endswith("Answer:")
+        assert "which dev place is 4 in abstract_algebra" in text and "is 5 in" not in text
+    demonstrations, question = same.split("which  place")
+    assert "de " in demonstrations and "de " in question
+    demonstrations, question = english.split("which  place")
+    assert "de " not in demonstrations and "de " in question
+
+
+def test_show_needs_no_model(ask, capsys, tmp_path):
+    ask("--show", "2", "--settings", "en,mixup", "--model", "nowhere/at-all")
+    text = capsys.readouterr().out
+    assert text.count("===\n") == 4 and "  abstract algebra.\n\n" in text and "\nD. en a town0\nAnswer:" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_cloze(ask, data, tiny_checkpoint, capsys):
+    ask("--score", "cloze", "--settings", "en", "--show", "1")
+    assert "A. " not in capsys.readouterr().out
+    out, _ = ask("--score", "cloze", "--settings", "en", "--shots", "5")
+    items, records = read_items(data / "en.csv"), pd.read_csv(out / "en.csv")
+    lengths = np.array([[len(option.encode()) for option in item.options] for item in items])
+    best = (records[LOGPROBS].to_numpy() / lengths).argmax(1)
+    assert list(records["prediction"]) == ["ABCD"[index] for index in best]
+    assert (best != records[LOGPROBS].to_numpy().argmax(1)).any()
+
+
+def test_bare_answer_token(ask, data, tiny_checkpoint):
+    out, _ = ask("--answer_token", "bare", "--settings", "en")
+    model, tokenizer = load(str(tiny_checkpoint), device="cpu")
+    prompts = [mmlu_prompt(item) for item in read_items(data / "en.csv")]
+    bare = [(tokenizer(letter).input_ids[-1],) for letter in "ABCD"]
+    expected = score_continuations(model, tokenizer, prompts, bare, progress=False)
+    assert np.abs(pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy() - expected).max() < 1e-5
+
+
+def test_passages_and_their_language(ask, tmp_path):
+    variants = write_variants(tmp_path / "passages", ["reading"], 3, context="once upon a time")
+    out, _ = ask("--data", variants, "--settings", "en,context_de")
+    assert set(pd.read_csv(out / "context_de.csv")["context_language"]) == {"de"}
+    assert set(pd.read_csv(out / "en.csv")["context_language"]) == {"en"}
+
+
+def test_missing_demonstrations_are_refused_by_file(ask, data, tmp_path):
+    for name in ("en.csv", "mixup.csv"):
+        (tmp_path / name).write_bytes((data / name).read_bytes())
+    with pytest.raises(InputError, match=r"dev/en\.csv"):
+        ask("--data", tmp_path, "--shots", "5")
+    (tmp_path / "dev").mkdir()
+    for name in ("en.csv", "mixup.csv"):
+        lines = (data / "dev" / name).read_text().splitlines(keepends=True)
+        (tmp_path / "dev" / name).write_text("".join(line for line in lines if "law-dev005" not in line))
+    ask("--data", tmp_path, "--shots", "5", "--show", "1")
+    (tmp_path / "dev" / "mixup.csv").write_text("".join(line for line in lines if "law-dev00" not in line))
+    with pytest.raises(InputError, match=r"dev/mixup\.csv.*law"):
+        ask("--data", tmp_path, "--shots", "5", "--show", "1")
+
+
+def test_other_refusals(ask, data, tmp_path):
+    with pytest.raises(InputError, match="full_xx"):
+        ask("--settings", "full_xx")
+    with pytest.raises(InputError, match="limit"):
+        ask("--limit", "0")
+    with pytest.raises(InputError, match="build_variants"):
+        ask("--data", tmp_path)
+    (tmp_path / "en.csv").write_bytes((data / "en.csv").read_bytes())
+    (tmp_path / "mixup.csv").write_text("".join((data / "mixup.csv").read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(InputError, match=r"shared_birth-004.*mixup\.csv"):
+        ask("--data", tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_prompt_longer_than_the_context_is_named(ask, tmp_path):
+    variants = write_variants(tmp_path / "long", ["reading"], 2, context="word " * 3000)
+    with pytest.raises(InputError, match="question reading-00. in setting .*tokens, the model takes 2048"):
+        ask("--data", variants, "--settings", "en")
+
+
+def test_work_is_shared_by_cost():
+    groups = [evaluate.Group("a", 0), evaluate.Group("a", 1), evaluate.Group("b", 0), evaluate.Group("c", 0)]
+    shares = evaluate.share(dict(zip(groups, [5, 4, 3, 3], strict=True)), 2)
+    assert shares == [[groups[0], groups[3]], [groups[1], groups[2]]]
+
+
+def command(checkpoint, data, out, *launcher):
+    keys = ["--model", checkpoint, "--data", data, "--out", out, "--settings", "en,full,mixup", "--device", "cpu"]
+    return [*(launcher or [sys.executable]), str(MMLU / "evaluate.py"), *map(str, keys)]
+
+
+# One thread: several processes have one each, and the number of threads may change the last bit of a product.
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, tiny_checkpoint):
+    """Variants of many small groups, and the files of a run of theirs that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("many")
+    data = write_variants(folder / "data", [f"subject_{n}" for n in range(30)], questions=8)
+    subprocess.run(command(tiny_checkpoint, data, folder / "out"), check=True, env=ONE_THREAD, capture_output=True)
+    return data, csv_files(folder / "out")
+
+
+def kill_when(arguments, reached) -> bool:
+    """Start the command and kill it as soon as `reached()`; False if it ended before."""
+    process = subprocess.Popen(arguments, env=ONE_THREAD, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        if reached():
+            process.send_signal(signal.SIGKILL)
+            return process.wait() == -signal.SIGKILL
+        time.sleep(0.0005)
+    return False
+
+
+def test_killed_at_several_points_the_files_are_the_same(many, tiny_checkpoint, tmp_path):
+    data, expected = many
+    arguments = command(tiny_checkpoint, data, tmp_path)
+    units = tmp_path / "units"
+    points = [
+        lambda: any(units.glob("*/settings.json")),
+        lambda: any(units.glob("*/.*.tmp")) or len(list(units.glob("*/*.csv"))) >= 3,
+        lambda: len(list(units.glob("*/*.csv"))) >= 12,
+        lambda: (tmp_path / "full_fr.csv").exists(),
+    ]
+    killed = []
+    for point in points:
+        killed.append(kill_when(arguments, point))
+        finished = {path.name: path.stat().st_mtime_ns for path in units.glob("*/*.csv")}
+    assert all(killed[:3])
+    subprocess.run(arguments, check=True, env=ONE_THREAD, capture_output=True)
+    assert csv_files(tmp_path) == expected
+    assert {path.name: path.stat().st_mtime_ns for path in units.glob("*/*.csv")} == finished
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_two_processes_write_the_same_files(many, tiny_checkpoint, tmp_path):
+    data, expected = many
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launcher = [*accelerate, "--main_process_port", "0"]
+    subprocess.run(
+        command(tiny_checkpoint, data, tmp_path, *launcher),
+        check=True,
+        env=ONE_THREAD,
+        capture_output=True,
+        timeout=300,
+    )
+    assert csv_files(tmp_path) == expected
+    session = json.loads((tmp_path / "run.json").read_text())["sessions"][0]
+    assert session["processes"] == 2 and session["questions"] == 6 * 30 * 8
+
+
+def test_bad_input_ends_in_one_sentence_and_code_2(tmp_path):
+    arguments = [sys.executable, str(MMLU / "evaluate.py"), "--model", "x", "--data", str(tmp_path), "--out", "o"]
+    result = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_real_belebele(ask, real_data, tmp_path):
+    built = tmp_path / "belebele"
+    build = ["--source", "belebele", "--data", real_data / "belebele", "--out", built]
+    subprocess.run([sys.executable, MMLU / "build_variants.py", *build], check=True, capture_output=True)
+    out, _ = ask("--data", built, "--limit", "2", "--settings", "en,full,context,mixup")
+    assert {len(pd.read_csv(out / f"{name}.csv")) for name in ("en", "full_de", "context_it", "mixup")} == {2}
+
+
+def test_real_mmlu_five_shot(ask, real_data, tmp_path):
+    built = tmp_path / "mmlu"
+    build = ["--source", "mmlu", "--data", real_data / "mmlu", "--languages", "en", "--out", built]
+    subprocess.run([sys.executable, MMLU / "build_variants.py", *build], check=True, capture_output=True)
+    out, _ = ask("--data", built, "--limit", "1", "--shots", "5", "--show", "1")
+    assert not Path(out).exists()

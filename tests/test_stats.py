@@ -1,0 +1,66 @@
+"""Intervals and paired tests against values worked out by hand or by the exact formula."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from common.stats import mcnemar, paired_bootstrap, wilson
+
+
+def test_wilson_follows_the_formula():
+    k, n, z = 68, 100, 1.959963984540054
+    centre = (k / n + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(k / n * (1 - k / n) / n + z * z / (4 * n * n))
+    assert wilson(k, n) == pytest.approx((centre - half, centre + half))
+
+
+def test_wilson_at_the_borders():
+    assert wilson(0, 10)[0] == 0.0 and wilson(10, 10)[1] == 1.0
+    assert wilson(0, 10)[1] == pytest.approx(1 - wilson(10, 10)[0])
+    assert all(math.isnan(value) for value in wilson(0, 0))
+    with pytest.raises(ValueError):
+        wilson(3, 2)
+
+
+def test_mcnemar_is_the_exact_binomial_test():
+    a = np.array([1] * 9 + [0] * 2 + [1] * 5 + [0] * 4)
+    b = np.array([0] * 9 + [1] * 2 + [1] * 5 + [0] * 4)
+    assert mcnemar(a, b) == pytest.approx(2 * binom.cdf(2, 11, 0.5))
+    assert mcnemar(a, b) == mcnemar(b, a)
+
+
+def test_mcnemar_without_differences():
+    assert mcnemar([1, 0, 1], [1, 0, 1]) == 1.0
+    assert mcnemar([], []) == 1.0
+    assert mcnemar([1, 0], [0, 1]) == 1.0
+
+
+def test_paired_bootstrap_is_seeded_and_close_to_the_normal_interval():
+    rng = np.random.default_rng(0)
+    a, b = rng.random(2000) < 0.8, rng.random(2000) < 0.7
+    first = paired_bootstrap(a, b, seed=1)
+    assert first == paired_bootstrap(a, b, seed=1) != paired_bootstrap(a, b, seed=2)
+    difference = a.astype(float) - b
+    half = 1.96 * difference.std() / math.sqrt(len(a))
+    assert first == pytest.approx((difference.mean(), difference.mean() - half, difference.mean() + half), abs=2e-3)
+
+
+def test_paired_bootstrap_takes_real_scores_and_nothing():
+    difference, low, high = paired_bootstrap([1.5, 2.5, 0.5], [1.0, 1.0, 1.0], seed=0)
+    assert difference == pytest.approx(0.5) and low <= difference <= high
+    assert all(math.isnan(value) for value in paired_bootstrap([], [], seed=0))
+
+
+@pytest.mark.parametrize(("a", "b"), [([1, 0], [1]), ([1, math.nan], [1, 0]), ([[1]], [[0]])])
+def test_unpaired_scores_are_refused(a, b):
+    with pytest.raises(ValueError):
+        mcnemar(a, b)
+    with pytest.raises(ValueError):
+        paired_bootstrap(a, b, seed=0)
+
+
+def test_mcnemar_needs_right_or_wrong():
+    with pytest.raises(ValueError):
+        mcnemar([0.5], [1])

@@ -1,0 +1,145 @@
+"""tabulate.py and plot.py: tables and figures from records alone."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.choices import build_settings, monolingual
+from common.errors import InputError
+from common.plots import language_style
+from common.records import record_rows, write_setting
+from common.stats import wilson
+from tests.mmlu import LANGUAGES, load_script
+
+tabulate, plot, categories = load_script("tabulate"), load_script("plot"), load_script("categories")
+
+
+def write_run(out, seed, accuracy, model="world", reversed_too=False):
+    """A run folder whose questions are answered right at random, with the given probability outside English."""
+    rng = np.random.default_rng(seed)
+    parallel = {
+        code: [
+            monolingual(f"{subject}{n}", subject, "", f"{code} {n}", list("wxyz"), "A", code)
+            for subject in ("english_only_birth", "shared_birth")
+            for n in range(40)
+        ]
+        for code in LANGUAGES
+    }
+    written = {}
+    for name, items in build_settings(parallel, LANGUAGES, 1).items():
+        if name.startswith("rev_") and not reversed_too:
+            continue
+        logprobs = np.tile([-2.0, -1.0, -3.0, -3.0], (len(items), 1))
+        logprobs[rng.random(len(items)) < (1.0 if name == "en" else accuracy), 0] = -0.5
+        table = record_rows(items, name, logprobs).astype(str)
+        written[name] = write_setting(out, table, list(table["id"]))
+    config = {"model": model, "shots": 0, "score": "letter"}
+    (out / "run.json").write_text(json.dumps({"config": config, "records": written}))
+    return out
+
+
+@pytest.fixture
+def runs(tmp_path):
+    folders = []
+    for seed, accuracy in ((0, 0.4), (1, 0.8)):
+        folder = tmp_path / f"run{seed}"
+        folder.mkdir()
+        folders.append(write_run(folder, seed, accuracy))
+    return folders
+
+
+def call(monkeypatch, script, *arguments):
+    monkeypatch.setattr(sys, "argv", [script.__name__, *map(str, arguments)])
+    script.main()
+
+
+def test_table_numbers_come_from_the_records(monkeypatch, runs, tmp_path):
+    call(monkeypatch, tabulate, "--runs", runs[0], "--out", tmp_path / "table")
+    table = pd.read_csv(tmp_path / "table.csv").set_index("setting")
+    records = pd.read_csv(runs[0] / "gt_question_fr.csv")
+    row = table.loc["gt_question_fr"]
+    assert (row["family"], row["language"], row["n"]) == ("gt_question", "fr", 80)
+    assert row["accuracy"] == pytest.approx(records["correct"].mean(), abs=1e-5)
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx(wilson(records["correct"].sum(), 80), abs=1e-5)
+    assert row["delta_vs_en"] == pytest.approx(row["accuracy"] - 1, abs=1e-5)
+    assert row["delta_low"] < row["delta_vs_en"] < row["delta_high"] < 0
+    assert np.isnan(table.loc["en", "delta_low"])
+    text = (tmp_path / "table.md").read_text()
+    assert f"{100 * row['accuracy']:.2f} [{100 * row['ci_low']:.2f}" in text
+    assert "| setting | - | de | fr | es | it |" in text and "world, 0-shot, letter, n = 80" in text
+
+
+def test_the_papers_figures_stand_beside_with_their_source(monkeypatch, runs, tmp_path):
+    call(monkeypatch, tabulate, "--runs", runs[0], "--out", tmp_path / "table")
+    text = (tmp_path / "table.md").read_text()
+    for line in (
+        "| GPT-4 | mixup | 68.61 |  | arXiv 2406.16135, as quoted",
+        "| Llama2-13B | mixup |  | -10.14 | arXiv",
+    ):
+        assert line in text
+
+
+def test_runs_side_by_side(monkeypatch, runs, tmp_path):
+    call(monkeypatch, tabulate, "--runs", ",".join(map(str, runs)), "--out", tmp_path / "table")
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert list(table["run"].unique()) == [str(run) for run in runs]
+    text = (tmp_path / "table.md").read_text()
+    assert f"| setting | {runs[0]} | {runs[1]} |" in text and "| en | 100.00 | 100.00 |" in text
+
+
+def test_one_category(monkeypatch, runs, tmp_path):
+    call(monkeypatch, tabulate, "--runs", runs[0], "--out", tmp_path / "table", "--category", "english_only")
+    assert set(pd.read_csv(tmp_path / "table.csv")["n"]) == {40}
+    with pytest.raises(InputError, match="english_only, shared"):
+        call(monkeypatch, tabulate, "--runs", runs[0], "--out", tmp_path / "other", "--category", "STEM")
+    assert not (tmp_path / "other.csv").exists()
+
+
+def test_same_records_same_bytes(monkeypatch, runs, tmp_path):
+    for name in ("a", "b"):
+        call(monkeypatch, tabulate, "--runs", runs[0], "--out", tmp_path / name)
+        call(monkeypatch, plot, "--run", runs[0], "--out", tmp_path / f"plot_{name}")
+    for first, second in (
+        ("a.csv", "b.csv"),
+        ("a.md", "b.md"),
+        ("plot_a.png", "plot_b.png"),
+        ("plot_a.pdf", "plot_b.pdf"),
+    ):
+        assert (tmp_path / first).read_bytes() == (tmp_path / second).read_bytes()
+
+
+def test_damaged_records_are_refused(monkeypatch, runs, tmp_path):
+    path = runs[0] / "mixup.csv"
+    path.write_text(path.read_text()[:-20])
+    for script, key in ((tabulate, "--runs"), (plot, "--run")):
+        with pytest.raises(InputError, match=r"mixup\.csv"):
+            call(monkeypatch, script, key, runs[0], "--out", tmp_path / "out")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_plot_with_and_without_reversed_settings(monkeypatch, runs, tmp_path):
+    folder = tmp_path / "reversed"
+    folder.mkdir()
+    write_run(folder, 2, 0.3, reversed_too=True)
+    call(monkeypatch, plot, "--run", folder, "--out", tmp_path / "two")
+    call(monkeypatch, plot, "--run", runs[0], "--out", tmp_path / "one", "--category", "shared")
+    assert (tmp_path / "two.png").read_bytes().startswith(b"\x89PNG") and (tmp_path / "one.pdf").exists()
+
+
+def test_sixteen_languages_look_different():
+    codes = [str(number) for number in range(16)]
+    assert len({tuple(language_style(code, codes).values()) for code in codes}) == 16
+
+
+def test_57_subjects_in_four_categories():
+    counts = pd.Series(categories.CATEGORIES).value_counts().to_dict()
+    assert counts == {"STEM": 18, "humanities": 13, "social sciences": 12, "other": 14}
+    assert categories.category("shared_birth") == "shared" and categories.category("belebele") == "belebele"
+
+
+def test_categories_know_every_real_subject(real_data):
+    names = {path.stem.removesuffix("_test") for path in (real_data / "mmlu" / "test").glob("*.csv")}
+    assert names == set(categories.CATEGORIES)
