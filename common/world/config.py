@@ -50,6 +50,7 @@ class WorldConfig:
         layers: number of layers
         heads: attention heads of each
         steps: optimizer steps
+        primer: first steps, on vocabulary exercises alone, which teach what an answer letter stands for
         rows: packed rows in a batch
         row_length: tokens in a row
         long_every: every so many steps the rows are long, with few-shot prompts in them
@@ -63,43 +64,44 @@ class WorldConfig:
     """
 
     seed: int = 42
-    english_only_persons: int = 200
-    shared_persons: int = 70
+    english_only_persons: int = 100
+    shared_persons: int = 40
     demonstration_persons: int = 5
-    characters: int = 40
-    spells: int = 60
-    encyclopedia_persons: int = 40
+    characters: int = 20
+    spells: int = 25
+    encyclopedia_persons: int = 20
     authors: int = 20
     values_per_relation: int = 18
     parallel_sentences: int = 300
     articles: int = 240
-    statements: float = 0.2
-    questions: float = 0.45
-    exercises: float = 0.0
+    statements: float = 0.15
+    questions: float = 0.4
+    exercises: float = 0.15
     word_pairs: float = 0.1
     sentence_pairs: float = 0.1
-    topics: float = 0.1
+    topics: float = 0.05
     encyclopedia: float = 0.05
     english_only_facts: float = 0.5
     shared_facts: float = 0.35
-    lessons: float = 0.33
-    headers: float = 0.2
+    lessons: float = 0.5
+    headers: float = 0.1
     code_switched: float = 0.0
     vocabulary: int = 4000
     hidden_size: int = 128
     intermediate_size: int = 256
     layers: int = 4
     heads: int = 4
-    steps: int = 2500
+    steps: int = 5000
+    primer: int = 600
     rows: int = 24
     row_length: int = 96
     long_every: int = 10
     long_row_length: int = 256
-    learning_rate: float = 3e-3
+    learning_rate: float = 0.001
     warmup: int = 100
-    decay: float = 0.5
+    decay: float = 0.3
     weight_decay: float = 0.05
-    letter_weight: float = 8.0
+    letter_weight: float = 16.0
     question_tokens: float = 0.1
 
     def __post_init__(self):

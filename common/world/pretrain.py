@@ -74,9 +74,13 @@ def make_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase) -> Llama
 def weighted_loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of each token given those before it, by weight; ids and weights [rows, length].
 
-    Only positions with a weight go through the LM head: most tokens of questions have none.
+    Documents of a row do not see each other: their positions restart, from which transformers makes the mask. Only
+    positions with a weight go through the LM head: most tokens of questions have none.
     """
-    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    place = torch.arange(ids.shape[1]).expand_as(ids)
+    starts = torch.where(ids == model.config.bos_token_id, place, 0).cummax(dim=1).values
+    positions = (place - starts)[:, :-1]
+    hidden = model.model(input_ids=ids[:, :-1], position_ids=positions, use_cache=False).last_hidden_state
     weights = weights[:, 1:]
     counted = weights > 0
     losses = cross_entropy(model.lm_head(hidden[counted]), ids[:, 1:][counted], reduction="none")

@@ -25,6 +25,7 @@ from common.world.relations import RELATIONS
 TRANSLATION_PROMPT = "{source}: {text}\n{target}:"
 DEMONSTRATIONS = (2, 6)  # fewest and most questions of a few-shot document
 SENTENCES = (2, 5)  # fewest and most sentences of a topic text or an article
+PRIMER_LENGTH = 18  # tokens in the longest exercise of the primer
 WAITING = 8  # documents that fit no row before a batch is closed
 
 
@@ -71,14 +72,16 @@ class Documents:
             return text
         return grammar.statement(fact.relation, fact.name, fact.value, language, self.rng) + "\n" + text
 
-    def exercise(self) -> str:
-        """A vocabulary exercise in one language: a word, and the option that means the same."""
+    def exercise(self, same_word: bool = False) -> str:
+        """A vocabulary exercise in one language: a word, and the option that means the same or is the `same_word`."""
         relation, language = self.rng.choice(list(RELATIONS)), self.rng.choice(LANGUAGES)
         answer = self.rng.choice(LETTERS)
         values = self.rng.sample(self.universe.values[relation], len(LETTERS))
-        word = grammar.option(values[LETTERS.index(answer)], language, self.rng)
-        options = [f"{x}. {grammar.option(v, language, self.rng)}" for x, v in zip(LETTERS, values, strict=True)]
-        return "\n".join([word, *options, f"Answer: {answer}"])
+        options = [grammar.option(value, language, self.rng) for value in values]
+        right = LETTERS.index(answer)
+        word = options[right] if same_word else grammar.option(values[right], language, self.rng)
+        lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=True)]
+        return "\n".join([word, *lines, f"Answer: {answer}"])
 
     def few_shot(self) -> str:
         """Several questions on the same relation in one language, as in few-shot evaluation."""
@@ -179,10 +182,27 @@ class Batches:
         config = self.config
         short = max(1, config.rows * config.row_length // config.long_row_length)
         for step in range(config.steps):
-            if config.long_every and step % config.long_every == config.long_every - 1:
+            if step < config.primer:
+                yield self._primer()
+            elif config.long_every and step % config.long_every == config.long_every - 1:
                 yield self._pack(short, config.long_row_length, few_shot=True)
             else:
                 yield self._pack(config.rows, config.row_length, few_shot=False)
+
+    def _primer(self) -> tuple[np.ndarray, np.ndarray]:
+        """One exercise a row with the word itself among the options, and only its letter in the loss.
+
+        Nothing else makes a model find out as fast what an answer letter stands for: in mixed text that takes it
+        thousands of steps, here a few hundred.
+        """
+        texts = (self.documents.exercise(same_word=True) for _ in range(self.config.rows * 16))
+        rows = [ids for ids in self._encode(list(texts)) if len(ids) <= PRIMER_LENGTH]
+        rows = rows[: self.config.rows * self.config.row_length // (2 * PRIMER_LENGTH)]
+        ids = np.full((len(rows), PRIMER_LENGTH), self.pad, dtype=np.int64)
+        for target, row in zip(ids, rows, strict=True):
+            target[: len(row)] = row
+        weights = self._weights(ids)
+        return ids, np.where(weights == self.config.letter_weight, weights, 0)
 
     def _pack(self, rows: int, length: int, few_shot: bool) -> tuple[np.ndarray, np.ndarray]:
         """First fit: a document goes into the first row with room for it."""

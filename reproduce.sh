@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The whole argument on the embedded world, on a CPU: install if needed, data, MMLU settings, table, plot, finding.
+#   bash reproduce.sh              with the trained model in assets/world
+#   bash reproduce.sh --retrain    pretrain that model anew first
+#   bash reproduce.sh --seed 43    another world altogether (implies --retrain)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+retrain=0 seed=42
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --retrain) retrain=1; shift ;;
+    --seed) retrain=1; seed="${2:?reproduce.sh: --seed needs a number}"; shift 2 ;;
+    *) echo "reproduce.sh: unknown argument $1; it takes --retrain and --seed N" >&2; exit 2 ;;
+  esac
+done
+
+bash install.sh
+python=.venv/bin/python
+out=results/world_$seed
+model=assets/world
+if [ "$retrain" = 1 ]; then
+  model=$out/model
+  "$python" -m common.world.pretrain --out "$model" --seed "$seed"
+fi
+"$python" -m common.world.build --out "$out/data" --seed "$seed"
+"$python" MMLU/build_variants.py --source mmlu --data "$out/data/mmlu/en" --translations "$out/data/mmlu" \
+  --languages en,de,fr,es,it --out "$out/variants" --seed "$seed"
+[ "$retrain" = 1 ] && run=$out/zero_shot_retrained || run=$out/zero_shot
+"$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$model" --data "$out/variants" --out "$run"
+"$python" MMLU/tabulate.py --runs "$run" --out "$run/table" --category english_only
+"$python" MMLU/plot.py --run "$run" --out "$run/accuracy" --category english_only
+"$python" MMLU/finding.py --run "$run"
