@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole argument on the embedded world, on a CPU: install if needed, data, MMLU settings, table, plot, finding.
-#   bash reproduce.sh              with the trained model in assets/world
+#   bash reproduce.sh              with the trained model in assets/world, which is pretrained first if it is missing
 #   bash reproduce.sh --retrain    pretrain that model anew first
 #   bash reproduce.sh --seed 43    another world altogether (implies --retrain)
 set -euo pipefail
@@ -14,6 +14,8 @@ while [ $# -gt 0 ]; do
     *) echo "reproduce.sh: unknown argument $1; it takes --retrain and --seed N" >&2; exit 2 ;;
   esac
 done
+
+[ -f assets/world/world.json ] || retrain=1
 
 bash install.sh
 python=.venv/bin/python

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from common.choices import Item, build_settings
@@ -109,6 +109,7 @@ def train_tokenizer(config: Config, folder: Path, size: int) -> None:
         vocab_size=size, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>")
     fast.save_pretrained(folder)
 
@@ -160,10 +161,9 @@ def run_harness(model, tokenizer, prompts: list[str], batch: int) -> np.ndarray:
 def run_one_at_a_time(model, tokenizer, prompts: list[str]) -> np.ndarray:
     """One prompt, one forward pass over all positions, the letters' logits at the last, as in the original code."""
     letters = [tokenizer(letter, add_special_tokens=False)["input_ids"][-1] for letter in LETTERS]
-    bos = [tokenizer.bos_token_id]
     result = []
     for prompt in prompts:
-        ids = bos + tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        ids = tokenizer(prompt)["input_ids"]
         logits = model(torch.tensor([ids], device=model.device)).logits[0, -1]
         result.append(logits.float().log_softmax(-1)[letters].cpu().numpy())
     return np.array(result)

@@ -1,0 +1,192 @@
+"""The controlled world: what is known in which language, the data files, the training stream, the checkpoint."""
+
+import csv
+import json
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, replace
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from common.errors import InputError
+from common.models import load
+from common.prompts import LETTERS
+from common.scoring import score_continuations
+from common.world import build, grammar
+from common.world.config import DEFAULT_CONFIG, WorldConfig, check_checkpoint, world_hash
+from common.world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, ENGLISH_ONLY, SHARED, SPELL, make_universe
+from common.world.items import parallel_items
+from common.world.lexicon import LANGUAGES
+from common.world.pretrain import POSITIONS, make_model, weighted_loss
+from common.world.stream import Batches, Documents, parallel_sentences
+from common.world.tokenizer import train_tokenizer
+
+CONFIG = WorldConfig()
+SMALL = ["--english_only_persons=8", "--shared_persons=6", "--characters=4", "--spells=4", "--articles=20"]
+
+
+@pytest.fixture(scope="module")
+def universe():
+    return make_universe(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def documents(universe) -> list[str]:
+    return list(islice(iter(Documents(universe, CONFIG, "test").draw, None), 6000))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(documents):
+    return train_tokenizer(documents * 2, CONFIG.vocabulary, POSITIONS)
+
+
+def test_default_yaml_holds_the_defaults():
+    assert yaml.safe_load(DEFAULT_CONFIG.read_text()) == asdict(CONFIG)
+
+
+def test_same_seed_same_world_and_another_seed_another(universe):
+    assert make_universe(CONFIG) == universe != make_universe(replace(CONFIG, seed=43))
+
+
+def test_every_name_belongs_to_one_group(universe):
+    groups = {}
+    for group in (ENGLISH_ONLY, SHARED, CHARACTER, SPELL, ENCYCLOPEDIA, AUTHOR):
+        for fact in universe.known(group):
+            groups.setdefault(fact.name, set()).add(group)
+    assert all(len(found) == 1 for found in groups.values())
+
+
+def test_training_text_is_monolingual_about_facts(universe, documents):
+    """English-only names occur in English text alone, authors nowhere, shared names in every language."""
+    english = {f.name for g in (ENGLISH_ONLY, CHARACTER, SPELL, ENCYCLOPEDIA) for f in universe.known(g)}
+    authors = {fact.name for fact in universe.facts[AUTHOR]}
+    shared = {fact.name for fact in universe.known(SHARED)}
+    foreign = ["Welche", "Quel ", "¿", "Quale ", "Que ", "Welk", "Was ist", "Qual ", "Wat is"]
+    languages = Counter()
+    for text in documents:
+        names = set(re.findall(r"\w+", text))
+        assert not names & authors
+        if names & english:
+            assert not any(word in text for word in foreign) and not names & shared
+        elif names & shared:
+            languages.update(word for word in foreign if word in text)
+    assert set(languages) == set(foreign)
+
+
+def test_parallel_sentences_are_held_out_of_training(documents):
+    seen = "\n".join(documents)
+    rng = random.Random(0)
+    for sentence in parallel_sentences(CONFIG):
+        assert all(grammar.realise(sentence, "en", rng) not in seen for _ in range(3))
+
+
+def test_questions_are_balanced_parallel_and_unambiguous(universe):
+    items = parallel_items(universe, CONFIG, "test")
+    english_only = [item for item in items["en"] if item.subject.startswith(ENGLISH_ONLY)]
+    assert len(english_only) >= 400 and len(items["en"]) - len(english_only) >= 300
+    for rows in items.values():
+        assert [(row.id, row.answer) for row in rows] == [(row.id, row.answer) for row in items["en"]]
+        assert all(len(set(row.options)) == 4 for row in rows)
+    counts = Counter(item.answer for item in items["en"])
+    assert max(counts.values()) - min(counts.values()) <= 16
+
+
+def test_tokenizer_is_close_to_one_piece_a_word(tokenizer, documents):
+    words = marks = pieces = 0
+    for text in documents[:1500]:
+        words += len(text.split())
+        marks += len(re.findall(r"[.,:?()\n]", text))
+        pieces += len(tokenizer(text).input_ids) - 1
+        assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
+    assert (pieces - marks) / words < 1.3
+
+
+def test_answer_letters_and_nothing_else_get_their_weight(universe, tokenizer):
+    config = replace(CONFIG, primer=1, steps=12)
+    letters = {tokenizer(f"\nAnswer: {letter}").input_ids[-1] for letter in LETTERS}
+    for step, (ids, weights) in enumerate(Batches(universe, config, tokenizer)):
+        heavy = weights == config.letter_weight
+        assert heavy.any() and set(ids[heavy]) <= letters
+        for row, column in np.argwhere(heavy):
+            assert tokenizer.decode(ids[row, :column]).endswith("Answer:")
+        assert step > 0 or not weights[~heavy].any()
+
+
+def test_packed_documents_do_not_see_each_other(tokenizer):
+    model = make_model(replace(CONFIG, layers=2), tokenizer).eval()
+    ids = [tokenizer(text, return_tensors="pt").input_ids for text in ("The dog is red.", "The cat sees the bread.")]
+    packed = torch.cat(ids, dim=1)
+    weights = torch.ones(packed.shape)
+    weights[:, 0] = weights[:, ids[0].shape[1]] = 0
+    apart = []
+    for one in ids:
+        each = torch.ones(one.shape)
+        each[:, 0] = 0
+        apart.append((weighted_loss(model, one, each) * each.sum()).item())
+    together = weighted_loss(model, packed, weights) * weights.sum()
+    assert abs(together.item() - sum(apart)) < 1e-3
+
+
+def test_build_writes_every_layout_and_the_same_bytes_twice(tmp_path, root):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        command = [sys.executable, "-m", "common.world.build", "--out", str(folder), *SMALL]
+        subprocess.run(command, cwd=root, check=True, capture_output=True)
+    files = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in folders]
+    assert files[0] == files[1]
+    names = {str(path) for path in files[0]}
+    assert {"hp/English.csv", "hp/Italian.csv", "flores/de.devtest", "dictionaries/en-nl.tsv"} <= names
+    assert {"wiki/wiki.train.txt", "wiki/wiki.test.txt", "tofu/en/authors.json"} <= names
+    rows = list(csv.reader((folders[0] / "mmlu/de/test/english_only_pet_test.csv").open(encoding="utf-8")))
+    assert len(rows) == 8 and all(len(row) == 6 and row[5] in LETTERS for row in rows)
+    assert len(list((folders[0] / "mmlu").glob("*/dev/*_dev.csv"))) == len(LANGUAGES) * 16
+    author = json.loads((folders[0] / "tofu/fr/authors.json").read_text(encoding="utf-8").splitlines()[0])
+    assert set(author) == {"question", "answer", "paraphrased_answer", "perturbed_answer"}
+    assert len(author["perturbed_answer"]) == build.PERTURBED and author["answer"] not in author["perturbed_answer"]
+
+
+def test_pretraining_saves_a_checkpoint_that_loads_and_belongs_to_its_world(tmp_path, root):
+    small = [
+        *SMALL,
+        "--steps=6",
+        "--primer=2",
+        "--rows=4",
+        "--vocabulary=700",
+        "--parallel_sentences=8",
+        "--watch_every=3",
+    ]
+    command = [sys.executable, "-m", "common.world.pretrain", "--out", str(tmp_path), *small]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "english only elsewhere" in done.stdout + done.stderr
+    model, tokenizer = load(str(tmp_path), device="cpu")
+    assert np.isfinite(score_continuations(model, tokenizer, ["Answer:"], [" A", " B"], progress=False)).all()
+    provenance = json.loads((tmp_path / "world.json").read_text())
+    assert provenance["figures"]["english_only_elsewhere"]["n"] == 8 * 8 * 4
+    with pytest.raises(InputError, match="the present configuration has"):
+        check_checkpoint(tmp_path, CONFIG)
+
+
+def test_the_committed_checkpoint_is_of_the_present_world(root):
+    if not (root / "assets" / "world").exists():
+        pytest.skip("no checkpoint is committed yet: common/world/LOG.md says why")
+    provenance = check_checkpoint(root / "assets" / "world", CONFIG)
+    assert provenance["config_hash"] == world_hash(CONFIG) and provenance["seed"] == CONFIG.seed
+    size = sum(path.stat().st_size for path in (root / "assets" / "world").iterdir())
+    assert size <= 5e6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"statements": 0.9}, "must be shares that add up to 1"), ({"values_per_relation": 3}, "must be 4 or more")],
+)
+def test_impossible_worlds_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        replace(CONFIG, **changes)
