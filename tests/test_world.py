@@ -119,6 +119,12 @@ def test_answer_letters_and_nothing_else_get_their_weight(universe, tokenizer):
         assert step > 0 or not weights[~heavy].any()
 
 
+def test_a_vocabulary_too_small_for_the_primer_is_refused(universe, documents):
+    config = replace(CONFIG, primer=1, vocabulary=300)
+    with pytest.raises(InputError, match="raise vocabulary"):
+        next(iter(Batches(universe, config, train_tokenizer(documents[:200], 300, POSITIONS))))
+
+
 def test_packed_documents_do_not_see_each_other(tokenizer):
     model = make_model(replace(CONFIG, layers=2), tokenizer).eval()
     ids = [tokenizer(text, return_tensors="pt").input_ids for text in ("The dog is red.", "The cat sees the bread.")]
@@ -158,7 +164,7 @@ def test_pretraining_saves_a_checkpoint_that_loads_and_belongs_to_its_world(tmp_
         "--steps=6",
         "--primer=2",
         "--rows=4",
-        "--vocabulary=700",
+        "--vocabulary=3000",
         "--parallel_sentences=8",
         "--watch_every=3",
     ]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from common.errors import InputError
 from common.languages import LANGUAGES as LANGUAGE_TABLE
 from common.prompts import LETTERS, mmlu_prompt, question_text
 from common.world import grammar
@@ -26,6 +27,7 @@ TRANSLATION_PROMPT = "{source}: {text}\n{target}:"
 DEMONSTRATIONS = (2, 6)  # fewest and most questions of a few-shot document
 SENTENCES = (2, 5)  # fewest and most sentences of a topic text or an article
 PRIMER_LENGTH = 18  # tokens in the longest exercise of the primer
+PRIMER_ATTEMPTS = 50  # rounds of drawing exercises until a batch of short ones is full
 WAITING = 8  # documents that fit no row before a batch is closed
 
 
@@ -195,9 +197,18 @@ class Batches:
         Nothing else makes a model find out as fast what an answer letter stands for: in mixed text that takes it
         thousands of steps, here a few hundred.
         """
-        texts = (self.documents.exercise(same_word=True) for _ in range(self.config.rows * 16))
-        rows = [ids for ids in self._encode(list(texts)) if len(ids) <= PRIMER_LENGTH]
-        rows = rows[: self.config.rows * self.config.row_length // (2 * PRIMER_LENGTH)]
+        count = max(1, self.config.rows * self.config.row_length // (2 * PRIMER_LENGTH))
+        rows: list[list[int]] = []
+        for _ in range(PRIMER_ATTEMPTS):
+            texts = [self.documents.exercise(same_word=True) for _ in range(count)]
+            rows += [ids for ids in self._encode(texts) if len(ids) <= PRIMER_LENGTH]
+            if len(rows) >= count:
+                break
+        else:
+            raise InputError(
+                f"hardly an exercise has {PRIMER_LENGTH} tokens or fewer: raise vocabulary, or set primer to 0"
+            )
+        rows = rows[:count]
         ids = np.full((len(rows), PRIMER_LENGTH), self.pad, dtype=np.int64)
         for target, row in zip(ids, rows, strict=True):
             target[: len(row)] = row
