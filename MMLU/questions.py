@@ -8,6 +8,7 @@ from common.choices import LETTERS, Item, expand_settings, read_items, settings_
 from common.errors import InputError
 from common.prompts import mmlu_prompt, question_text
 from common.provenance import file_digest
+from common.units import by_subject
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,6 @@ def load_demonstrations(path: Path, shots: int, items: Sequence[Item]) -> dict[s
         if len(demonstrations.get(subject, ())) < shots:
             raise InputError(f"{path}: fewer than {shots} questions of subject {subject}; add them or use --shots 0")
     return demonstrations
-
-
-def by_subject(items: Sequence[Item]) -> dict[str, list[Item]]:
-    """Questions by subject, subjects in order of appearance."""
-    subjects: dict[str, list[Item]] = {}
-    for item in items:
-        subjects.setdefault(item.subject, []).append(item)
-    return subjects
 
 
 def cloze_prompt(item: Item, demonstrations: Sequence[Item] = ()) -> str:

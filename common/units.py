@@ -37,14 +37,19 @@ class Group(NamedTuple):
         return f"{quote(self.subject, safe='')}-{self.shard:03d}.csv"
 
 
-def groups_of(items: Iterable[Item]) -> dict[Group, list[Item]]:
-    """Questions by group, subjects in order of appearance, questions in the order given."""
+def by_subject(items: Iterable[Item]) -> dict[str, list[Item]]:
+    """Questions by subject, subjects in order of appearance, questions in the order given."""
     subjects: dict[str, list[Item]] = {}
     for item in items:
         subjects.setdefault(item.subject, []).append(item)
+    return subjects
+
+
+def groups_of(items: Iterable[Item]) -> dict[Group, list[Item]]:
+    """Questions by group, in the order of `by_subject`."""
     return {
         Group(subject, start // SHARD_SIZE): rows[start : start + SHARD_SIZE]
-        for subject, rows in subjects.items()
+        for subject, rows in by_subject(items).items()
         for start in range(0, len(rows), SHARD_SIZE)
     }
 
