@@ -17,6 +17,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.errors import InputError
+from common.memory import keep_freed_memory
 from common.prefix_tree import PrefixTree, build_tree
 from common.tokenization import TokenizedPair, tokenize_pairs
 from common.tree_attention import (
@@ -82,6 +83,8 @@ def score_continuations(
     lists = _one_list_each(prompts, continuations)
     pairs = tokenize_pairs(tokenizer, prompts, lists)
     _check_length(model, pairs)
+    if model.device.type == "cpu":
+        keep_freed_memory()
     stats = stats if stats is not None else ScoringStats()
     stats.prompt_tokens += sum({pair.prompt: pair.prompt_tokens for pair in pairs}.values())
     budget = token_budget or TOKEN_BUDGET.get(model.device.type, TOKEN_BUDGET["cuda"])

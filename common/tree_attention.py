@@ -202,10 +202,12 @@ def _attend(
     if softcap is not None:
         common_scores, scores = (softcap * torch.tanh(part / softcap) for part in (common_scores, scores))
     if window is not None:
-        common_scores = common_scores + batch.common_mask(*place)
-    weights = torch.cat([common_scores, scores + batch.mask(*place)], dim=-1).softmax(-1)
+        common_scores += batch.common_mask(*place)
+    scores += batch.mask(*place)
+    weights = torch.cat([common_scores, scores], dim=-1)
+    torch.softmax(weights, -1, out=weights)
     output = (weights[..., :common].flatten(1, 2) @ value[:, :common]).unflatten(1, by_block)
-    output = output + weights[..., common:] @ gathered_value
+    output += weights[..., common:] @ gathered_value
 
     output = output.unflatten(2, (groups, BLOCK)).permute(1, 3, 0, 2, 4)  # [blocks, BLOCK, kv_heads, groups, head_dim]
     return output.reshape(batch.blocks * BLOCK, heads, -1)[: batch.size]

@@ -181,7 +181,7 @@ def run_side(config: Config) -> None:
         "harness": lambda p: run_harness(model, tokenizer, p, harness_batch),
         "one_at_a_time": lambda p: run_one_at_a_time(model, tokenizer, p),
     }
-    sides[config.side](prompts[:4])  # first calls allocate and compile
+    sides[config.side](prompts[:30])  # first calls allocate and compile
     synchronize()
     before = time.perf_counter()
     result = sides[config.side](prompts)
