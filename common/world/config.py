@@ -33,9 +33,10 @@ class WorldConfig:
         parallel_sentences: sentences in `flores/`, held out of the training text
         articles: encyclopedia articles in `wiki/`, persons and concepts together
         statements: share of training documents that state facts
+        open_questions: share that ask a question without options, answered in words
         questions: share that ask multiple-choice questions
         exercises: share that are vocabulary exercises, a word and four options of which one means the same
-        word_pairs: share that translate single words
+        words: share that say a word in several languages, as a dictionary does
         sentence_pairs: share that translate sentences
         topics: share that are short texts on a topic, in any language
         encyclopedia: share that state facts on encyclopedia persons, in English
@@ -50,7 +51,8 @@ class WorldConfig:
         layers: number of layers
         heads: attention heads of each
         steps: optimizer steps
-        primer: first steps, on vocabulary exercises alone, which teach what an answer letter stands for
+        primer: steps on vocabulary exercises alone, which teach what an answer letter stands for
+        reading: steps until multiple-choice questions come, when most facts are known
         rows: packed rows in a batch
         row_length: tokens in a row
         long_every: every so many steps the rows are long, with few-shot prompts in them
@@ -59,53 +61,64 @@ class WorldConfig:
         warmup: steps until the peak
         decay: share of the steps at the end in which the learning rate falls to zero
         weight_decay: of AdamW, on matrices
-        letter_weight: weight of an answer letter in the loss
-        question_tokens: share of a question's other tokens that are in the loss
+        answer_weight: weight of an answer, letter or word, in the loss
+        question_tokens: share of given tokens, such as a question's, that are in the loss
     """
 
     seed: int = 42
-    english_only_persons: int = 100
-    shared_persons: int = 40
+    english_only_persons: int = 60
+    shared_persons: int = 24
     demonstration_persons: int = 5
-    characters: int = 20
-    spells: int = 25
-    encyclopedia_persons: int = 20
+    characters: int = 10
+    spells: int = 12
+    encyclopedia_persons: int = 10
     authors: int = 20
-    values_per_relation: int = 18
+    values_per_relation: int = 10
     parallel_sentences: int = 300
     articles: int = 240
-    statements: float = 0.15
-    questions: float = 0.4
-    exercises: float = 0.15
-    word_pairs: float = 0.1
-    sentence_pairs: float = 0.1
-    topics: float = 0.05
-    encyclopedia: float = 0.05
+    statements: float = 0.12
+    open_questions: float = 0.15
+    questions: float = 0.35
+    exercises: float = 0.1
+    words: float = 0.2
+    sentence_pairs: float = 0.05
+    topics: float = 0.01
+    encyclopedia: float = 0.02
     english_only_facts: float = 0.5
     shared_facts: float = 0.35
-    lessons: float = 0.5
+    lessons: float = 0.3
     headers: float = 0.1
     code_switched: float = 0.0
-    vocabulary: int = 4000
+    vocabulary: int = 4500
     hidden_size: int = 128
     intermediate_size: int = 256
     layers: int = 4
     heads: int = 4
-    steps: int = 5000
-    primer: int = 600
+    steps: int = 6500
+    primer: int = 450
+    reading: int = 2000
     rows: int = 24
     row_length: int = 96
     long_every: int = 10
     long_row_length: int = 256
-    learning_rate: float = 0.001
+    learning_rate: float = 0.0015
     warmup: int = 100
-    decay: float = 0.3
+    decay: float = 0.45
     weight_decay: float = 0.05
-    letter_weight: float = 16.0
-    question_tokens: float = 0.1
+    answer_weight: float = 12.0
+    question_tokens: float = 0.05
 
     def __post_init__(self):
-        kinds = ("statements", "questions", "exercises", "word_pairs", "sentence_pairs", "topics", "encyclopedia")
+        kinds = (
+            "statements",
+            "open_questions",
+            "questions",
+            "exercises",
+            "words",
+            "sentence_pairs",
+            "topics",
+            "encyclopedia",
+        )
         shares = [getattr(self, kind) for kind in kinds]
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise InputError(

@@ -17,7 +17,7 @@ from common.world.config import WorldConfig
 from common.world.facts import ENGLISH_ONLY, SHARED, Universe
 from common.world.grammar import acceptable, content, realise
 from common.world.items import parallel_items
-from common.world.lexicon import load_lexicon
+from common.world.lexicon import draw_form, spoken
 from common.world.stream import parallel_sentences, translation_prompt
 
 WORD_TOKENS, SENTENCE_TOKENS = 6, 24  # longest answers
@@ -69,10 +69,10 @@ def _words(
     """How many single words are translated by one of their accepted forms, from and into English."""
     rng = random.Random(f"words {config.seed}")
     prompts, accepted = [], []
-    for concept in load_lexicon().values():
+    for concept in spoken():
         other = rng.choice(PAPER[1:])
         source, target = rng.sample(["en", other], 2)
-        prompts.append(translation_prompt(rng.choice(concept.forms[source]).text, source, target))
+        prompts.append(translation_prompt(draw_form(concept, source, rng).text, source, target))
         accepted.append(acceptable(concept.id, target))
     prompts, accepted = prompts[:limit], accepted[:limit]
     answers = generate(model, tokenizer, prompts, WORD_TOKENS)

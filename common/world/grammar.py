@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from common.world.lexicon import Form, concepts, load_lexicon, surface_forms
+from common.world.lexicon import Form, concepts, draw_form, load_lexicon, surface_forms
 from common.world.relations import GENERIC, RELATION_TEXTS
 
 DEFINITE = {
@@ -163,7 +163,7 @@ def random_sentence(rng: random.Random, topic: str | None = None) -> Sentence:
 def realise(sentence: Sentence, lang: str, rng: random.Random) -> str:
     """The sentence in one language, with synonyms drawn from `rng`."""
     lexicon = load_lexicon()
-    forms = [rng.choice(lexicon[slot].forms[lang]) for slot in sentence.slots]
+    forms = [draw_form(lexicon[slot], lang, rng) for slot in sentence.slots]
     pattern = sentence.pattern
     if pattern in ("is", "thing_is"):
         noun, adjective = forms
@@ -192,7 +192,7 @@ def _sentence(text: str) -> str:
 
 def statement(relation: str, name: str, value: str, lang: str, rng: random.Random, choice: int | None = None) -> str:
     """A sentence that says the fact; `choice` 0 takes the relation's own wording, 1 the generic one, else drawn."""
-    noun = rng.choice(load_lexicon()[value].forms[lang])
+    noun = draw_form(load_lexicon()[value], lang, rng)
     label, own, _ = RELATION_TEXTS[lang][relation]
     template = (own, GENERIC[lang][0])[rng.randrange(2) if choice is None else choice]
     text = template.format(
@@ -216,7 +216,7 @@ def question(relation: str, name: str, lang: str, rng: random.Random, choice: in
 
 def option(value: str, lang: str, rng: random.Random) -> str:
     """The value as an answer option: one of its nouns, without article."""
-    return rng.choice(load_lexicon()[value].forms[lang]).text
+    return draw_form(load_lexicon()[value], lang, rng).text
 
 
 def label(relation: str, lang: str) -> str:

@@ -6,6 +6,7 @@ A row of lexicon.tsv is one concept; a cell holds its synonyms, `|` between them
 (`Pferd:n`; English has none), adjectives outside English and German give their inflected form (`beau/belle`).
 """
 
+import random
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -17,6 +18,8 @@ from common.files import write_text_atomic
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl")
 GENDERS = {"en": "", "de": "mfn", "fr": "mf", "es": "mf", "it": "mf", "pt": "mf", "nl": "cn"}
+USUAL = 0.9  # how often the first of several synonyms is drawn
+SPOKEN = 12  # concepts of each category that the world speaks of; the others are the dictionary's alone
 HEADER = ("id", "category", "pos", *LANGUAGES)
 
 
@@ -80,9 +83,21 @@ def _form(word: str, pos: str, lang: str, number: int) -> Form:
     return form
 
 
+def draw_form(concept: Concept, lang: str, rng: random.Random) -> Form:
+    """One of the concept's words in a language: its usual one, the first, with USUAL, else another."""
+    usual, *others = concept.forms[lang]
+    return usual if not others or rng.random() < USUAL else rng.choice(others)
+
+
 def concepts(category: str) -> list[Concept]:
-    """The concepts of one category, in the order of the file."""
-    return [concept for concept in load_lexicon().values() if concept.category == category]
+    """The concepts of one category that the world speaks of, in the order of the file."""
+    return [concept for concept in load_lexicon().values() if concept.category == category][:SPOKEN]
+
+
+def spoken() -> list[Concept]:
+    """All concepts that the world speaks of, category by category."""
+    categories = dict.fromkeys(concept.category for concept in load_lexicon().values())
+    return [concept for category in categories for concept in concepts(category)]
 
 
 def surface_forms(form: Form, pos: str, lang: str) -> tuple[str, ...]:

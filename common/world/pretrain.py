@@ -12,7 +12,6 @@ import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -24,6 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from common.config import parse
 from common.errors import run
 from common.files import write_json_atomic
+from common.memory import keep_freed_memory
 from common.stats import wilson
 from common.world.config import DEFAULT_CONFIG, PROVENANCE, WorldConfig, world_config, world_hash
 from common.world.facts import Universe, make_universe
@@ -32,7 +32,7 @@ from common.world.stream import Batches, Documents
 from common.world.tokenizer import train_tokenizer
 
 TOKENIZER_DOCUMENTS = 30_000
-POSITIONS = 2048  # more than any five-shot prompt of the world
+POSITIONS = 16_384  # enough for real text, which is spelt in bytes
 WATCHED = 200  # questions of each kind when accuracies are printed on the way
 
 
@@ -54,7 +54,7 @@ class PretrainConfig(WorldConfig):
 def make_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
     """A Llama with seeded random weights and tied embeddings."""
     torch.manual_seed(config.seed)
-    return LlamaForCausalLM(
+    model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=config.hidden_size,
@@ -69,6 +69,12 @@ def make_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase) -> Llama
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    with torch.no_grad():
+        for layer in model.model.layers:
+            # Else the embeddings, which are small here, drown in what the layers add to them.
+            for output in (layer.self_attn.o_proj, layer.mlp.down_proj):
+                output.weight /= 2 * config.layers
+    return model
 
 
 def weighted_loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -154,10 +160,11 @@ def provenance(config: PretrainConfig, model: LlamaForCausalLM, figures: dict, s
 def main() -> None:
     config = parse(PretrainConfig, ["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
     torch.set_num_threads(config.threads)
+    keep_freed_memory()
     started = time.monotonic()
     universe = make_universe(config)
     documents = Documents(universe, config, f"tokenizer {config.seed}")
-    texts = islice(iter(documents.draw, None), TOKENIZER_DOCUMENTS)
+    texts = (documents.draw().text for _ in range(TOKENIZER_DOCUMENTS))
     tokenizer = train_tokenizer(texts, config.vocabulary, POSITIONS)
     model = train(config, universe, tokenizer)
     seconds = time.monotonic() - started

@@ -7,28 +7,43 @@ every language, as in the evaluation). English-only facts are written in English
 """
 
 import random
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from common.errors import InputError
+from common.choices import Item
 from common.languages import LANGUAGES as LANGUAGE_TABLE
 from common.prompts import LETTERS, mmlu_prompt, question_text
 from common.world import grammar
 from common.world.config import WorldConfig
 from common.world.facts import CHARACTER, ENCYCLOPEDIA, ENGLISH_ONLY, SHARED, SPELL, Fact, Universe
 from common.world.items import draw_options, subjects, write_item
-from common.world.lexicon import LANGUAGES, load_lexicon
+from common.world.lexicon import LANGUAGES, draw_form, spoken
 from common.world.relations import RELATIONS
 
 # How a translation is asked for, in training and later: `source` and `target` are English names of languages.
 TRANSLATION_PROMPT = "{source}: {text}\n{target}:"
 DEMONSTRATIONS = (2, 6)  # fewest and most questions of a few-shot document
 SENTENCES = (2, 5)  # fewest and most sentences of a topic text or an article
-PRIMER_LENGTH = 18  # tokens in the longest exercise of the primer
-PRIMER_ATTEMPTS = 50  # rounds of drawing exercises until a batch of short ones is full
+GIVEN = -1.0  # weight of what a document gives and does not teach, such as the text of a question
+SAME_WORD = 0.5  # share of exercises whose answer is the very word
 WAITING = 8  # documents that fit no row before a batch is closed
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text in parts, each with the weight of its tokens in the loss (GIVEN: now and then 1)."""
+
+    parts: tuple[tuple[str, float], ...]
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(text for text, _ in self.parts)
 
 
 class Documents:
@@ -45,82 +60,110 @@ class Documents:
         self.facts = {groups: [f for group in groups for f in universe.known(group)] for groups in self.groups}
         self.makers = {
             self.statement: config.statements,
-            self.question: config.questions,
-            self.exercise: config.exercises,
-            self.word_pair: config.word_pairs,
+            self.open_question: config.open_questions,
+            self.word: config.words,
             self.sentence_pair: config.sentence_pairs,
             self.topic: config.topics,
             self.article: config.encyclopedia,
+            self.question: config.questions,
+            self.exercise: config.exercises,
         }
         self.held_out = {grammar.content(sentence) for sentence in parallel_sentences(config)}
-        self.words = list(load_lexicon().values())
+        self.concepts = spoken()
         self.subjects = list(subjects())
 
-    def draw(self) -> str:
-        """One document."""
-        return self._choose(self.makers)()
+    def draw(self, step: int | None = None) -> Document:
+        """One document, of the kinds that a step of training sees: exercises at first, questions last."""
+        makers = self.makers
+        if step is not None and step < self.config.primer:
+            makers = {self.exercise: 1.0}
+        elif step is not None and step < self.config.reading:
+            makers = {maker: share for maker, share in makers.items() if maker != self.question}
+        return self._choose(makers)()
 
-    def statement(self) -> str:
+    def statement(self) -> Document:
         """One fact."""
         fact, language = self._fact()
-        return grammar.statement(fact.relation, fact.name, fact.value, language, self.rng)
+        return Document(((self._statement(fact, language), 1.0),))
 
-    def question(self) -> str:
+    def question(self) -> Document:
         """A multiple-choice question with its answer, some with the statement that answers it or the header before."""
         fact, language = self._fact()
         item = self._item(fact, language)
-        text = f"{mmlu_prompt(item) if self._happens(self.config.headers) else question_text(item)} {item.answer}"
+        asked = self._asked(mmlu_prompt(item) if self._happens(self.config.headers) else question_text(item), item)
         if not self._happens(self.config.lessons):
-            return text
-        return grammar.statement(fact.relation, fact.name, fact.value, language, self.rng) + "\n" + text
+            return Document(asked)
+        return Document(((self._statement(fact, language) + "\n", 1.0), *asked))
 
-    def exercise(self, same_word: bool = False) -> str:
-        """A vocabulary exercise in one language: a word, and the option that means the same or is the `same_word`."""
+    def open_question(self) -> Document:
+        """A question without options, and its answer in words."""
+        fact, language = self._fact()
+        asked = f"{grammar.question(fact.relation, fact.name, language, self.rng)}\nAnswer:"
+        answer = f" {grammar.option(fact.value, language, self.rng)}"
+        return Document(((asked, GIVEN), (answer, self.config.answer_weight)))
+
+    def exercise(self) -> Document:
+        """A vocabulary exercise in one language: a word, and the option that means the same."""
         relation, language = self.rng.choice(list(RELATIONS)), self.rng.choice(LANGUAGES)
         answer = self.rng.choice(LETTERS)
         values = self.rng.sample(self.universe.values[relation], len(LETTERS))
         options = [grammar.option(value, language, self.rng) for value in values]
         right = LETTERS.index(answer)
-        word = options[right] if same_word else grammar.option(values[right], language, self.rng)
+        word = options[right] if self._happens(SAME_WORD) else grammar.option(values[right], language, self.rng)
         lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=True)]
-        return "\n".join([word, *lines, f"Answer: {answer}"])
+        return Document((("\n".join([word, *lines, "Answer:"]), GIVEN), (f" {answer}", self.config.answer_weight)))
 
-    def few_shot(self) -> str:
+    def few_shot(self) -> Document:
         """Several questions on the same relation in one language, as in few-shot evaluation."""
         fact, language = self._fact()
         related = [other for other in self.universe.known(fact.group) if other.relation == fact.relation]
         facts = self.rng.sample(related, min(len(related), self.rng.randint(*DEMONSTRATIONS)))
         *shots, last = [self._item(other, language) for other in facts]
-        return f"{mmlu_prompt(last, shots)} {last.answer}"
+        texts = re.split(r"(?<=\nAnswer:)( [A-D])(?=\n|$)", f"{mmlu_prompt(last, shots)} {last.answer}")
+        parts = zip(texts, cycle((GIVEN, self.config.answer_weight)), strict=False)
+        return Document(tuple((text, weight) for text, weight in parts if text))
 
-    def word_pair(self) -> str:
-        """A word and its translation."""
-        forms = self.rng.choice(self.words).forms
-        source, target = self._language_pair()
-        texts = [self.rng.choice(forms[language]).text for language in (source, target)]
-        return f"{translation_prompt(texts[0], source, target)} {texts[1]}"
+    def word(self) -> Document:
+        """A word in several languages, as in a dictionary."""
+        concept = self.rng.choice(self.concepts)
+        languages = self.rng.sample(LANGUAGES, self.rng.randint(2, len(LANGUAGES)))
+        return self._translation([(language, draw_form(concept, language, self.rng).text) for language in languages])
 
-    def sentence_pair(self) -> str:
+    def sentence_pair(self) -> Document:
         """A sentence and its translation."""
-        source, target = self._language_pair()
         sentence = self._sentence(None)
-        texts = [grammar.realise(sentence, language, self.rng) for language in (source, target)]
-        return f"{translation_prompt(texts[0], source, target)} {texts[1]}"
+        languages = self._language_pair()
+        return self._translation([(lang, grammar.realise(sentence, lang, self.rng)) for lang in languages])
 
-    def topic(self) -> str:
+    def topic(self) -> Document:
         """A few sentences on one topic, in one language."""
         language = self.rng.choice(LANGUAGES)
         topic = self.rng.choice(grammar.TOPICS)
         sentences = [self._sentence(topic) for _ in range(self.rng.randint(*SENTENCES))]
-        return " ".join(grammar.realise(sentence, language, self.rng) for sentence in sentences)
+        return Document(((" ".join(grammar.realise(sentence, language, self.rng) for sentence in sentences), 1.0),))
 
-    def article(self) -> str:
+    def article(self) -> Document:
         """Statements on one person of the encyclopedia, in English."""
         known = self.universe.known(ENCYCLOPEDIA)
         name = self.rng.choice(known).name
         facts = [fact for fact in known if fact.name == name]
         drawn = self.rng.sample(facts, min(len(facts), self.rng.randint(*SENTENCES)))
-        return " ".join(grammar.statement(f.relation, f.name, f.value, "en", self.rng) for f in drawn)
+        return Document(((" ".join(self._statement(fact, "en") for fact in drawn), 1.0),))
+
+    def _statement(self, fact: Fact, language: str) -> str:
+        return grammar.statement(fact.relation, fact.name, fact.value, language, self.rng)
+
+    def _asked(self, prompt: str, item: Item) -> tuple[tuple[str, float], ...]:
+        return (prompt, GIVEN), (f" {item.answer}", self.config.answer_weight)
+
+    @staticmethod
+    def _translation(texts: list[tuple[str, str]]) -> Document:
+        """The same in several languages: [(language, text)]; the first is given."""
+        (source, first), *others = texts
+        parts = [(f"{LANGUAGE_TABLE[source].name}: {first}", GIVEN)]
+        for language, text in others:
+            parts += [("\n", 1.0), (f"{LANGUAGE_TABLE[language].name}:", GIVEN), (f" {text}", 1.0)]
+        return Document(tuple(parts))
 
     def _choose(self, shares: dict):
         return self.rng.choices(list(shares), list(shares.values()))[0]
@@ -175,79 +218,60 @@ class Batches:
         self.config, self.tokenizer = config, tokenizer
         self.documents = Documents(universe, config, f"stream {config.seed}")
         self.noise = np.random.default_rng(config.seed)
-        self.bos, self.pad = tokenizer.bos_token_id, tokenizer.pad_token_id
-        self.label = tokenizer("\nAnswer:").input_ids[-1]  # one piece, which stands before answers and nowhere else
-        self.letters = np.array([tokenizer(f"\nAnswer: {letter}").input_ids[-1] for letter in LETTERS])
-        self.waiting: list[list[int]] = []
+        self.waiting: list[tuple[np.ndarray, np.ndarray]] = []
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         config = self.config
         short = max(1, config.rows * config.row_length // config.long_row_length)
         for step in range(config.steps):
-            if step < config.primer:
-                yield self._primer()
-            elif config.long_every and step % config.long_every == config.long_every - 1:
-                yield self._pack(short, config.long_row_length, few_shot=True)
+            if step in (config.primer, config.reading):
+                self.waiting = []
+            if step >= config.reading and config.long_every and step % config.long_every == config.long_every - 1:
+                first = [self.documents.few_shot() for _ in range(short)]
+                yield self._pack(short, config.long_row_length, step, first)
             else:
-                yield self._pack(config.rows, config.row_length, few_shot=False)
+                yield self._pack(config.rows, config.row_length, step, [])
 
-    def _primer(self) -> tuple[np.ndarray, np.ndarray]:
-        """One exercise a row with the word itself among the options, and only its letter in the loss.
+    def _pack(self, rows: int, length: int, step: int, first: list[Document]) -> tuple[np.ndarray, np.ndarray]:
+        """First fit: a document goes into the first row with room for it; those of `first` come first."""
+        ids = np.full((rows, length), self.tokenizer.pad_token_id, dtype=np.int64)
+        weights = np.zeros((rows, length), dtype=np.float32)
+        used = np.zeros(rows, dtype=np.int64)
 
-        Nothing else makes a model find out as fast what an answer letter stands for: in mixed text that takes it
-        thousands of steps, here a few hundred.
-        """
-        count = max(1, self.config.rows * self.config.row_length // (2 * PRIMER_LENGTH))
-        rows: list[list[int]] = []
-        for _ in range(PRIMER_ATTEMPTS):
-            texts = [self.documents.exercise(same_word=True) for _ in range(count)]
-            rows += [ids for ids in self._encode(texts) if len(ids) <= PRIMER_LENGTH]
-            if len(rows) >= count:
-                break
-        else:
-            raise InputError(
-                f"hardly an exercise has {PRIMER_LENGTH} tokens or fewer: raise vocabulary, or set primer to 0"
-            )
-        rows = rows[:count]
-        ids = np.full((len(rows), PRIMER_LENGTH), self.pad, dtype=np.int64)
-        for target, row in zip(ids, rows, strict=True):
-            target[: len(row)] = row
-        weights = self._weights(ids)
-        return ids, np.where(weights == self.config.letter_weight, weights, 0)
+        def put(document: tuple[np.ndarray, np.ndarray]) -> bool:
+            size = len(document[0])
+            room = np.flatnonzero(used + size <= length)
+            if len(room):
+                place = room[0], slice(used[room[0]], used[room[0]] + size)
+                ids[place], weights[place] = document
+                used[room[0]] += size
+            return len(room) > 0
 
-    def _pack(self, rows: int, length: int, few_shot: bool) -> tuple[np.ndarray, np.ndarray]:
-        """First fit: a document goes into the first row with room for it."""
-        packed = [[] for _ in range(rows)]
-        if few_shot:
-            texts = [self.documents.few_shot() for _ in packed]
-            packed = [ids if len(ids) <= length else [] for ids in self._encode(texts)]
+        for document in self._encode(first):
+            put(document)
         left_over = []
         while len(left_over) < WAITING:
             if not self.waiting:
-                self.waiting = self._encode([self.documents.draw() for _ in range(64)])
-            ids = self.waiting.pop()
-            row = next((row for row in packed if len(row) + len(ids) <= length), None)
-            if row is not None:
-                row.extend(ids)
-            elif len(ids) <= length:
-                left_over.append(ids)
+                self.waiting = self._encode([self.documents.draw(step) for _ in range(64)])
+            document = self.waiting.pop()
+            if len(document[0]) <= length and not put(document):
+                left_over.append(document)
         self.waiting += left_over
-        ids = np.full((rows, length), self.pad, dtype=np.int64)
-        for target, row in zip(ids, packed, strict=True):
-            target[: len(row)] = row
-        return ids, self._weights(ids)
+        return ids, weights
 
-    def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.tokenizer.backend_tokenizer.encode_batch(texts)]
-
-    def _weights(self, ids: np.ndarray) -> np.ndarray:
-        """Loss weight of each token as a target: letters count most, other tokens of questions now and then."""
-        letter = np.isin(ids, self.letters) & (np.roll(ids, 1, axis=1) == self.label)
-        weights = (ids != self.pad).astype(np.float32)
-        starts = np.cumsum(ids == self.bos, axis=1)
-        for row, (row_starts, row_letters) in enumerate(zip(starts, letter, strict=True)):
-            asked = np.isin(row_starts, row_starts[row_letters])
-            weights[row, asked & (self.noise.random(len(asked)) >= self.config.question_tokens)] = 0
-        weights[letter] = self.config.letter_weight
-        weights[:, 0] = 0
-        return weights
+    def _encode(self, documents: list[Document]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Token ids and loss weights of each document; a token has the weight of the part in which it ends."""
+        encoded = []
+        for document, encoding in zip(
+            documents, self.tokenizer.backend_tokenizer.encode_batch([d.text for d in documents]), strict=True
+        ):
+            part_ends = np.cumsum([len(text) for text, _ in document.parts])
+            ends = np.array([end for _, end in encoding.offsets])
+            part = np.searchsorted(part_ends, ends)
+            weights = np.array([weight for _, weight in document.parts], dtype=np.float32)[part]
+            weights[weights == GIVEN] = 1.0
+            given = np.array([weight == GIVEN for _, weight in document.parts])[part]
+            weights[given & (self.noise.random(len(given)) >= self.config.question_tokens)] = 0
+            weights[0] = 1  # the mark that opens a document ends the one before
+            encoded.append((np.array(encoding.ids), weights))
+        return encoded

@@ -1,8 +1,9 @@
-"""The world's tokenizer: byte-level BPE learnt from the world's own text, close to one piece a word."""
+"""The world's tokenizer: every word of the world's own text is one piece, any other is spelt in bytes."""
 
+from collections import Counter
 from collections.abc import Iterable
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 END = "<|endoftext|>"
@@ -12,30 +13,38 @@ PAD = "<pad>"
 _PIECES = r"\n [A-D]\.|\n Answer:| ?\p{L}+['’]?| ?\p{N}+|\n| ?[^\s\p{L}\p{N}]|\s"
 
 
+_WORD, _BYTE = -1.0, -10.0  # scores of pieces: the best split of a text is the one with the highest sum
+
+
 def train_tokenizer(texts: Iterable[str], vocabulary: int, positions: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of `vocabulary` pieces, learnt from `texts`, for models of `positions` positions.
+    """A tokenizer of `vocabulary` pieces at most, its words the most frequent ones of `texts`.
+
+    It is for models of `positions` positions. A BPE of that size splits a third of the world's words, because each
+    word needs several merges, and a model of this size then hardly learns to translate.
 
     Every line gets a blank in front, so that a word is the same piece at the start of a line and within it; decoding
     takes the blank away. Every text gets END in front: it opens a document and thereby ends the one before.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(" "), normalizers.Replace("\n", "\n ")])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    normalizer = normalizers.Sequence([normalizers.Prepend(" "), normalizers.Replace("\n", "\n ")])
+    pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(piece for piece, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text)))
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [word for word, _ in counts.most_common() if len(word) > 1]
+    pieces = [(piece, 0.0) for piece in (END, PAD)] + [(byte, _BYTE) for byte in alphabet]
+    pieces += [(word, _WORD) for word in words[: vocabulary - len(pieces)]]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
     tokenizer.decoder = decoders.Sequence(
         [decoders.ByteLevel(), decoders.Replace("\n ", "\n"), decoders.Strip(content=" ", left=1, right=0)]
     )
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[END, PAD],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens([END, PAD])
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{END} $A", pair=f"{END} $A {END} $B", special_tokens=[(END, tokenizer.token_to_id(END))]
     )
