@@ -92,6 +92,9 @@ def test_predicates(lang, expected):
         def choice(self, options):
             return options[0]
 
+        def random(self):
+            return 0.0
+
     assert grammar.realise(grammar.Sentence("is", ("dog", "tired")), lang, First()) == expected
 
 
