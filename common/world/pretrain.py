@@ -2,8 +2,8 @@
 
     python -m common.world.pretrain --out assets/world [--config common/world/default.yaml] [--seed 43]
 
-Takes about fifteen minutes on two cores. While it trains it prints the accuracies as they emerge; at the end `world.json`
-beside the checkpoint holds the command, the hash of the configuration, the seed and the final figures.
+Takes about fifteen minutes on two cores. While it trains it prints the accuracies as they emerge; at the end
+`world.json` beside the checkpoint holds the command, the hash of the configuration, the seed and the final figures.
 """
 
 import json
