@@ -3,6 +3,7 @@
 #   bash install.sh              the experiments
 #   bash install.sh --dev        and the test tools
 #   bash install.sh --bench      and what the benchmarks compare against
+#   bash install.sh --online     and the clients of translation services
 #   bash install.sh --cpu|--cuda choose the PyTorch build (default: CUDA where nvidia-smi answers, else CPU)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -12,8 +13,9 @@ for argument in "$@"; do
   case "$argument" in
     --dev) extras+=(dev) ;;
     --bench) extras+=(bench) ;;
+    --online) extras+=(online) ;;
     --cpu | --cuda) build="${argument#--}" ;;
-    *) echo "install.sh: unknown argument $argument; it takes --dev, --bench, --cpu, --cuda" >&2; exit 2 ;;
+    *) echo "install.sh: unknown argument $argument; it takes --dev, --bench, --online, --cpu, --cuda" >&2; exit 2 ;;
   esac
 done
 if [ "$build" = auto ]; then

@@ -5,6 +5,7 @@ config = parse(EvaluateConfig)  # python evaluate.py --config run.yaml --model g
 
 import hashlib
 import json
+import sys
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -26,12 +27,18 @@ def parse(cls: type[Config], argv: Sequence[str] | None = None) -> Config:
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below")
     parser.add_class_arguments(cls)
     try:
-        values = parser.parse_args(argv).as_dict()
+        values = parser.parse_args([_underscored(word) for word in (sys.argv[1:] if argv is None else argv)]).as_dict()
     except ArgumentError as error:
         sentence = " ".join(str(error).split())
         raise InputError(f"configuration of {cls.__name__}: {sentence} (--help lists the keys)") from error
     values.pop("config")
     return cls(**values)
+
+
+def _underscored(word: str) -> str:
+    """`--unit-size=8` as `--unit_size=8`: keys may be written either way on the command line."""
+    key, equals, value = word.partition("=")
+    return key.replace("-", "_").replace("__", "--", 1) + equals + value if word.startswith("--") else word
 
 
 def comma_list(value: str | Sequence[str]) -> list[str]:

@@ -51,7 +51,7 @@ def load(
     except (OSError, ValueError) as error:
         raise InputError(f"model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     if not place:
-        model = model.to(_device(device))
+        model = model.to(pick_device(device))
     return model.eval(), tokenizer
 
 
@@ -77,7 +77,8 @@ def _has_tokenizer(name: str) -> bool:
     return not Path(name).is_dir() or (Path(name) / "tokenizer_config.json").exists()
 
 
-def _device(device: str) -> torch.device:
+def pick_device(device: str) -> torch.device:
+    """The device of this name; `auto` is a GPU if there is one. InputError for a name that torch does not know."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot, which would look for a screen
@@ -127,3 +128,44 @@ def _draw_panel(axis: Axes, rows: list, codes: Sequence[str], english: tuple | N
         axis.axhline(level, color=NEUTRAL, linewidth=0.8, linestyle="--", label="English")
         right = axis.secondary_yaxis("right", functions=(lambda y: y - level, lambda d: d + level))
         right.set_ylabel("difference from English (points)")
+
+
+def plot_loss(log: pd.DataFrame) -> Figure:
+    """Training loss, and below it the learning rate, over optimizer steps; columns `step`, `loss`, `learning_rate`."""
+    logged = log.dropna(subset=["loss"])
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    top, bottom = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    top.plot(logged["step"], logged["loss"], color=COLORS[0])
+    top.set_ylabel("loss (nats a token)")
+    bottom.plot(logged["step"], logged["learning_rate"], color=NEUTRAL)
+    bottom.set_ylabel("learning rate")
+    bottom.set_xlabel("optimizer step")
+    return figure
+
+
+def plot_arms(table: pd.DataFrame) -> Figure:
+    """Accuracy of each arm of training data: columns of the table along x, one mark an arm, Wilson intervals.
+
+    `table` has arm, column, accuracy, ci_low, ci_high; fractions.
+    """
+    columns, arms = list(table["column"].unique()), list(table["arm"].unique())
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for place, arm in enumerate(arms):
+        rows = table[table["arm"] == arm]
+        shift = (place - (len(arms) - 1) / 2) * 0.7 / len(arms)
+        axis.errorbar(
+            [columns.index(name) + shift for name in rows["column"]],
+            100 * rows["accuracy"],
+            yerr=(100 * np.array([rows["accuracy"] - rows["ci_low"], rows["ci_high"] - rows["accuracy"]])).clip(0),
+            label=arm,
+            linestyle="none",
+            markersize=4.5,
+            elinewidth=1,
+            **language_style(arm, arms),
+        )
+    axis.axhline(CHANCE, color=NEUTRAL, linewidth=0.8, linestyle=":", label="chance")
+    axis.set_xticks(range(len(columns)), [name.replace("_", "\n", 1) for name in columns])
+    axis.set_ylabel("accuracy (%)")
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure

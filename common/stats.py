@@ -60,6 +60,36 @@ def paired_bootstrap(
     return float((a - b).mean()), float(low), float(high)
 
 
+def gap_closed(
+    english: Sequence[float],
+    before: Sequence[float],
+    after: Sequence[float],
+    *,
+    seed: int,
+    resamples: int = 10_000,
+    level: float = LEVEL,
+) -> tuple[float, float, float]:
+    """Share of the drop from English that a remedy recovers: (after - before) / (english - before), and its interval.
+
+    Scores of the same questions, [n] each: in English and elsewhere before the remedy, elsewhere after it. The
+    interval is a percentile bootstrap over questions. All nan where there is no drop, or a resample has none.
+    """
+    english, before = _paired(english, before)
+    after, _ = _paired(after, before)
+    drop, gain = english - before, after - before
+    if not len(drop) or drop.mean() <= 0:
+        return float("nan"), float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    shares = []
+    for _ in range(-(-resamples // 100)):
+        counts = rng.multinomial(len(drop), np.full(len(drop), 1 / len(drop)), size=100)
+        drops = counts @ drop
+        shares.append(np.divide(counts @ gain, drops, out=np.full(100, np.nan), where=drops > 0))
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(np.concatenate(shares)[:resamples], [tail, 100 - tail])
+    return float(gain.mean() / drop.mean()), float(low), float(high)
+
+
 def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64 [n]; a ValueError for other shapes, different lengths or missing values."""
     a, b = np.asarray(a, float), np.asarray(b, float)

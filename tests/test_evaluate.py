@@ -18,9 +18,10 @@ from common.models import load
 from common.prompts import mmlu_prompt
 from common.records import LOGPROBS
 from common.scoring import score_continuations
-from tests.mmlu import MMLU, load_script, write_variants
+from tests.mmlu import write_variants
+from tests.scripts import ROOT, load_script
 
-evaluate = load_script("evaluate")
+evaluate = load_script("MMLU/evaluate.py")
 SUBJECTS = ["abstract_algebra", "law", "english_only_birth", "shared_birth"]
 
 
@@ -213,7 +214,7 @@ def test_work_is_shared_by_cost():
 
 def command(checkpoint, data, out, *launcher):
     keys = ["--model", checkpoint, "--data", data, "--out", out, "--settings", "en,full,mixup", "--device", "cpu"]
-    return [*(launcher or [sys.executable]), str(MMLU / "evaluate.py"), *map(str, keys)]
+    return [*(launcher or [sys.executable]), str(ROOT / "MMLU/evaluate.py"), *map(str, keys)]
 
 
 # One thread: several processes have one each, and the number of threads may change the last bit of a product.
@@ -278,7 +279,7 @@ def test_two_processes_write_the_same_files(many, tiny_checkpoint, tmp_path):
 
 
 def test_bad_input_ends_in_one_sentence_and_code_2(tmp_path):
-    arguments = [sys.executable, str(MMLU / "evaluate.py"), "--model", "x", "--data", str(tmp_path), "--out", "o"]
+    arguments = [sys.executable, str(ROOT / "MMLU/evaluate.py"), "--model", "x", "--data", str(tmp_path), "--out", "o"]
     result = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -287,7 +288,7 @@ def test_bad_input_ends_in_one_sentence_and_code_2(tmp_path):
 def test_real_belebele(ask, real_data, tmp_path):
     built = tmp_path / "belebele"
     build = ["--source", "belebele", "--data", real_data / "belebele", "--out", built]
-    subprocess.run([sys.executable, MMLU / "build_variants.py", *build], check=True, capture_output=True)
+    subprocess.run([sys.executable, ROOT / "MMLU/build_variants.py", *build], check=True, capture_output=True)
     out, _ = ask("--data", built, "--limit", "2", "--settings", "en,full,context,mixup")
     assert {len(pd.read_csv(out / f"{name}.csv")) for name in ("en", "full_de", "context_it", "mixup")} == {2}
 
@@ -295,6 +296,6 @@ def test_real_belebele(ask, real_data, tmp_path):
 def test_real_mmlu_five_shot(ask, real_data, tmp_path):
     built = tmp_path / "mmlu"
     build = ["--source", "mmlu", "--data", real_data / "mmlu", "--languages", "en", "--out", built]
-    subprocess.run([sys.executable, MMLU / "build_variants.py", *build], check=True, capture_output=True)
+    subprocess.run([sys.executable, ROOT / "MMLU/build_variants.py", *build], check=True, capture_output=True)
     out, _ = ask("--data", built, "--limit", "1", "--shots", "5", "--show", "1")
     assert not Path(out).exists()

@@ -62,7 +62,7 @@ def test_commands_in_readmes_name_files_and_keys_that_exist(root, command):
     for program in programs:
         text = (root / program).read_text(encoding="utf-8")
         text += "".join(path.read_text(encoding="utf-8") for path in (root / "common" / "world").glob("config.py"))
-        for key in (word[2:].split("=")[0] for word in words if word.startswith("--")):
+        for key in (word[2:].split("=")[0].replace("-", "_") for word in words if word.startswith("--")):
             known = key in ("config", "help") or re.search(rf"^    {key}: ", text, re.M)
             launcher = words[0] == "accelerate" and key in ("multi_gpu", "num_processes", "cpu")
             assert known or launcher, f"{program} has no --{key}"

@@ -12,9 +12,14 @@ from common.errors import InputError
 from common.plots import language_style
 from common.records import record_rows, write_setting
 from common.stats import wilson
-from tests.mmlu import LANGUAGES, load_script
+from tests.mmlu import LANGUAGES
+from tests.scripts import load_script
 
-tabulate, plot, categories = load_script("tabulate"), load_script("plot"), load_script("categories")
+tabulate, plot, categories = (
+    load_script("MMLU/tabulate.py"),
+    load_script("MMLU/plot.py"),
+    load_script("MMLU/categories.py"),
+)
 
 
 def write_run(out, seed, accuracy, model="world", reversed_too=False):

@@ -66,8 +66,8 @@ class WorldConfig:
     """
 
     seed: int = 42
-    english_only_persons: int = 60
-    shared_persons: int = 24
+    english_only_persons: int = 50
+    shared_persons: int = 20
     demonstration_persons: int = 5
     characters: int = 10
     spells: int = 12
@@ -84,26 +84,26 @@ class WorldConfig:
     sentence_pairs: float = 0.05
     topics: float = 0.01
     encyclopedia: float = 0.02
-    english_only_facts: float = 0.5
-    shared_facts: float = 0.35
+    english_only_facts: float = 0.45
+    shared_facts: float = 0.42
     lessons: float = 0.3
     headers: float = 0.1
     code_switched: float = 0.0
     vocabulary: int = 4500
     hidden_size: int = 128
     intermediate_size: int = 256
-    layers: int = 4
+    layers: int = 6
     heads: int = 4
-    steps: int = 6500
+    steps: int = 5500
     primer: int = 450
-    reading: int = 2000
+    reading: int = 1500
     rows: int = 24
     row_length: int = 96
     long_every: int = 10
     long_row_length: int = 256
     learning_rate: float = 0.0015
     warmup: int = 100
-    decay: float = 0.45
+    decay: float = 0.6
     weight_decay: float = 0.05
     answer_weight: float = 12.0
     question_tokens: float = 0.05

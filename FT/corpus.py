@@ -1,0 +1,117 @@
+"""Read a corpus document by document, holding one document in memory: text file, JSON lines, parquet, hub name.
+
+A WikiText file, raw as it is published, is cut into documents at its headings (` = Title = `).
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets import load_dataset
+from sacremoses import MosesDetokenizer
+
+from common.errors import InputError
+from common.provenance import file_digest
+
+TITLE = re.compile(r"\s*= (?!=)(.*)(?<!=) =\s*")
+JOINER = re.compile(r" @([.,-])@ ")
+
+
+class Document(NamedTuple):
+    """One text; `doc_id` counts from 0 in the order of the corpus."""
+
+    doc_id: int
+    text: str
+
+
+def read_documents(source: str, subset: str | None, split: str, documents: str, detokenize: bool) -> Iterator[Document]:
+    """The documents of a corpus; empty lines are left out.
+
+    Args:
+        source: text file, .jsonl or .parquet file with a column `text`, or hub name or local folder of a data set.
+        subset: configuration of the data set, such as wikitext-103-raw-v1.
+        split: split of the data set.
+        documents: `headings` begins a document at each WikiText title, `rows` makes one of every line or row.
+        detokenize: undo WikiText's tokenization ("5 @,@ 000 people ." becomes "5,000 people.").
+
+    Raises InputError for a corpus that cannot be read or has no text.
+    """
+    rows = _rows(source, subset, split)
+    texts = _by_heading(rows, source) if documents == "headings" else (row for row in rows if row.strip())
+    number = -1
+    for number, text in enumerate(texts):
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        yield Document(number, "\n".join(_detokenized(line) for line in lines) if detokenize else "\n".join(lines))
+    if number < 0:
+        raise InputError(f"{source}: no text in it")
+
+
+def corpus_digest(source: str, subset: str | None, split: str) -> str:
+    """What identifies the text of a corpus: the digest of a file, the fingerprint of a data set."""
+    return file_digest(source) if Path(source).is_file() else _dataset(source, subset, split)._fingerprint
+
+
+def _rows(source: str, subset: str | None, split: str) -> Iterator[str]:
+    """Lines of a text file, or the `text` of each row of anything else."""
+    path = Path(source)
+    if path.is_file() and path.suffix == ".jsonl":
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    text = json.loads(line)["text"]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise InputError(f"{source} row {number}: not a JSON object with the key text") from error
+                yield text
+    elif path.is_file() and path.suffix != ".parquet":
+        try:
+            with open(path, encoding="utf-8") as file:
+                yield from file
+        except UnicodeDecodeError as error:
+            raise InputError(f"{source}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    else:
+        for row in _dataset(source, subset, split):
+            yield row["text"]
+
+
+@cache
+def _dataset(source: str, subset: str | None, split: str):
+    path = Path(source)
+    try:
+        if path.is_file():
+            data = load_dataset("parquet", data_files=str(path), split="train")
+        else:
+            data = load_dataset(source, subset, split=split)
+    except (OSError, ValueError) as error:
+        raise InputError(f"corpus {source!r} cannot be read: {str(error).splitlines()[0]}") from error
+    if "text" not in data.column_names:
+        raise InputError(f"corpus {source!r}: no column `text` but {', '.join(data.column_names)}")
+    return data
+
+
+def _by_heading(rows: Iterator[str], source: str) -> Iterator[str]:
+    """Join lines into documents; a title stands between empty lines, as in every WikiText file."""
+    document: list[str] = []
+    before = ""
+    for row in rows:
+        if TITLE.fullmatch(row.rstrip("\n")) and not before.strip():
+            if any(line.strip() for line in document):
+                yield "".join(document)
+            document = []
+        document.append(row if row.endswith("\n") else row + "\n")
+        before = row
+    if not any(TITLE.fullmatch(line.rstrip("\n")) for line in document):
+        raise InputError(f"{source}: no WikiText title (` = Title = `) in it; use --documents rows")
+    yield "".join(document)
+
+
+def _detokenized(line: str) -> str:
+    words = JOINER.sub(r"\1", line).split()
+    return _moses().detokenize(words)
+
+
+@cache
+def _moses() -> MosesDetokenizer:
+    return MosesDetokenizer(lang="en")

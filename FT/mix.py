@@ -1,0 +1,309 @@
+"""Make a mixed-language corpus from a monolingual one.
+
+    python FT/mix.py --input FILE --unit words --unit-size 8 --languages en,de,fr,es,it --translator dictionary \
+        --dictionary DIR --seed 42 --out FILE.jsonl
+
+Beside `out` it writes `.summary.csv` (text and switches by language), `.sample.txt` (to look at) and `.run.json`.
+Killed at any moment, the same command goes on where it stopped; the seed decides every byte, the number of processes
+none.
+"""
+
+import json
+import multiprocessing
+import shutil
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from corpus import Document, corpus_digest, read_documents
+from segments import Layout, Scheme, Span, Unit, draw_languages, mix, unit_spans
+from tqdm import tqdm
+
+from common.config import comma_list, config_hash, parse
+from common.errors import InputError, run
+from common.files import remove_temporary_files, write_csv_atomic, write_json_atomic, write_text_atomic
+from common.languages import get
+from common.provenance import git_commit, now, package_versions, peak_memory
+from common.translation import Translator, make_translator
+
+SHARD_CHARACTERS = 1_000_000  # text of a shard: what a process works on, and what a kill may lose
+SAMPLE_DOCUMENTS = 3
+SAMPLE_UNITS = 40
+
+
+@dataclass
+class Mix:
+    """Make a mixed-language corpus.
+
+    Attributes:
+        input: text file, .jsonl or .parquet with a column `text`, or a data set's hub name or folder.
+        out: file to write, .jsonl or .parquet.
+        languages: ISO codes as a list or separated by commas; the first is the input's.
+        unit: what has one language: document, paragraph, sentence, `words` (unit_size of them) or word.
+        unit_size: words in a unit of `words`.
+        layout: `replace` puts a translation in the unit's place, `parallel` after it, `interleaved` after it in one
+            language for the whole document.
+        probability: share of the units that are translated; null gives every language the same share.
+        translator: dictionary, google, deepl, libre, or an encoder-decoder model.
+        dictionary: folder of en-de.tsv and so on.
+        cache: SQLite file in which models and services keep translations; null is `translations.sqlite` beside `out`.
+        subset: configuration of the data set, such as wikitext-103-raw-v1.
+        split: split of the data set.
+        documents: `headings` begins a document at each WikiText title, `rows` at each line or row.
+        detokenize: undo WikiText's tokenization.
+        limit: only so many first documents; null is all.
+        processes: that work side by side.
+        device: of a model: auto, cpu, cuda, cuda:N.
+        seed: decides the language of every unit.
+    """
+
+    input: str
+    out: str
+    languages: str | list[str] = "en,de,fr,es,it"
+    unit: Unit = "words"
+    unit_size: int = 8
+    layout: Layout = "replace"
+    probability: float | None = None
+    translator: str = "dictionary"
+    dictionary: str | None = None
+    cache: str | None = None
+    subset: str | None = None
+    split: str = "train"
+    documents: Literal["headings", "rows"] = "headings"
+    detokenize: bool = False
+    limit: int | None = None
+    processes: int = 1
+    device: str = "auto"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        languages = comma_list(self.languages)
+        if len(languages) < 2 or len(set(languages)) < len(languages):
+            raise InputError(f"languages {','.join(languages)}: give two or more, each once, the input's first")
+        for language in languages:
+            get(language)
+        if Path(self.out).suffix not in (".jsonl", ".parquet"):
+            raise InputError(f"out {self.out!r}: the name has to end in .jsonl or .parquet")
+        if self.probability is not None and not 0 <= self.probability <= 1:
+            raise InputError(f"probability is {self.probability}; it is a share between 0 and 1")
+        for key in ("unit_size", "processes", "limit"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise InputError(f"{key} is {getattr(self, key)}; it must be 1 or more")
+
+    @property
+    def scheme(self) -> Scheme:
+        languages = tuple(comma_list(self.languages))
+        probability = 1 - 1 / len(languages) if self.probability is None else self.probability
+        return Scheme(languages, self.unit, self.unit_size, self.layout, probability, self.seed)
+
+    def make_translator(self) -> Translator:
+        cache = self.cache or str(Path(self.out).with_name("translations.sqlite"))
+        return make_translator(self.translator, dictionary=self.dictionary, cache_file=cache, device=self.device)
+
+    def read(self) -> Iterator[Document]:
+        documents = read_documents(self.input, self.subset, self.split, self.documents, self.detokenize)
+        return islice(documents, self.limit)
+
+
+_translator: Translator | None = None  # of a worker process
+
+
+def start_worker(config: Mix) -> None:
+    """Make the translator once a process."""
+    global _translator
+    _translator = config.make_translator()
+
+
+def write_shard(documents: Sequence[Document], scheme: Scheme, path: Path) -> None:
+    """Mix documents and write them as JSON lines, each with what the summary counts."""
+    rows = []
+    for document in documents:
+        source = scheme.languages[0]
+        spans = unit_spans(document.text, scheme.unit, scheme.unit_size, source)
+        units = [document.text[start:end] for start, end in spans]
+        drawn = draw_languages(scheme, document.doc_id, len(units))
+        try:
+            text, languages = mix(units, drawn, scheme, _translator)
+        except InputError as error:
+            raise InputError(f"document {document.doc_id}, unit {str(error).removeprefix('row ')}") from error
+        record = {"text": text, "doc_id": document.doc_id, "unit": scheme.unit}
+        record["languages"] = [asdict(span) for span in languages]
+        rows.append(json.dumps({"record": record, "counts": count(text, languages, units, drawn, scheme)}))
+    write_text_atomic(path, "".join(row + "\n" for row in rows))
+
+
+def count(text: str, spans: Sequence[Span], units: Sequence[str], drawn: Sequence[str], scheme: Scheme) -> dict:
+    """What the summary needs of one document, by language, and its boundaries and switches."""
+    counts = {kind: Counter() for kind in ("units", "words", "source_words", "untranslated")}
+    for span in spans:
+        counts["units"][span.language] += 1
+        counts["words"][span.language] += len(text[span.start : span.end].split())
+    unknown = getattr(_translator, "unknown", None)
+    for unit, language in zip(units, drawn, strict=True):
+        if language != scheme.languages[0] and unknown:
+            counts["source_words"][language] += len(unit.split())
+            counts["untranslated"][language] += unknown(unit, scheme.languages[0], language)
+    languages = [span.language for span in spans]
+    switches = sum(a != b for a, b in zip(languages, languages[1:], strict=False))
+    return {"by_language": counts, "boundaries": len(spans) - 1, "switches": switches}
+
+
+def shards(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Documents in groups of about SHARD_CHARACTERS."""
+    shard, size = [], 0
+    for document in documents:
+        shard.append(document)
+        size += len(document.text)
+        if size >= SHARD_CHARACTERS:
+            yield shard
+            shard, size = [], 0
+    if shard:
+        yield shard
+
+
+def write_shards(config: Mix, folder: Path) -> list[Path]:
+    """Write the shards that are missing, `processes` at a time; returns all of them in order."""
+    paths: list[Path] = []
+    with tqdm(unit="document", desc="mixing") as bar:
+
+        def missing() -> Iterator[tuple[list[Document], Scheme, Path]]:
+            for number, shard in enumerate(shards(config.read())):
+                paths.append(folder / f"{number:06d}.jsonl")
+                if not paths[-1].exists():
+                    yield shard, config.scheme, paths[-1]
+                bar.update(len(shard))
+
+        if config.processes == 1:
+            start_worker(config)
+            for shard in missing():
+                write_shard(*shard)
+        else:
+            in_processes(config, missing())
+    return paths
+
+
+def in_processes(config: Mix, missing: Iterable[tuple[list[Document], Scheme, Path]]) -> None:
+    """Write shards side by side, a few read ahead at a time, so that memory holds no large corpus."""
+    running: deque[Future] = deque()
+    # Spawned, not forked: a translator may hold threads or a GPU.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(config.processes, context, start_worker, (config,)) as pool:
+        for shard in missing:
+            running.append(pool.submit(write_shard, *shard))
+            if len(running) > 2 * config.processes:
+                running.popleft().result()
+        while running:
+            running.popleft().result()
+
+
+def read_shards(paths: Iterable[Path]) -> Iterator[tuple[dict, dict]]:
+    """Record and counts of each document."""
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                row = json.loads(line)
+                yield row["record"], row["counts"]
+
+
+def write_corpus(paths: Sequence[Path], out: Path) -> None:
+    """Join the shards to the output file."""
+    temporary = out.with_name(f".{out.name}.tmp")
+    if out.suffix == ".jsonl":
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            for record, _ in read_shards(paths):
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        span = pa.struct([("language", pa.string()), ("start", pa.int64()), ("end", pa.int64())])
+        schema = pa.schema(
+            [("text", pa.string()), ("doc_id", pa.int64()), ("unit", pa.string()), ("languages", pa.list_(span))]
+        )
+        with pq.ParquetWriter(temporary, schema) as writer:
+            for path in paths:
+                records = [record for record, _ in read_shards([path])]
+                writer.write_table(pa.Table.from_pylist(records, schema))
+    temporary.replace(out)
+
+
+def summarize(paths: Sequence[Path], scheme: Scheme) -> pd.DataFrame:
+    """One row a language, and one (`all`) with the switches; shares of text are in words, as they are written."""
+    totals: dict[str, Counter] = {}
+    boundaries = switches = 0
+    for _, counts in read_shards(paths):
+        for kind, values in counts["by_language"].items():
+            totals.setdefault(kind, Counter()).update(values)
+        boundaries, switches = boundaries + counts["boundaries"], switches + counts["switches"]
+    units, words = sum(totals["units"].values()), sum(totals["words"].values())
+    rows: list[dict[str, Any]] = []
+    for language in scheme.languages:
+        source_words = totals["source_words"][language]
+        rows.append(
+            {
+                "language": language,
+                "share_asked": float(scheme.shares[language]) if scheme.layout == "replace" else None,
+                "units": totals["units"][language],
+                "unit_share": totals["units"][language] / units,
+                "words": totals["words"][language],
+                "word_share": totals["words"][language] / words,
+                "untranslated_share": totals["untranslated"][language] / source_words if source_words else None,
+            }
+        )
+    total: dict[str, Any] = {"language": "all", "units": units, "unit_share": 1.0, "words": words, "word_share": 1.0}
+    source_words = sum(totals["source_words"].values())
+    total["untranslated_share"] = sum(totals["untranslated"].values()) / source_words if source_words else None
+    one_language = scheme.unit == "document"
+    if scheme.layout == "replace":
+        total["switch_share_asked"] = 0.0 if one_language else scheme.switch_share
+    total["switch_share"] = switches / boundaries if boundaries else 0.0
+    total["switches_per_100_words"] = 100 * switches / words
+    return pd.DataFrame([*rows, total])
+
+
+def sample(paths: Sequence[Path]) -> str:
+    """The beginnings of the first documents, each stretch with its language before it."""
+    texts = []
+    for record, _ in islice(read_shards(paths), SAMPLE_DOCUMENTS):
+        spans = record["languages"][:SAMPLE_UNITS]
+        stretches = [f"[{span['language']}] {record['text'][span['start'] : span['end']][:2000]}" for span in spans]
+        texts.append(f"=== document {record['doc_id']} ===\n{''.join(stretches).rstrip()}\n")
+    return "\n".join(texts)
+
+
+def main() -> None:
+    config = parse(Mix)
+    out = Path(config.out)
+    keys = {key: value for key, value in asdict(config).items() if key not in ("out", "cache", "processes", "device")}
+    identity = {"corpus": corpus_digest(config.input, config.subset, config.split)}
+    identity["translator"] = config.make_translator().identity
+    digest = config_hash(keys | identity)
+    provenance = out.with_name(f"{out.name}.run.json")
+    if out.exists():
+        done = json.loads(provenance.read_text()) if provenance.exists() else {}
+        if done.get("hash") != digest:
+            raise InputError(f"{out}: from another configuration or input; use another --out or delete it")
+        print(f"{out}: up to date")
+        return
+    folder = out.with_name(f"{out.name}.shards") / digest
+    remove_temporary_files(folder)
+    started = now()
+    paths = write_shards(config, folder)
+    summary = summarize(paths, config.scheme)
+    write_csv_atomic(out.with_name(f"{out.name}.summary.csv"), summary, float_format="%.6f")
+    write_text_atomic(out.with_name(f"{out.name}.sample.txt"), sample(paths))
+    info = {"config": asdict(config), "hash": digest, **identity, "start": started, "end": now()}
+    info |= {"git_commit": git_commit(), "packages": package_versions(), **peak_memory()}
+    write_json_atomic(provenance, info)
+    write_corpus(paths, out)  # last: the corpus is there when all of it is
+    shutil.rmtree(folder.parent)
+    print(summary.to_string(index=False, float_format="{:.4f}".format, na_rep=""), f"\n{out}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,63 @@
+"""Pack tokenized documents into rows without padding; documents of a row do not attend to each other.
+
+The positions restart at every document, from which transformers makes a block-diagonal causal mask (and
+FlashAttention its variable-length kernels). The first token of a document has no label: nothing is before it.
+"""
+
+from itertools import chain
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from common.errors import InputError
+
+NO_LABEL = -100
+MAP_BATCH = 1000  # documents that are packed together
+
+
+def pack(data: Dataset, tokenizer: PreTrainedTokenizerBase, row_length: int, processes: int = 1) -> Dataset:
+    """Rows `input_ids`, `labels`, `position_ids` of exactly `row_length` tokens, from a column `text`.
+
+    Every document is tokenized as the tokenizer does it and ended with its end-of-text token. A document that does not
+    fit the rest of a row goes on in the next one, as a document of its own. Only the last row of MAP_BATCH documents
+    may have padding. Raises InputError where the tokenizer has no end-of-text token.
+    """
+    if tokenizer.eos_token_id is None:
+        raise InputError("the tokenizer has no end-of-text token, so documents cannot be told apart")
+
+    def rows(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+        return pack_ids(_tokenized(tokenizer, batch["text"]), row_length, tokenizer.eos_token_id)
+
+    return data.map(
+        rows, batched=True, batch_size=MAP_BATCH, remove_columns=data.column_names, num_proc=processes, desc="packing"
+    )
+
+
+def _tokenized(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    end = tokenizer.eos_token_id
+    return [ids if ids and ids[-1] == end else [*ids, end] for ids in tokenizer(texts, verbose=False).input_ids]
+
+
+def pack_ids(documents: list[list[int]], row_length: int, padding: int) -> dict[str, list[list[int]]]:
+    """Rows of `row_length` tokens from documents of token ids; `padding` fills the last row, without labels."""
+    ids = list(chain.from_iterable(documents))
+    # Where a document begins, or goes on in a new row; what pads the last row counts as one more document.
+    starts = {0, *range(0, len(ids), row_length)}
+    place = 0
+    for document in documents:
+        starts.add(place)
+        place += len(document)
+    missing = -len(ids) % row_length
+    if missing:
+        starts.add(len(ids))
+    labels = ids + [NO_LABEL] * missing
+    ids = ids + [padding] * missing
+    positions = []
+    begin = 0
+    for place in range(len(ids)):
+        if place in starts:
+            begin, labels[place] = place, NO_LABEL
+        positions.append(place - begin)
+    cuts = range(0, len(ids), row_length)
+    columns = {"input_ids": ids, "labels": labels, "position_ids": positions}
+    return {name: [values[cut : cut + row_length] for cut in cuts] for name, values in columns.items()}

@@ -1,0 +1,108 @@
+"""Cut a document into units, draw a language for each, and put the translations in their places."""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+from typing import Literal
+
+from common.sentences import sentence_spans
+from common.translation import Translator
+
+Unit = Literal["document", "paragraph", "sentence", "words", "word"]
+Layout = Literal["replace", "parallel", "interleaved"]
+_WORD = re.compile(r"\S+\s*")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a mixed text in one language; `start` and `end` in characters."""
+
+    language: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How text is mixed.
+
+    `languages`: the first is the text's own. `probability`: share of the units that are translated, each of the other
+    languages equally often. `unit_size`: words of a unit of `words`. `layout`: `replace` puts the translation in the
+    unit's place; `parallel` puts it after the unit; `interleaved` does so with one language for the whole document.
+    """
+
+    languages: tuple[str, ...]
+    unit: Unit
+    unit_size: int
+    layout: Layout
+    probability: float
+    seed: int
+
+    @property
+    def shares(self) -> dict[str, Fraction]:
+        """Share of the units by language."""
+        source, *others = self.languages
+        translated = Fraction(self.probability).limit_denominator(1000)
+        return {source: 1 - translated} | {language: translated / len(others) for language in others}
+
+    @property
+    def switch_share(self) -> float:
+        """Share of the boundaries between units at which the language is expected to change, with `replace`."""
+        return float(1 - sum(share * share for share in self.shares.values()))
+
+
+def unit_spans(text: str, unit: Unit, unit_size: int, language: str) -> list[tuple[int, int]]:
+    """Start and end of the units of a text in characters; they cover it, white space goes with what is before."""
+    if unit == "document":
+        return [(0, len(text))]
+    if unit == "sentence":
+        return sentence_spans(text, language)
+    if unit == "paragraph":
+        return [match.span() for match in re.finditer(r"[^\n]+\n*", text)]
+    words = [match.span() for match in _WORD.finditer(text)]
+    size = unit_size if unit == "words" else 1
+    return [(words[i][0], words[min(i + size, len(words)) - 1][1]) for i in range(0, len(words), size)]
+
+
+def draw_languages(scheme: Scheme, doc_id: int, count: int) -> list[str]:
+    """The language of each of a document's `count` units; the same for the same seed, wherever it is drawn.
+
+    Where a document has one language, the shares are kept exactly in every run of documents, as of a deck of cards:
+    drawn on their own, the few hundred documents of a corpus would miss them.
+    """
+    shares = scheme.shares
+    if scheme.unit == "document" or scheme.layout == "interleaved":
+        size = lcm(*(share.denominator for share in shares.values()))
+        deck = [language for language, share in shares.items() for _ in range(int(share * size))]
+        random.Random(f"{scheme.seed} deck {doc_id // size}").shuffle(deck)
+        return [deck[doc_id % size]] * count
+    rng = random.Random(f"{scheme.seed} document {doc_id}")
+    return rng.choices(list(shares), [float(share) for share in shares.values()], k=count)
+
+
+def mix(
+    units: Sequence[str], languages: Sequence[str], scheme: Scheme, translator: Translator
+) -> tuple[str, list[Span]]:
+    """The mixed text of one document and the language of each stretch of it."""
+    source = scheme.languages[0]
+    translations = list(units)
+    for target in scheme.languages[1:]:
+        rows = [i for i, language in enumerate(languages) if language == target]
+        for i, translated in zip(rows, translator.translate([units[i] for i in rows], source, target), strict=True):
+            translations[i] = translated
+    parts: list[tuple[str, str]] = []
+    for unit, language, translated in zip(units, languages, translations, strict=True):
+        if language == source or scheme.layout != "replace":
+            parts.append((source, unit))
+        if language != source:
+            if scheme.layout != "replace" and not unit[-1].isspace():
+                parts[-1] = (source, unit + (" " if scheme.unit != "document" else "\n"))
+            parts.append((language, translated))
+    spans, place = [], 0
+    for language, piece in parts:
+        spans.append(Span(language, place, place + len(piece)))
+        place += len(piece)
+    return "".join(piece for _, piece in parts), spans

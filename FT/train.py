@@ -1,0 +1,298 @@
+"""Train a causal LM further on a corpus, as FT/mix.py writes it: full weights or LoRA, packed rows.
+
+    python FT/train.py --config FT/configs/paper.yaml --model MODEL --data FILE.jsonl --out DIR
+
+Several GPUs or nodes: `accelerate launch --config_file FT/configs/accelerate/fsdp.yaml FT/train.py ...`. Killed at any
+moment, the same command goes on from the last checkpoint and ends with the same weights. `out` gets the model in
+safetensors with its tokenizer, `log.csv`, `loss.png` and `run.json`.
+"""
+
+import gc
+import json
+import math
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from accelerate import PartialState
+from corpus import read_documents
+from datasets import Dataset, load_dataset
+from packing import pack
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from common.config import config_hash, parse
+from common.errors import InputError, run
+from common.files import write_csv_atomic, write_json_atomic
+from common.memory import keep_freed_memory
+from common.models import load_tokenizer
+from common.plots import house_style, plot_loss, save_figure
+from common.provenance import (
+    device_name,
+    file_digest,
+    git_commit,
+    model_fingerprint,
+    now,
+    package_versions,
+    peak_memory,
+)
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass
+class Train:
+    """Train a causal LM further on a corpus.
+
+    Attributes:
+        model: hub name or folder of a causal LM.
+        data: corpus, .jsonl or .parquet with a column `text`.
+        out: folder of the trained model.
+        eval_data: folder of <language>.test.txt files, for the perplexity in each language; null for none.
+        method: `full` trains every weight, `lora` a low-rank adapter.
+        lora_r: rank of the adapter.
+        lora_alpha: its scale.
+        lora_dropout: dropout before it.
+        merge: save LoRA merged into the model; else the adapter alone.
+        row_length: tokens in a packed row.
+        epochs: passes over the corpus.
+        max_steps: optimizer steps, instead of epochs; null is as many as the epochs have.
+        batch_size: rows on a device in one pass.
+        accumulation: passes of an optimizer step.
+        learning_rate: its peak.
+        schedule: of the learning rate, `cosine`, `linear` (both to zero) or `constant`.
+        warmup_steps: steps until the peak.
+        weight_decay: of AdamW.
+        precision: `auto` (bf16 on a GPU, else fp32), `bf16` or `fp32`; weights and optimizer are fp32.
+        gradient_checkpointing: compute activations twice and keep few of them.
+        attention: attention implementation of transformers; flash_attention_2 is fastest where it is installed.
+        eval_steps: steps between evaluations; null is at the end only.
+        save_steps: steps between checkpoints.
+        log_steps: steps between lines of log.csv.
+        tensorboard: write TensorBoard files too.
+        processes: that tokenize side by side.
+        device: auto or cpu.
+        seed: of the order of rows and of dropout.
+    """
+
+    model: str
+    data: str
+    out: str
+    eval_data: str | None = None
+    method: Literal["full", "lora"] = "full"
+    lora_r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    merge: bool = True
+    row_length: int = 1024
+    epochs: float = 1.0
+    max_steps: int | None = None
+    batch_size: int = 2
+    accumulation: int = 8
+    learning_rate: float = 2e-5
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_steps: int = 0
+    weight_decay: float = 0.01
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    gradient_checkpointing: bool = False
+    attention: str = "sdpa"
+    eval_steps: int | None = None
+    save_steps: int = 500
+    log_steps: int = 10
+    tensorboard: bool = False
+    processes: int = 1
+    device: Literal["auto", "cpu"] = "auto"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for key in ("row_length", "batch_size", "accumulation", "save_steps", "log_steps", "eval_steps", "max_steps"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise InputError(f"{key} is {getattr(self, key)}; it must be 1 or more")
+        if self.row_length < 2:
+            raise InputError("row_length is 1; a row needs two tokens, one to predict from the other")
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device == "auto" and torch.cuda.is_available()
+
+
+def load_model(config: Train) -> PreTrainedModel:
+    """The model with fp32 weights, in its adapter if there is one."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            config.model, dtype=torch.float32, attn_implementation=config.attention, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and config.row_length > positions:
+        raise InputError(f"row_length is {config.row_length}, but {config.model} has {positions} positions")
+    if config.method == "lora":
+        adapter = LoraConfig(
+            r=config.lora_r,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=config.lora_dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+        torch.manual_seed(config.seed)  # of the adapter's first weights
+        model = get_peft_model(model, adapter)
+    return model
+
+
+def training_rows(config: Train, tokenizer) -> Dataset:
+    """The corpus in packed rows."""
+    kind = "parquet" if config.data.endswith(".parquet") else "json"
+    if not Path(config.data).is_file():
+        raise InputError(f"data {config.data!r}: no such file; FT/mix.py makes one")
+    data = load_dataset(kind, data_files=config.data, split="train")
+    if "text" not in data.column_names:
+        raise InputError(f"{config.data}: no column `text` but {', '.join(data.column_names)}")
+    return pack(data.select_columns("text"), tokenizer, config.row_length, config.processes)
+
+
+def evaluation_rows(config: Train, tokenizer) -> dict[str, Dataset] | None:
+    """Packed rows of each language's test text."""
+    if config.eval_data is None:
+        return None
+    files = sorted(Path(config.eval_data).glob("*.test.txt"))
+    if not files:
+        raise InputError(f"eval_data {config.eval_data!r}: no files such as en.test.txt in this folder")
+    rows = {}
+    for path in files:
+        documents = read_documents(str(path), None, "train", "rows", detokenize=False)
+        data = Dataset.from_list([{"text": document.text} for document in documents])
+        rows[path.name.removesuffix(".test.txt")] = pack(data, tokenizer, config.row_length)
+    return rows
+
+
+def arguments(config: Train, checkpoints: Path) -> TrainingArguments:
+    """What transformers' Trainer is told."""
+    bf16 = config.precision == "bf16" or (
+        config.precision == "auto" and config.on_gpu and torch.cuda.is_bf16_supported()
+    )
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulation,
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.schedule,
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        bf16=bf16,
+        gradient_checkpointing=config.gradient_checkpointing,
+        eval_strategy="steps" if config.eval_data and config.eval_steps else "no",
+        eval_steps=config.eval_steps,
+        save_steps=config.save_steps,
+        save_total_limit=2,
+        logging_steps=config.log_steps,
+        logging_dir=str(Path(config.out) / "tensorboard"),
+        report_to="tensorboard" if config.tensorboard else "none",
+        include_num_input_tokens_seen="all",
+        use_cpu=not config.on_gpu,
+        seed=config.seed,
+        prediction_loss_only=True,
+    )
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The latest checkpoint that was written to its end; what a kill left unfinished is removed."""
+    finished = {}
+    for path in folder.glob("checkpoint-*"):
+        if (path / "trainer_state.json").exists():  # Trainer writes it last
+            finished[int(path.name.split("-")[1])] = path
+        else:
+            shutil.rmtree(path)
+    return str(finished[max(finished)]) if finished else None
+
+
+def train(config: Train, trainer: Trainer, checkpoint: str | None) -> None:
+    """Run the training; memory that does not suffice is the user's to change."""
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except torch.OutOfMemoryError as error:
+        gc.collect()
+        raise InputError(
+            f"out of GPU memory with batch_size {config.batch_size}, row_length {config.row_length}, method"
+            f" {config.method}: lower batch_size and raise accumulation in proportion, turn on gradient_checkpointing,"
+            " take method lora, or shard the model (FT/configs/accelerate/fsdp.yaml)"
+        ) from error
+
+
+def history(trainer: Trainer) -> pd.DataFrame:
+    """One row a logged step: loss, learning rate, gradient norm, tokens seen, perplexity of each language."""
+    rows: dict[int, dict[str, float]] = {}
+    for entry in trainer.state.log_history:
+        row = rows.setdefault(entry["step"], {"step": entry["step"]})
+        row |= {key: entry[key] for key in ("epoch", "loss", "learning_rate", "grad_norm") if key in entry}
+        if "num_input_tokens_seen" in entry:
+            row["tokens"] = entry["num_input_tokens_seen"]
+        for key, value in entry.items():
+            if key.startswith("eval_") and key.endswith("_loss"):
+                row[f"perplexity_{key.split('_')[1]}"] = math.exp(value)
+    return pd.DataFrame(list(rows.values()))
+
+
+def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> None:
+    """Write model, tokenizer, log, plot and run.json; run.json last: a folder without it is not finished."""
+    out = Path(config.out)
+    table = history(trainer)
+    if config.method == "lora" and config.merge:
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        if trainer.is_world_process_zero():
+            model.merge_and_unload().save_pretrained(out)
+    else:
+        trainer.save_model(str(out))
+    if not trainer.is_world_process_zero():
+        return
+    tokenizer.save_pretrained(out)
+    write_csv_atomic(out / "log.csv", table, float_format="%.6g")
+    with house_style():
+        save_figure(plot_loss(table), out / "loss")
+    write_json_atomic(out / "run.json", info | {"end": now(), "steps": trainer.state.global_step, **peak_memory()})
+    shutil.rmtree(out / CHECKPOINTS)
+
+
+def main() -> None:
+    config = parse(Train)
+    out = Path(config.out)
+    keys = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
+    info: dict[str, Any] = {"config": asdict(config), "model": model_fingerprint(config.model)}
+    info["data"] = file_digest(config.data)
+    info["hash"] = config_hash(keys | {key: info[key] for key in ("model", "data")})
+    if (out / "run.json").exists():
+        if json.loads((out / "run.json").read_text(encoding="utf-8")).get("hash") != info["hash"]:
+            raise InputError(f"{out}: holds a model of another configuration or corpus; use another --out or delete it")
+        print(f"{out}: up to date")
+        return
+    state = PartialState(cpu=not config.on_gpu)
+    if not config.on_gpu:
+        keep_freed_memory()
+    checkpoints = out / CHECKPOINTS / info["hash"]  # by hash: another configuration never goes on from them
+    tokenizer = load_tokenizer(config.model)
+    with state.main_process_first():
+        rows, test_rows = training_rows(config, tokenizer), evaluation_rows(config, tokenizer)
+    model = load_model(config)
+    info |= {"start": now(), "rows": len(rows), "git_commit": git_commit(), "packages": package_versions()}
+    info |= {"processes": state.num_processes, "device": device_name(state.device)}
+    kept = model.config.use_cache
+    model.config.use_cache = False  # with a cache transformers makes no mask from the positions
+    trainer = Trainer(model=model, args=arguments(config, checkpoints), train_dataset=rows, eval_dataset=test_rows)
+    trainer.remove_callback(PrinterCallback)
+    train(config, trainer, last_checkpoint(checkpoints))
+    if test_rows and not (config.eval_steps and trainer.state.global_step % config.eval_steps == 0):
+        trainer.evaluate()
+    model.config.use_cache = kept
+    save(config, trainer, tokenizer, info)
+    state.wait_for_everyone()
+
+
+if __name__ == "__main__":
+    run(main)

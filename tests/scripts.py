@@ -1,0 +1,39 @@
+"""The scripts of the task folders, called in this process: a start of their own costs seconds."""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def load_script(name: str) -> ModuleType:
+    """Import `MMLU/evaluate.py` with its siblings, and leave none of them in sys.modules for others to take."""
+    path = ROOT / name
+    spec = importlib.util.spec_from_file_location(name.removesuffix(".py").replace("/", "_").lower(), path)
+    module = importlib.util.module_from_spec(spec)
+    kept = list(sys.path)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path[:] = kept
+        for sibling in path.parent.glob("*.py"):
+            sys.modules.pop(sibling.stem, None)
+    return module
+
+
+def call(module: ModuleType, arguments: Sequence, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run a script's main as its command line does; returns the exit code."""
+    from common.errors import run
+
+    monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, arguments)])
+    try:
+        run(module.main)
+    except SystemExit as end:
+        return end.code
+    return 0

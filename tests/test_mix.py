@@ -1,0 +1,162 @@
+"""FT/mix.py: units, languages, layouts, the bytes that a seed decides, kills and processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from tests.scripts import ROOT, call, load_script
+
+ARMS = {
+    "english": ["--unit", "sentence", "--probability", "0"],
+    "document": ["--unit", "document"],
+    "sentence": ["--unit", "sentence"],
+    "words": ["--unit", "words", "--unit-size", "8"],
+    "word": ["--unit", "word", "--probability", "0.3"],
+    "parallel": ["--unit", "sentence", "--layout", "parallel"],
+    "interleaved": ["--unit", "paragraph", "--layout", "interleaved"],
+}
+TEXT = " \n = First = \n\n The dog sleeps . The cat runs !\n A red house , 5 @,@ 000 dogs .\n\n = = Part = = \n\n"
+TEXT += " The end .\n\n = Second = \n\n One two three four five six seven eight nine ten .\n"
+
+
+script = load_script("FT/mix.py")
+
+
+@pytest.fixture
+def mix(monkeypatch):
+    """FT/mix.py with these arguments; fails where it does."""
+
+    def run(*arguments):
+        assert call(script, arguments, monkeypatch) == 0
+
+    return run
+
+
+def read(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A corpus of two documents and a dictionary of a few words."""
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "words").mkdir()
+    for language, word in (("de", "Hund"), ("fr", "chien")):
+        (tmp_path / "words" / f"en-{language}.tsv").write_text(f"dog\t{word}\n", encoding="utf-8")
+    common = ["--input", tmp_path / "text.txt", "--dictionary", tmp_path / "words", "--languages", "en,de,fr"]
+    return tmp_path, common
+
+
+def test_documents_headings_and_spans(mix, small):
+    folder, common = small
+    mix(*common, "--unit", "sentence", "--probability", "1", "--out", folder / "out.jsonl")
+    rows = read(folder / "out.jsonl")
+    assert [row["doc_id"] for row in rows] == [0, 1] and rows[0]["text"].startswith("= First =\n")
+    for row in rows:
+        spans = row["languages"]
+        assert [span["start"] for span in spans] == [0, *(span["end"] for span in spans[:-1])]
+        assert spans[-1]["end"] == len(row["text"])
+        assert {span["language"] for span in spans} <= {"de", "fr"}
+    assert "The Hund sleeps" in rows[0]["text"] or "The chien sleeps" in rows[0]["text"]
+
+
+def test_detokenize_undoes_wikitexts_tokens(mix, small):
+    folder, common = small
+    mix(*common, "--probability", "0", "--detokenize", "true", "--out", folder / "out.jsonl")
+    assert "A red house, 5,000 dogs." in read(folder / "out.jsonl")[0]["text"]
+
+
+def test_parallel_keeps_both_and_interleaved_keeps_to_one_language(mix, small):
+    folder, common = small
+    for layout in ("parallel", "interleaved"):
+        out = folder / f"{layout}.jsonl"
+        mix(*common, "--unit", "sentence", "--layout", layout, "--probability", "1", "--out", out)
+        for row in read(out):
+            languages = [span["language"] for span in row["languages"]]
+            assert languages[::2] == ["en"] * (len(languages) // 2) and "en" not in languages[1::2]
+            assert layout == "parallel" or len(set(languages)) == 2
+
+
+def test_parquet_holds_the_same(mix, small):
+    folder, common = small
+    for suffix in ("jsonl", "parquet"):
+        mix(*common, "--out", folder / f"out.{suffix}")
+    table = pd.read_parquet(folder / "out.parquet")
+    rows = read(folder / "out.jsonl")
+    assert table["text"].tolist() == [row["text"] for row in rows]
+    assert [list(spans) for spans in table["languages"]] == [row["languages"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--languages", "en,xx"], "unknown language 'xx'"),
+        (["--probability", "1.5"], "probability is 1.5"),
+        (["--out", "out.txt"], ".jsonl or .parquet"),
+        (["--documents", "rows", "--input", "nowhere.txt"], "nowhere.txt"),
+        (["--languages", "en,it"], "en-it.tsv"),
+        (["--no-such-key", "1"], "no_such_key"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, small, arguments, said):
+    folder, common = small
+    assert call(script, [*common, "--out", folder / "out.jsonl", *arguments], monkeypatch) == 2
+    assert said in capsys.readouterr().err
+    assert not (folder / "out.jsonl").exists()
+
+
+def test_another_configuration_does_not_overwrite(monkeypatch, capsys, small):
+    folder, common = small
+    arguments = [*common, "--out", folder / "out.jsonl"]
+    assert call(script, arguments, monkeypatch) == 0
+    before = (folder / "out.jsonl").read_bytes()
+    assert call(script, arguments, monkeypatch) == 0 and "up to date" in capsys.readouterr().out
+    assert call(script, [*arguments, "--seed", "7"], monkeypatch) == 2
+    assert "another configuration" in capsys.readouterr().err
+    assert (folder / "out.jsonl").read_bytes() == before
+
+
+@pytest.fixture
+def wikitext(real_data):
+    return ["--input", real_data / "wikitext2/test.txt", "--dictionary", real_data / "dictionaries"]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_real_text_has_the_shares_and_switches_that_were_asked_for(mix, wikitext, tmp_path, arm):
+    mix(*wikitext, *ARMS[arm], "--out", tmp_path / "out.jsonl")
+    summary = pd.read_csv(tmp_path / "out.jsonl.summary.csv").set_index("language")
+    rows, every = summary.drop(index="all"), summary.loc["all"]
+    if arm in ("parallel", "interleaved"):
+        assert abs(rows.loc["en", "units"] / rows["units"].sum() - 1 / 1.8) < 0.02
+        return
+    assert (abs(rows["unit_share"] - rows["share_asked"]) <= 0.02).all()
+    assert abs(every["switch_share"] - every["switch_share_asked"]) <= 0.02
+    if arm == "words":
+        assert abs(every["switches_per_100_words"] / (100 / 8 * 0.8) - 1) <= 0.02
+
+
+def test_one_and_four_processes_and_a_kill_give_the_same_bytes(mix, wikitext, tmp_path):
+    arguments = [*wikitext, "--unit", "sentence"]
+    mix(*arguments, "--out", tmp_path / "one.jsonl")
+    mix(*arguments, "--processes", "4", "--out", tmp_path / "four.jsonl")
+    killed = tmp_path / "killed.jsonl"
+    command = [sys.executable, str(ROOT / "FT/mix.py"), *map(str, arguments), "--out", str(killed)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not list(tmp_path.glob("killed.jsonl.shards/*/*.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not killed.exists()
+    mix(*arguments, "--out", killed)
+    expected = (tmp_path / "one.jsonl").read_bytes()
+    assert (tmp_path / "four.jsonl").read_bytes() == killed.read_bytes() == expected
+    summaries = [(tmp_path / f"{name}.jsonl.summary.csv").read_bytes() for name in ("one", "four", "killed")]
+    assert summaries[0] == summaries[1] == summaries[2]

@@ -1,0 +1,170 @@
+"""FT/train.py: exact packing, kills, processes, adapters, and what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM
+
+from common.models import load
+from tests.scripts import ROOT, call, load_script
+from tests.tiny import TEXT, tiny_models
+
+script = load_script("FT/train.py")
+packing = load_script("FT/packing.py")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A corpus of 40 short documents, and test text in two languages."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rows = [{"text": f"{TEXT[i % 5]} Text {i}.", "doc_id": i} for i in range(40)]
+    (folder / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "en.test.txt").write_text("A river flows.\nThe sea is deep.\n", encoding="utf-8")
+    (folder / "de.test.txt").write_text("Welcher Fluss fließt?\n", encoding="utf-8")
+    return folder
+
+
+def arguments(checkpoint, corpus, out, **keys):
+    base = {"model": checkpoint, "data": corpus / "mixed.jsonl", "out": out, "row_length": 32, "batch_size": 2}
+    base |= {
+        "accumulation": 2,
+        "max_steps": 8,
+        "save_steps": 2,
+        "log_steps": 1,
+        "device": "cpu",
+        "learning_rate": 0.001,
+    }
+    return [word for key, value in (base | keys).items() for word in (f"--{key}", str(value))]
+
+
+def test_packing_loses_no_token_and_pads_only_the_end():
+    documents = [[10 * i + j for j in range(length)] for i, length in enumerate((3, 7, 5, 2), 1)]
+    rows = packing.pack_ids(documents, 6, padding=0)
+    flat = [token for row in rows["input_ids"] for token in row]
+    assert flat[:17] == [token for document in documents for token in document] and flat[17:] == [0]
+    assert rows["position_ids"] == [[0, 1, 2, 0, 1, 2], [0, 1, 2, 3, 0, 1], [0, 1, 2, 0, 1, 0]]
+    labels = [label for row in rows["labels"] for label in row]
+    positions = [position for row in rows["position_ids"] for position in row]
+    assert all((label == -100) == (position == 0) for label, position in zip(labels, positions, strict=True))
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen2"])
+def test_packed_losses_are_those_of_each_document_alone(name):
+    torch.manual_seed(0)
+    model = tiny_models(500)[name]
+    documents = [torch.randint(2, 500, (length,)).tolist() for length in (5, 11, 3, 17, 8)]
+    rows = packing.pack_ids(documents, 16, padding=1)
+    batch = {key: torch.tensor(values) for key, values in rows.items()}
+    with torch.inference_mode():
+        logits = model(batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits
+    packed = cross_entropy(logits[:, :-1].transpose(1, 2), batch["labels"][:, 1:], reduction="none")
+    for row, ids in enumerate(batch["input_ids"]):
+        starts = [*(batch["position_ids"][row] == 0).nonzero().flatten().tolist(), len(ids)]
+        for start, end in zip(starts, starts[1:], strict=False):
+            if end - start < 2 or batch["labels"][row, end - 1] == -100:
+                continue
+            with torch.inference_mode():
+                alone = model(ids[None, start:end]).logits[0, :-1]
+            expected = cross_entropy(alone, ids[start + 1 : end], reduction="none")
+            assert (packed[row, start : end - 1] - expected).abs().max() <= 1e-4
+
+
+def test_train_writes_a_model_that_loads_a_log_and_perplexities(tiny_checkpoint, corpus, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    keys = arguments(tiny_checkpoint, corpus, out, eval_data=corpus, max_steps=6, eval_steps=3)
+    assert call(script, keys, monkeypatch) == 0
+    log = pd.read_csv(out / "log.csv")
+    assert log["step"].tolist() == [1, 2, 3, 4, 5, 6] and log["loss"].iloc[-1] < log["loss"].iloc[0]
+    evaluated = log.dropna(subset=["perplexity_de", "perplexity_en"])
+    assert evaluated["step"].tolist() == [3, 6] and (evaluated[["perplexity_de", "perplexity_en"]] > 1).all(axis=None)
+    model, _ = load(str(out), device="cpu")
+    before = AutoModelForCausalLM.from_pretrained(tiny_checkpoint)
+    assert not torch.equal(model.lm_head.weight, before.lm_head.weight) and model.config.use_cache
+    assert (out / "loss.png").exists() and json.loads((out / "run.json").read_text())["steps"] == 6
+    assert not (out / "checkpoints").exists()
+
+
+def test_finished_training_is_not_repeated_nor_overwritten(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
+    keys = arguments(tiny_checkpoint, corpus, tmp_path / "out", max_steps=1)
+    assert call(script, keys, monkeypatch) == 0
+    weights = (tmp_path / "out" / "model.safetensors").read_bytes()
+    assert call(script, keys, monkeypatch) == 0 and "up to date" in capsys.readouterr().out
+    assert call(script, [*keys, "--seed", "7"], monkeypatch) == 2
+    assert "another configuration" in capsys.readouterr().err
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("merge", ["true", "false"])
+def test_lora_trains_an_adapter_that_loads(tiny_checkpoint, corpus, tmp_path, monkeypatch, merge):
+    out = tmp_path / "out"
+    keys = arguments(tiny_checkpoint, corpus, out, method="lora", lora_r=4, merge=merge, max_steps=3)
+    assert call(script, keys, monkeypatch) == 0
+    assert (out / "adapter_config.json").exists() == (merge == "false")
+    model, tokenizer = load(str(out), device="cpu")
+    before = AutoModelForCausalLM.from_pretrained(tiny_checkpoint)
+    ids = tokenizer("A river", return_tensors="pt").input_ids
+    with torch.inference_mode():
+        assert not torch.allclose(model(ids).logits, before(ids).logits)
+    assert torch.equal(model.get_input_embeddings().weight, before.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": "nowhere.jsonl"}, "nowhere.jsonl"),
+        ({"model": "nowhere"}, "nowhere"),
+        ({"row_length": 100_000}, "positions"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"eval_data": "nowhere"}, "en.test.txt"),
+        ({"method": "qlora"}, "method"),
+    ],
+)
+def test_bad_input_is_one_sentence(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys, changes, said):
+    assert call(script, arguments(tiny_checkpoint, corpus, tmp_path / "out", **changes), monkeypatch) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out" / "run.json").exists()
+
+
+def test_memory_that_does_not_suffice_says_what_to_change(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(script.Trainer, "training_step", fail)
+    assert call(script, arguments(tiny_checkpoint, corpus, tmp_path / "out"), monkeypatch) == 2
+    assert "lower batch_size" in capsys.readouterr().err
+
+
+def test_killed_training_goes_on_to_the_same_bits(tiny_checkpoint, corpus, tmp_path):
+    def command(name):
+        return [sys.executable, str(ROOT / "FT/train.py"), *arguments(tiny_checkpoint, corpus, tmp_path / name)]
+
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not list((tmp_path / "killed").glob("checkpoints/*/checkpoint-4")):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)  # while checkpoint-4 is being written, or soon after
+    process.wait()
+    assert not (tmp_path / "killed" / "run.json").exists()
+    subprocess.run(command("killed"), check=True, capture_output=True)
+    for name in ("model.safetensors", "log.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+
+
+def test_two_processes_learn_what_one_does(tiny_checkpoint, corpus, tmp_path):
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    for name, launcher, accumulation in (("one", [sys.executable], 2), ("two", launch, 1)):
+        keys = arguments(tiny_checkpoint, corpus, tmp_path / name, accumulation=accumulation, max_steps=4)
+        done = subprocess.run([*launcher, str(ROOT / "FT/train.py"), *keys], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert all((one[key] - two[key]).abs().max() < 1e-4 for key in one)

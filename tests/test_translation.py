@@ -1,0 +1,232 @@
+"""Translators: dictionary, an NLLB-architecture model made on disk, a service on loopback, and the cache."""
+
+import json
+import multiprocessing
+import sqlite3
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
+
+from common.errors import InputError
+from common.sentences import sentence_spans
+from common.translation import CachedTranslator, DictionaryTranslator, make_translator
+
+WORDS = {"dog": "Hund", "red": "rot", "house": "Haus", "the": "das", "sleeps": "schläft", "cat": "Katze"}
+
+
+@pytest.fixture
+def dictionary(tmp_path):
+    rows = ["dog\thund", "the\tder", "ice cream\tEis", "ice\tEisblock", "Dog\tDogge"]
+    (tmp_path / "en-de.tsv").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    return tmp_path
+
+
+def test_dictionary_keeps_case_punctuation_and_spacing(dictionary):
+    translator = DictionaryTranslator(dictionary)
+    text = "The dog,  the DOG\nand ICE CREAM (ice)! 42"
+    assert translator.translate([text], "en", "de") == ["Der hund,  der HUND\nand EIS (Eisblock)! 42"]
+    assert translator.unknown(text, "en", "de") == 1
+
+
+def test_dictionary_takes_the_entry_as_written_first(dictionary):
+    assert DictionaryTranslator(dictionary).translate(["Dog"], "en", "de") == ["Dogge"]
+
+
+def test_dictionary_works_backwards(dictionary):
+    assert DictionaryTranslator(dictionary).translate(["Der Eis, hund."], "de", "en") == ["The ice cream, dog."]
+
+
+def test_dictionary_faults_are_named(tmp_path, dictionary):
+    with pytest.raises(InputError, match="neither en-fr.tsv nor fr-en.tsv"):
+        DictionaryTranslator(dictionary).translate(["dog"], "en", "fr")
+    (dictionary / "en-it.tsv").write_text("dog\tcane\ncat\n")
+    with pytest.raises(InputError, match=r"en-it.tsv row 2"):
+        DictionaryTranslator(dictionary).translate(["dog"], "en", "it")
+    with pytest.raises(InputError, match="no dictionaries"):
+        DictionaryTranslator(tmp_path / "nowhere")
+
+
+def test_identity_changes_with_the_words(dictionary):
+    before = DictionaryTranslator(dictionary).identity
+    (dictionary / "en-de.tsv").write_text("dog\tHund\n")
+    assert DictionaryTranslator(dictionary).identity != before
+
+
+def test_sentences_cover_the_text():
+    text = "Dr. Smith came at 5 @.@ 30 . He sat .\n = Title = \nC'est fini.  "
+    spans = sentence_spans(text, "en")
+    assert "".join(text[start:end] for start, end in spans) == text
+    assert [text[start:end].strip() for start, end in spans][0] == "Dr. Smith came at 5 @.@ 30 ."
+    assert len(spans) == 4
+
+
+class Counting:
+    """Says each text backwards and remembers what it was asked."""
+
+    identity = "backwards"
+
+    def __init__(self):
+        self.asked = []
+
+    def translate(self, texts, source, target):
+        self.asked += texts
+        if "bad" in texts:
+            raise InputError(f"row {list(texts).index('bad')}: no translation of 'bad'")
+        return [text[::-1] for text in texts]
+
+
+def test_cache_asks_once_and_keeps_pairs_apart(tmp_path):
+    inner = Counting()
+    cached = CachedTranslator(inner, tmp_path / "cache.sqlite")
+    assert cached.translate(["ab", "cd", "ab"], "en", "de") == ["ba", "dc", "ba"]
+    assert cached.translate(["cd", "ef"], "en", "de") == ["dc", "fe"]
+    assert inner.asked == ["ab", "cd", "ef"]
+    cached.translate(["ab"], "en", "fr")
+    assert inner.asked[-1] == "ab" and len(inner.asked) == 4
+
+
+def test_cache_names_the_row_and_keeps_what_was_done(tmp_path, monkeypatch):
+    monkeypatch.setattr("common.translation.CACHE_BATCH", 2)
+    inner = Counting()
+    cached = CachedTranslator(inner, tmp_path / "cache.sqlite")
+    with pytest.raises(InputError, match="^row 3: no translation"):
+        cached.translate(["ab", "cd", "ab", "bad"], "en", "de")
+    assert sqlite3.connect(tmp_path / "cache.sqlite").execute("SELECT count(*) FROM translations").fetchone() == (2,)
+
+
+def fill(path, start):
+    texts = [f"text {i}" for i in range(start, start + 400)]
+    CachedTranslator(Counting(), path).translate(texts, "en", "de")
+
+
+def test_processes_share_one_cache(tmp_path):
+    path = tmp_path / "cache.sqlite"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=fill, args=(path, start)) for start in (0, 200, 400)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(worker.exitcode == 0 for worker in workers)
+    rows = sqlite3.connect(path).execute("SELECT text, translation FROM translations").fetchall()
+    assert len(rows) == 800 and all(text[::-1] == translation for text, translation in rows)
+
+
+@pytest.fixture(scope="module")
+def nllb(tmp_path_factory):
+    """A tiny model with NLLB's architecture and tokenizer class that has learnt to translate six words into German."""
+    folder = tmp_path_factory.mktemp("nllb")
+    vocabulary = ["<s>", "<pad>", "</s>", "<unk>", "▁"]
+    merges = []
+    for word in [*WORDS, *WORDS.values(), "."]:
+        vocabulary += word
+        for end in range(1, len(word) + 1):
+            merges.append(("▁" + word[: end - 1], word[end - 1]))
+            vocabulary.append("▁" + word[:end])
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(vocabulary))}
+    tokenizer = NllbTokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        src_lang="eng_Latn",
+        tgt_lang="deu_Latn",
+        extra_special_tokens=["eng_Latn", "deu_Latn"],
+    )
+    tokenizer.model_max_length = 5
+    config = M2M100Config(
+        vocab_size=len(tokenizer), d_model=32, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=64,
+        decoder_ffn_dim=64, encoder_attention_heads=2, decoder_attention_heads=2, max_position_embeddings=64,
+        dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, encoder_layerdrop=0.0, decoder_layerdrop=0.0,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = M2M100ForConditionalGeneration(config).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+    sources = [f"{a} {b} ." for a in WORDS for b in WORDS] + [f"{a} ." for a in WORDS]
+    sources += [source.removesuffix(" .") for source in sources]
+    targets = [" ".join(WORDS.get(word, word) for word in source.split()) for source in sources]
+    batch = tokenizer(sources, text_target=targets, return_tensors="pt", padding=True)
+    batch["labels"][batch["labels"] == tokenizer.pad_token_id] = -100
+    for _ in range(300):
+        loss = model(**batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert loss.item() < 0.1
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_nllb_model_translates_and_keeps_order_lines_and_blanks(nllb, tmp_path):
+    translator = make_translator(str(nllb), device="cpu", cache_file=str(tmp_path / "cache.sqlite"))
+    texts = ["dog red .", "", "the house .\n cat sleeps .", "red ."]
+    expected = ["Hund rot .", "", "das Haus .\n Katze schläft .", "rot ."]
+    assert translator.translate(texts, "en", "de") == expected
+    assert translator.translate(texts[::-1], "en", "de") == expected[::-1]
+
+
+def test_sentences_beyond_the_models_length_are_cut_not_lost(nllb):
+    long = " ".join(["dog red"] * 40) + " ."
+    assert make_translator(str(nllb), device="cpu").translate([long], "en", "de") == [
+        " ".join(["Hund rot"] * 40) + " ."
+    ]
+
+
+def test_unknown_language_of_a_model_is_refused(nllb):
+    with pytest.raises(InputError, match="no pair en-it"):
+        make_translator(str(nllb), device="cpu").translate(["dog ."], "en", "it")
+
+
+class Libre(BaseHTTPRequestHandler):
+    """What LibreTranslate answers, in so far as its client asks."""
+
+    failures = 0
+
+    def do_GET(self):
+        type(self).failures -= 1
+        if self.failures >= 0:
+            self.send_response(500)
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"translatedText": "hallo"}).encode())
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def libre(monkeypatch):
+    pytest.importorskip("deep_translator", reason="bash install.sh --online installs it")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Libre)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("LIBRE_URL", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setenv("LIBRE_API_KEY", "none")
+    monkeypatch.setattr("common.translation_service.LONGEST_PAUSE", 0.01)
+    yield Libre
+    server.shutdown()
+
+
+def test_service_is_asked_again_after_a_failure(libre):
+    libre.failures = 2
+    assert make_translator("libre").translate(["hello"], "en", "de") == ["hallo"]
+
+
+def test_service_that_keeps_failing_is_an_error_with_the_row(libre):
+    libre.failures = 100
+    with pytest.raises(InputError, match="row 0: service libre failed 5 times"):
+        make_translator("libre").translate(["hello"], "en", "de")
+
+
+def test_service_without_a_key_is_refused(monkeypatch):
+    pytest.importorskip("deep_translator", reason="bash install.sh --online installs it")
+    monkeypatch.delenv("DEEPL_API_KEY", raising=False)
+    with pytest.raises(InputError, match="DEEPL_API_KEY"):
+        make_translator("deepl")
