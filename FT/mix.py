@@ -31,7 +31,7 @@ from common.languages import get
 from common.provenance import git_commit, now, package_versions, peak_memory
 from common.translation import Translator, make_translator
 
-SHARD_CHARACTERS = 1_000_000  # text of a shard: what a process works on, and what a kill may lose
+SHARD_CHARACTERS = 250_000  # text of a shard: what a process works on, and what a kill may lose
 SAMPLE_DOCUMENTS = 3
 SAMPLE_UNITS = 40
 

@@ -28,8 +28,9 @@ def pack(data: Dataset, tokenizer: PreTrainedTokenizerBase, row_length: int, pro
     def rows(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
         return pack_ids(_tokenized(tokenizer, batch["text"]), row_length, tokenizer.eos_token_id)
 
+    workers = processes if processes > 1 else None
     return data.map(
-        rows, batched=True, batch_size=MAP_BATCH, remove_columns=data.column_names, num_proc=processes, desc="packing"
+        rows, batched=True, batch_size=MAP_BATCH, remove_columns=data.column_names, num_proc=workers, desc="packing"
     )
 
 

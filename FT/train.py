@@ -10,6 +10,7 @@ safetensors with its tokenizer, `log.csv`, `loss.png` and `run.json`.
 import gc
 import json
 import math
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -193,7 +194,6 @@ def arguments(config: Train, checkpoints: Path) -> TrainingArguments:
         save_steps=config.save_steps,
         save_total_limit=2,
         logging_steps=config.log_steps,
-        logging_dir=str(Path(config.out) / "tensorboard"),
         report_to="tensorboard" if config.tensorboard else "none",
         include_num_input_tokens_seen="all",
         use_cpu=not config.on_gpu,
@@ -284,6 +284,7 @@ def main() -> None:
     info |= {"processes": state.num_processes, "device": device_name(state.device)}
     kept = model.config.use_cache
     model.config.use_cache = False  # with a cache transformers makes no mask from the positions
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
     trainer = Trainer(model=model, args=arguments(config, checkpoints), train_dataset=rows, eval_dataset=test_rows)
     trainer.remove_callback(PrinterCallback)
     train(config, trainer, last_checkpoint(checkpoints))

@@ -161,7 +161,8 @@ def test_killed_training_goes_on_to_the_same_bits(tiny_checkpoint, corpus, tmp_p
 
 
 def test_two_processes_learn_what_one_does(tiny_checkpoint, corpus, tmp_path):
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--main_process_port", "0"]
     for name, launcher, accumulation in (("one", [sys.executable], 2), ("two", launch, 1)):
         keys = arguments(tiny_checkpoint, corpus, tmp_path / name, accumulation=accumulation, max_steps=4)
         done = subprocess.run([*launcher, str(ROOT / "FT/train.py"), *keys], capture_output=True, text=True)

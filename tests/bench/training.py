@@ -1,0 +1,158 @@
+"""Training speed and memory: FT/train.py beside TRL's SFTTrainer with packing, same model, text and hardware.
+
+    python tests/bench/training.py --text FILE --out tests/bench/results/training_cpu.csv
+
+FILE is raw WikiText. A random Llama of 51M weights is trained for a few steps on each side, in turn, each in a process
+of its own; TRL packs with `bfd_split`, which loses no text. Needs `bash install.sh --bench`.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from datasets import Dataset, load_dataset
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback
+
+from common.config import parse
+from common.errors import InputError, run
+from common.files import write_csv_atomic
+from common.memory import keep_freed_memory
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "FT"))
+from corpus import read_documents  # noqa: E402
+from train import Train, arguments, load_model, training_rows  # noqa: E402
+
+WARM_UP = 2  # steps before the clock starts
+
+
+@dataclass
+class Config:
+    """What to measure."""
+
+    text: str  # raw WikiText file
+    out: str = "tests/bench/results/training_cpu.csv"  # CSV to write
+    steps: int = 10  # steps that are timed
+    row_length: int = 512  # tokens in a row
+    batch_size: int = 4  # rows in a batch
+    sides: str = "ours,trl"  # comma separated
+    side: str | None = None  # internal: run one side in this process
+    folder: str = ""  # internal: with side, where model and corpus lie
+
+
+class Clock(TrainerCallback):
+    """Seconds of the steps after the warm-up."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        if state.global_step == WARM_UP:
+            self.start = time.perf_counter()
+        self.seconds = time.perf_counter() - getattr(self, "start", time.perf_counter())
+
+
+def prepare(config: Config, folder: Path) -> None:
+    """Corpus, tokenizer trained on it, random model."""
+    documents = list(read_documents(config.text, None, "train", "headings", detokenize=False))
+    lines = "".join(json.dumps({"text": document.text}) + "\n" for document in documents)
+    (folder / "corpus.jsonl").write_text(lines, encoding="utf-8")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=32_000, special_tokens=["<s>", "</s>"], show_progress=False)
+    tokenizer.train_from_iterator((document.text for document in documents), trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<s>")
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 1376}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(fast), max_position_embeddings=4096, **shape))
+    model.save_pretrained(folder)
+
+
+def make_trainer(config: Config, folder: Path, clock: Clock) -> tuple[Trainer, Dataset]:
+    """The trainer of one side and its packed rows."""
+    ours = Train(
+        model=str(folder),
+        data=str(folder / "corpus.jsonl"),
+        out=str(folder / config.side),
+        row_length=config.row_length,
+        batch_size=config.batch_size,
+        accumulation=1,
+        max_steps=WARM_UP + config.steps,
+        log_steps=1,
+        learning_rate=3e-4,
+    )
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    if config.side == "ours":
+        model, rows = load_model(ours), training_rows(ours, tokenizer)
+        model.config.use_cache = False
+        args = arguments(ours, folder / "ours")
+        return Trainer(model=model, args=args, train_dataset=rows, callbacks=[clock]), rows
+    from trl import SFTConfig, SFTTrainer
+
+    shared = arguments(ours, folder / "trl").to_dict()
+    keys = ("per_device_train_batch_size", "gradient_accumulation_steps", "max_steps", "learning_rate", "weight_decay")
+    keys += ("lr_scheduler_type", "bf16", "logging_steps", "report_to", "use_cpu", "seed", "save_steps", "output_dir")
+    args = SFTConfig(
+        **{key: shared[key] for key in keys},
+        packing=True,
+        packing_strategy="bfd_split",
+        max_length=config.row_length,
+        gradient_checkpointing=False,
+    )
+    data = load_dataset("json", data_files=ours.data, split="train")
+    trainer = SFTTrainer(
+        model=load_model(ours), args=args, train_dataset=data, processing_class=tokenizer, callbacks=[clock]
+    )
+    return trainer, trainer.train_dataset
+
+
+def run_side(config: Config) -> None:
+    """Internal: train one side in this process; prints one line of JSON."""
+    keep_freed_memory()  # for both: the side alone is to differ
+    clock = Clock()
+    trainer, rows = make_trainer(config, Path(config.folder), clock)
+    trainer.train()
+    tokens = sum(len(row) for row in rows["input_ids"]) / len(rows) * config.batch_size * config.steps
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    on_gpu = torch.cuda.is_available()
+    peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    result = {"seconds": clock.seconds, "tokens": round(tokens), "tokens_per_second": tokens / clock.seconds}
+    result |= {"peak_memory_mib": peak / 2**20, "first_loss": losses[0], "last_loss": sum(losses[-5:]) / 5}
+    print("RESULT " + json.dumps(result))
+
+
+def main() -> None:
+    config = parse(Config)
+    if config.side:
+        return run_side(config)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(config, Path(folder))
+        for side in config.sides.split(","):
+            keys = {"text": config.text, "steps": config.steps, "row_length": config.row_length, "folder": folder}
+            keys |= {"batch_size": config.batch_size, "side": side}
+            command = [sys.executable, __file__, *(f"--{key}={value}" for key, value in keys.items())]
+            done = subprocess.run(command, capture_output=True, text=True)
+            lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+            if done.returncode or not lines:
+                raise InputError(f"the side {side} failed: {done.stderr[-2000:]}")
+            rows.append({"side": side} | json.loads(lines[0].removeprefix("RESULT ")))
+            print(json.dumps(rows[-1]), flush=True)
+    table = pd.DataFrame(rows)
+    table["times_trl"] = table["tokens_per_second"] / table["tokens_per_second"].iloc[-1]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    table.insert(0, "device", device)
+    write_csv_atomic(Path(config.out), table, float_format="%.4f")
+    print(table.to_string(index=False))
+
+
+if __name__ == "__main__":
+    run(main)
