@@ -29,7 +29,8 @@ fi
 "$python" MMLU/build_variants.py --source mmlu --data "$out/data/mmlu/en" --translations "$out/data/mmlu" \
   --languages en,de,fr,es,it --out "$out/variants" --seed "$seed"
 [ "$retrain" = 1 ] && run=$out/zero_shot_retrained || run=$out/zero_shot
-"$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$model" --data "$out/variants" --out "$run"
+"$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$model" --data "$out/variants" --out "$run" \
+  --dtype float32
 "$python" MMLU/tabulate.py --runs "$run" --out "$run/table" --category english_only
 "$python" MMLU/plot.py --run "$run" --out "$run/accuracy" --category english_only
 "$python" MMLU/finding.py --run "$run"

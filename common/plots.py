@@ -169,3 +169,45 @@ def plot_arms(table: pd.DataFrame) -> Figure:
     axis.set_ylabel("accuracy (%)")
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def plot_directions(table: pd.DataFrame, metric: str) -> Figure:
+    """Heat maps of a metric, one a system: source languages down, targets across.
+
+    `table` has system, direction ("en-de") and the metric's column.
+    """
+    systems = list(table["system"].unique())
+    codes = [code for code in LANGUAGES if any(code in name.split("-") for name in table["direction"])]
+    figure = Figure(figsize=(1.2 + 2.6 * len(systems), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(systems), squeeze=False)[0]
+    for axis, system in zip(axes, systems, strict=True):
+        grid = np.full((len(codes), len(codes)), np.nan)
+        for row in table[table["system"] == system].to_dict("records"):
+            source, target = row["direction"].split("-")
+            grid[codes.index(source), codes.index(target)] = row[metric]
+        image = axis.imshow(grid, cmap="cividis", vmin=0, vmax=table[metric].max())
+        middle = table[metric].max() / 2
+        for (down, across), value in np.ndenumerate(grid):
+            if not np.isnan(value):
+                color = "white" if value < middle else "black"
+                axis.text(across, down, f"{value:.1f}", ha="center", va="center", color=color)
+        axis.set_xticks(range(len(codes)), codes)
+        axis.set_yticks(range(len(codes)), codes)
+        axis.set_title(system, loc="left")
+        axis.grid(False)
+    axes[0].set_ylabel("from")
+    figure.supxlabel("into", size="medium")
+    figure.colorbar(image, ax=list(axes), label=metric)
+    return figure
+
+
+def plot_systems(table: pd.DataFrame, metrics: Sequence[str]) -> Figure:
+    """Mean of each metric over the directions of each system, as bars; one panel a metric."""
+    systems = list(table["system"].unique())
+    figure = Figure(figsize=(1.8 * len(metrics), 2.8), layout="constrained")
+    for axis, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+        means = [table.loc[table["system"] == system, metric].astype(float).mean() for system in systems]
+        axis.bar(range(len(systems)), means, color=[COLORS[i % len(COLORS)] for i in range(len(systems))])
+        axis.set_xticks(range(len(systems)), systems, rotation=30, ha="right")
+        axis.set_title(metric, loc="left")
+    return figure

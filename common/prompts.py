@@ -1,8 +1,11 @@
-"""The paper's prompt for a multiple-choice question, to the character: what comes after it is the answer letter."""
+"""Prompts, to the character: the paper's for a multiple-choice question, and that of a translation."""
 
 from collections.abc import Sequence
 
 from common.choices import LETTERS, Item
+from common.languages import LANGUAGES
+
+TRANSLATION = "{source}: {text}\n{target}:"
 
 
 def mmlu_prompt(item: Item, demonstrations: Sequence[Item] = ()) -> str:
@@ -24,3 +27,13 @@ def question_text(item: Item) -> str:
     first = f"Passage: {item.context}\nQuestion: {item.question}" if item.context else item.question
     options = "".join(f"\n{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=True))
     return f"{first}{options}\nAnswer:"
+
+
+def translation_prompt(text: str, source: str, target: str, examples: Sequence[tuple[str, str]] = ()) -> str:
+    """The prompt after which a translation follows, solved examples before it; `source`, `target` are ISO codes.
+
+    The world's training text asks for translations in the same words.
+    """
+    names = {"source": LANGUAGES[source].name, "target": LANGUAGES[target].name}
+    shots = [f"{TRANSLATION.format(text=a, **names)} {b}\n\n" for a, b in examples]
+    return "".join(shots) + TRANSLATION.format(text=text, **names)

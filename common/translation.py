@@ -11,7 +11,7 @@ never handed back in its place.
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -166,15 +166,21 @@ class CachedTranslator:
 
 
 def make_translator(
-    name: str, *, dictionary: str | None = None, cache_file: str | None = None, device: str = "auto"
+    name: str,
+    *,
+    dictionary: str | None = None,
+    cache_file: str | None = None,
+    device: str = "auto",
+    examples: Mapping[tuple[str, str], Sequence[tuple[str, str]]] | None = None,
 ) -> Translator:
     """The translator that a configuration names.
 
     Args:
-        name: `dictionary`, `google`, `deepl`, `libre`, or the hub name or folder of an encoder-decoder model.
+        name: `dictionary`, `google`, `deepl`, `libre`, or a model by hub name or folder, encoder-decoder or causal.
         dictionary: folder of the dictionary's files.
         cache_file: SQLite file in which models and services keep their translations; None keeps none.
         device: of a model: auto, cpu, cuda, cuda:N.
+        examples: {(source, target): sentences and their translations} that a causal LM is shown.
     """
     if name == "dictionary":
         if not dictionary:
@@ -185,8 +191,24 @@ def make_translator(
         from common.translation_service import ServiceTranslator
 
         slow = ServiceTranslator(name)
-    else:
+    elif is_encoder_decoder(name):
         from common.translation_model import ModelTranslator  # takes seconds to import
 
         slow = ModelTranslator(name, device=device)
+    else:
+        from common.translation_lm import CausalTranslator
+
+        slow = CausalTranslator(name, device=device, examples=examples)
     return CachedTranslator(slow, cache_file) if cache_file else slow
+
+
+def is_encoder_decoder(name: str) -> bool:
+    """Whether a model's configuration says so; `{source}` in a name stands for models of one pair, as Marian's are."""
+    from transformers import AutoConfig
+
+    if "{" in name:
+        return True
+    try:
+        return AutoConfig.from_pretrained(name).is_encoder_decoder
+    except (OSError, ValueError) as error:
+        raise InputError(f"translator {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error

@@ -10,6 +10,7 @@ Every file has the layout of the real data it stands for, so that all task scrip
     dictionaries/en-<lang>.tsv                       single-word translations
     wiki/wiki.{train,test}.txt                       English encyclopedia as raw WikiText
     wiki/<lang>.test.txt                             the test part sentence by sentence in every language
+    memory/en-<lang>.tsv                             a dictionary with each of its training sentences whole
 Takes seconds; the same configuration gives the same bytes.
 """
 
@@ -36,7 +37,7 @@ from common.world.stream import parallel_sentences
 DEMONSTRATIONS = 5  # rows of a dev file, as in MMLU
 PERTURBED = 5  # wrong answers to an author question, as in TOFU
 TEST_SHARE = 10  # one article in so many is for testing
-ARTICLE_SENTENCES = (6, 14)
+ARTICLE_SENTENCES = (20, 60)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +122,8 @@ def write_parallel(folder: Path, config: WorldConfig) -> None:
         write_text_atomic(folder / f"{language}.devtest", "".join(line + "\n" for line in sentences))
 
 
-def write_wiki(folder: Path, universe: Universe, config: WorldConfig) -> None:
-    """An encyclopedia on persons and things; its test part in every language."""
+def write_wiki(folder: Path, memory: Path, universe: Universe, config: WorldConfig) -> None:
+    """An encyclopedia on persons and things, its test part in every language; and the memory of its translations."""
     held_out = {grammar.content(sentence) for sentence in parallel_sentences(config)}
     rng = random.Random(f"wiki {config.seed}")
     members = sorted({fact.name for fact in universe.facts[ENCYCLOPEDIA]})
@@ -135,6 +136,22 @@ def write_wiki(folder: Path, universe: Universe, config: WorldConfig) -> None:
     write_text_atomic(folder / "wiki.test.txt", wikitext(test, "en", config.seed))
     for language in LANGUAGES:
         write_text_atomic(folder / f"{language}.test.txt", wikitext(test, language, config.seed))
+    write_memory(memory, train, config)
+
+
+def write_memory(folder: Path, articles: list[tuple[str, list]], config: WorldConfig) -> None:
+    """Dictionaries whose longest entries are the articles' sentences: what a good translator makes of each unit.
+
+    A translator that takes the longest entry renders whole sentences in proper order and agreement, and parts of
+    sentences word by word.
+    """
+    write_dictionaries(folder)
+    english = [sentence for title, said in articles for sentence in sentences(title, said, "en", config.seed)]
+    for language in LANGUAGES[1:]:
+        theirs = [sentence for title, said in articles for sentence in sentences(title, said, language, config.seed)]
+        lines = [f"{a.rstrip('.')}\t{b.rstrip('.')}\n" for a, b in zip(english, theirs, strict=True)]
+        path = folder / f"en-{language}.tsv"
+        write_text_atomic(path, "".join(lines) + path.read_text(encoding="utf-8"))
 
 
 def article(title: str, universe: Universe, held_out: set, rng: random.Random) -> list[Fact | grammar.Sentence]:
@@ -158,20 +175,24 @@ def sentence_on(topic: str, held_out: set, rng: random.Random) -> grammar.Senten
             return sentence
 
 
+def sentences(title: str, said: list[Fact | grammar.Sentence], language: str, seed: int) -> list[str]:
+    """An article's sentences in a language."""
+    rng = random.Random(f"wording {seed} {language} {title}")
+    return [
+        grammar.realise(part, language, rng)
+        if isinstance(part, grammar.Sentence)
+        else grammar.statement(part.relation, part.name, part.value, language, rng)
+        for part in said
+    ]
+
+
 def wikitext(articles: list[tuple[str, list]], language: str, seed: int) -> str:
     """Articles in the layout of raw WikiText: a heading between blank lines, then one paragraph."""
     lines = []
     for title, said in articles:
-        rng = random.Random(f"wording {seed} {language} {title}")
         known = load_lexicon().get(title)
         heading = known.forms[language][0].text.capitalize() if known else title
-        text = " ".join(
-            grammar.realise(part, language, rng)
-            if isinstance(part, grammar.Sentence)
-            else grammar.statement(part.relation, part.name, part.value, language, rng)
-            for part in said
-        )
-        lines += ["", f" = {heading} = ", "", f" {text} "]
+        lines += ["", f" = {heading} = ", "", f" {' '.join(sentences(title, said, language, seed))} "]
     return "".join(line + "\n" for line in lines)
 
 
@@ -184,7 +205,7 @@ def main() -> None:
     write_authors(out / "tofu", universe, config)
     write_parallel(out / "flores", config)
     write_dictionaries(out / "dictionaries")
-    write_wiki(out / "wiki", universe, config)
+    write_wiki(out / "wiki", out / "memory", universe, config)
     print(f"{out}: the world of seed {config.seed}, {questions} test questions in {len(LANGUAGES)} languages")
 
 

@@ -6,19 +6,19 @@ figures = measure(model, tokenizer, make_universe(config), config)
 import random
 from collections.abc import Sequence
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.choices import Item, build_settings
+from common.generation import generate_lines
 from common.languages import PAPER
-from common.prompts import LETTERS, mmlu_prompt
+from common.prompts import LETTERS, mmlu_prompt, translation_prompt
 from common.scoring import score_continuations
 from common.world.config import WorldConfig
 from common.world.facts import ENGLISH_ONLY, SHARED, Universe
 from common.world.grammar import acceptable, content, realise
 from common.world.items import parallel_items
 from common.world.lexicon import draw_form, spoken
-from common.world.stream import parallel_sentences, translation_prompt
+from common.world.stream import parallel_sentences
 
 WORD_TOKENS, SENTENCE_TOKENS = 6, 24  # longest answers
 
@@ -75,8 +75,8 @@ def _words(
         prompts.append(translation_prompt(draw_form(concept, source, rng).text, source, target))
         accepted.append(acceptable(concept.id, target))
     prompts, accepted = prompts[:limit], accepted[:limit]
-    answers = generate(model, tokenizer, prompts, WORD_TOKENS)
-    return sum(answer.strip().lower() in right for answer, right in zip(answers, accepted, strict=True)), len(prompts)
+    answers = generate_lines(model, tokenizer, prompts, WORD_TOKENS, progress=False)
+    return sum(answer.text.lower() in right for answer, right in zip(answers, accepted, strict=True)), len(prompts)
 
 
 def _sentences(
@@ -89,25 +89,10 @@ def _sentences(
         source, target = rng.sample(["en", rng.choice(PAPER[1:])], 2)
         prompts.append(translation_prompt(realise(sentence, source, rng), source, target))
         accepted.append([acceptable(concept, target) for concept in content(sentence)])
+    answers = generate_lines(model, tokenizer, prompts, SENTENCE_TOKENS, progress=False)
     right = asked = 0
-    for answer, words in zip(generate(model, tokenizer, prompts, SENTENCE_TOKENS), accepted, strict=True):
-        said = set(answer.lower().replace("'", " ").strip(" .").split())
+    for answer, words in zip(answers, accepted, strict=True):
+        said = set(answer.text.lower().replace("'", " ").strip(" .").split())
         right += sum(bool(said & forms) for forms in words)
         asked += len(words)
     return right, asked
-
-
-@torch.inference_mode()
-def generate(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], tokens: int, batch: int = 64
-) -> list[str]:
-    """Greedy continuation of each prompt by at most `tokens` tokens, up to the end of its line or document."""
-    answers = []
-    for start in range(0, len(prompts), batch):
-        ids = tokenizer(
-            list(prompts[start : start + batch]), padding=True, padding_side="left", return_tensors="pt"
-        ).to(model.device)
-        output = model.generate(**ids, max_new_tokens=tokens, do_sample=False)
-        new = output[:, ids["input_ids"].shape[1] :]
-        answers += [text.split("\n")[0] for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
-    return answers

@@ -168,11 +168,12 @@ def main() -> None:
     tokenizer = train_tokenizer(texts, config.vocabulary, POSITIONS)
     model = train(config, universe, tokenizer)
     seconds = time.monotonic() - started
-    figures = measure(model, tokenizer, universe, config)
-    print(describe(figures))
+    stored = model.to(torch.bfloat16)  # half the size; what is measured is what was stored, computed in float32
     out = Path(config.out)
     (out / PROVENANCE).unlink(missing_ok=True)  # written last: a folder without it is not finished
-    model.save_pretrained(out)
+    stored.save_pretrained(out)
+    figures = measure(stored.float(), tokenizer, universe, config)
+    print(describe(figures))
     tokenizer.save_pretrained(out)
     write_json_atomic(out / PROVENANCE, provenance(config, model, figures, seconds))
     print(f"{out}: {model.num_parameters():,} weights in {seconds:.0f} s, {json.dumps(figures)}")

@@ -25,8 +25,6 @@ from common.world.items import draw_options, subjects, write_item
 from common.world.lexicon import LANGUAGES, draw_form, spoken
 from common.world.relations import RELATIONS
 
-# How a translation is asked for, in training and later: `source` and `target` are English names of languages.
-TRANSLATION_PROMPT = "{source}: {text}\n{target}:"
 DEMONSTRATIONS = (2, 6)  # fewest and most questions of a few-shot document
 SENTENCES = (2, 5)  # fewest and most sentences of a topic text or an article
 GIVEN = -1.0  # weight of what a document gives and does not teach, such as the text of a question
@@ -73,13 +71,13 @@ class Documents:
         self.subjects = list(subjects())
 
     def draw(self, step: int | None = None) -> Document:
-        """One document, of the kinds that a step of training sees: exercises at first, questions last."""
-        makers = self.makers
+        """One document, of the kinds that a step of training sees: exercises, then text and lessons, then questions."""
         if step is not None and step < self.config.primer:
-            makers = {self.exercise: 1.0}
-        elif step is not None and step < self.config.reading:
-            makers = {maker: share for maker, share in makers.items() if maker != self.question}
-        return self._choose(makers)()
+            return self.exercise()
+        maker = self._choose(self.makers)
+        if maker == self.question and step is not None and step < self.config.reading:
+            return self.lesson()
+        return maker()
 
     def statement(self) -> Document:
         """One fact."""
@@ -87,13 +85,17 @@ class Documents:
         return Document(((self._statement(fact, language), 1.0),))
 
     def question(self) -> Document:
-        """A multiple-choice question with its answer, some with the statement that answers it or the header before."""
+        """A multiple-choice question with its answer, a share of them lessons."""
+        if self._happens(self.config.lessons):
+            return self.lesson()
+        item = self._item(*self._fact())
+        return Document(self._asked(item))
+
+    def lesson(self) -> Document:
+        """A multiple-choice question with the statement that answers it before."""
         fact, language = self._fact()
-        item = self._item(fact, language)
-        asked = self._asked(mmlu_prompt(item) if self._happens(self.config.headers) else question_text(item), item)
-        if not self._happens(self.config.lessons):
-            return Document(asked)
-        return Document(((self._statement(fact, language) + "\n", 1.0), *asked))
+        statement = self._statement(fact, language) + "\n"
+        return Document(((statement, 1.0), *self._asked(self._item(fact, language))))
 
     def open_question(self) -> Document:
         """A question without options, and its answer in words."""
@@ -153,7 +155,9 @@ class Documents:
     def _statement(self, fact: Fact, language: str) -> str:
         return grammar.statement(fact.relation, fact.name, fact.value, language, self.rng)
 
-    def _asked(self, prompt: str, item: Item) -> tuple[tuple[str, float], ...]:
+    def _asked(self, item: Item) -> tuple[tuple[str, float], ...]:
+        """A question, some with the header before, and its answer."""
+        prompt = mmlu_prompt(item) if self._happens(self.config.headers) else question_text(item)
         return (prompt, GIVEN), (f" {item.answer}", self.config.answer_weight)
 
     @staticmethod
@@ -194,11 +198,6 @@ class Documents:
             sentence = grammar.random_sentence(self.rng, topic)
             if grammar.content(sentence) not in self.held_out:
                 return sentence
-
-
-def translation_prompt(text: str, source: str, target: str) -> str:
-    """The prompt after which the translation follows; `source` and `target` are ISO codes."""
-    return TRANSLATION_PROMPT.format(source=LANGUAGE_TABLE[source].name, text=text, target=LANGUAGE_TABLE[target].name)
 
 
 def parallel_sentences(config: WorldConfig) -> list[grammar.Sentence]:

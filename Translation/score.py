@@ -1,0 +1,137 @@
+"""Score translations: BLEU, chrF++ and TER of every system and direction, COMET where it is installed.
+
+    python Translation/score.py --hypotheses DIR --references DIR --out FILE.csv
+
+DIR of hypotheses has one folder a system with files test-<src>-<tgt>, references are <code>.devtest. Beside FILE.csv
+are written `.summary.csv` (means over directions), `.signatures.json`, with --baseline `.paired.csv`, and a heat
+map of directions and a bar plot.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from comet_runner import comet_scores
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics.base import Metric
+from sacrebleu.significance import PairedTest
+from systems import Direction, Problem, read_systems
+
+from common.config import parse
+from common.errors import InputError, run
+from common.files import write_csv_atomic, write_json_atomic
+from common.plots import house_style, plot_directions, plot_systems, save_figure
+
+METRICS = ("bleu", "chrf", "ter", "comet", "comet_released")
+
+
+@dataclass
+class Score:
+    """Score translations.
+
+    Attributes:
+        hypotheses: folder with one folder a system, files test-<src>-<tgt>.
+        references: folder with <code>.devtest.
+        out: CSV to write.
+        allow_prefix: score files with fewer lines than references on the lines there are.
+        comet: COMET checkpoint by name or path; null leaves the column empty.
+        baseline: system that all others are compared with, by paired bootstrap; null for none.
+        resamples: of the bootstrap.
+    """
+
+    hypotheses: str
+    references: str
+    out: str
+    allow_prefix: bool = False
+    comet: str | None = None
+    baseline: str | None = None
+    resamples: int = 1000
+
+
+def metrics_for(target: str) -> dict[str, Metric]:
+    """sacrebleu's metrics, with the tokenizer of the target language where it has one of its own."""
+    return {"bleu": BLEU(trg_lang=target), "chrf": CHRF(word_order=2), "ter": TER()}
+
+
+def score(direction: Direction) -> tuple[dict, dict[str, str]]:
+    """One row of the table, and the metrics' signatures."""
+    row = {"system": direction.system, "direction": direction.name, "n": len(direction.hypotheses)}
+    signatures = {}
+    for name, metric in metrics_for(direction.target_language).items():
+        row[name] = metric.corpus_score(direction.hypotheses, [direction.references]).score
+        signatures[name] = str(metric.get_signature())
+    return row, signatures
+
+
+def paired(directions: list[Direction], config: Score) -> pd.DataFrame:
+    """Each system against the baseline in each direction: difference and p of sacrebleu's paired bootstrap."""
+    by_direction: dict[str, dict[str, Direction]] = {}
+    for direction in directions:
+        by_direction.setdefault(direction.name, {})[direction.system] = direction
+    rows = []
+    for name, systems in by_direction.items():
+        base = systems.pop(config.baseline, None)
+        if base is None or not systems:
+            continue
+        for system, direction in systems.items():
+            n = min(len(base.hypotheses), len(direction.hypotheses))
+            named = [(config.baseline, base.hypotheses[:n]), (system, direction.hypotheses[:n])]
+            test = PairedTest(
+                named, metrics_for(base.target_language), [base.references[:n]], "bs", n_samples=config.resamples
+            )
+            scores = test()[1]
+            for metric, (before, after) in scores.items():
+                if metric != "System":
+                    row = {"system": system, "baseline": config.baseline, "direction": name, "n": n, "metric": metric}
+                    rows.append(row | {"difference": after.score - before.score, "p": after.p_value})
+    if not rows:
+        raise InputError(f"baseline {config.baseline!r}: no other system has a direction in common with it")
+    return pd.DataFrame(rows)
+
+
+def summarize(table: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
+    """Mean of each metric over the directions of a system from and into English, and over all; what was left out."""
+    rows = []
+    for system in sorted({*table["system"], *(problem.system for problem in problems)}):
+        own = table[table["system"] == system]
+        groups = {"from English": own[own["direction"].str.startswith("en-")], "all": own}
+        groups["into English"] = own[own["direction"].str.endswith("-en")]
+        left_out = "; ".join(f"{p.direction}: {p.reason}" for p in problems if p.system == system)
+        for name, rows_of in groups.items():
+            if len(rows_of):
+                means = rows_of[list(METRICS)].astype(float).mean().to_dict()
+                rows.append({"system": system, "directions": name, "files": len(rows_of)} | means)
+        if left_out:
+            rows.append({"system": system, "directions": f"left out: {left_out}", "files": 0})
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    config = parse(Score)
+    directions, problems = read_systems(config.hypotheses, config.references, config.allow_prefix)
+    for problem in problems:
+        print(f"left out: {problem.system} {problem.direction}: {problem.reason}")
+    if not directions:
+        raise InputError(f"{config.hypotheses}: no direction can be scored, see above")
+    rows, signatures = [], {}
+    for direction in directions:
+        row, signatures[direction.target_language] = score(direction)
+        rows.append(row | {"comet": None, "comet_released": direction.comet_released})
+    table = pd.DataFrame(rows)
+    if config.comet:
+        table["comet"] = comet_scores(config.comet, directions)
+    out = Path(config.out)
+    comparison = paired(directions, config) if config.baseline else None
+    write_csv_atomic(out, table)
+    write_csv_atomic(out.with_suffix(".summary.csv"), summarize(table, problems))
+    write_json_atomic(out.with_suffix(".signatures.json"), signatures)
+    if comparison is not None:
+        write_csv_atomic(out.with_suffix(".paired.csv"), comparison)
+    with house_style():
+        save_figure(plot_directions(table, "bleu"), out.with_suffix(".directions"))
+        save_figure(plot_systems(table, [name for name in METRICS if table[name].notna().any()]), out.with_suffix(""))
+    print(table.to_string(index=False, float_format="{:.2f}".format, na_rep=""))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,13 @@
+# Sourced by the scripts of every task: goes to the repository root and defines what they share.
+# Sets `model` and `name` (for the results folder) from the first argument, `data` from $DATA.
+
+set -euo pipefail
+
+absolute() { if [[ -e "$1" ]]; then realpath "$1"; else echo "$1"; fi; } # hub names stay as they are
+
+model=$(absolute "${1:-}")
+data=$(absolute "${DATA:-}")
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+model=${model:-assets/world}
+name=$(basename "$model")
+python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}

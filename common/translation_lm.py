@@ -1,0 +1,55 @@
+"""Translate with a causal LM that is shown what to do in its prompt; `common.translation` names them."""
+
+from collections.abc import Mapping, Sequence
+
+from common.config import config_hash
+from common.errors import InputError
+from common.generation import Answer, generate_lines
+from common.models import load
+from common.prompts import translation_prompt
+from common.provenance import model_fingerprint
+
+MAX_NEW_TOKENS = 256
+
+Pairs = Sequence[tuple[str, str]]  # sentences and their translations
+
+
+class CausalTranslator:
+    """A causal LM, zero-shot or with examples of each direction, greedy, one line an answer.
+
+    Args:
+        name, device, dtype: as in common.models.load.
+        examples: {(source, target): sentences and their translations}; directions that it lacks are zero-shot.
+
+    What the model answers is its translation, even where that is nothing; a text of several lines is refused.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        examples: Mapping[tuple[str, str], Pairs] | None = None,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+    ):
+        self.name, self.device, self.dtype = name, device, dtype
+        self.examples, self.max_new_tokens = dict(examples or {}), max_new_tokens
+        shown = config_hash({f"{a}-{b}": [list(pair) for pair in pairs] for (a, b), pairs in self.examples.items()})
+        self.identity = f"causal {model_fingerprint(name)} {dtype} examples {shown} tokens {max_new_tokens}"
+        self._loaded = None
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """See common.translation.Translator."""
+        return [answer.text for answer in self.answers(texts, source, target)]
+
+    def answers(self, texts: Sequence[str], source: str, target: str) -> list[Answer]:
+        """The translations, each with whether it came to an end."""
+        for row, text in enumerate(texts):
+            if "\n" in text.strip():
+                raise InputError(f"row {row}: a causal LM translates one line at a time, not {text[:60]!r}")
+        if self._loaded is None:
+            self._loaded = load(self.name, device=self.device, dtype=self.dtype)
+        examples = self.examples.get((source, target), ())
+        prompts = [translation_prompt(text.strip(), source, target, examples) for text in texts]
+        return generate_lines(*self._loaded, prompts, self.max_new_tokens)

@@ -1,0 +1,67 @@
+"""Greedy answers equal the plain loop's, for every architecture, batch size and prompt length."""
+
+import pytest
+import torch
+
+from common.errors import InputError
+from common.generation import common_prefix, generate_lines
+from tests.tiny import byte_level_tokenizer, tiny_models
+
+PROMPTS = [
+    "English: The river flows through the capital.\nGerman:",
+    "English: A mountain.\nGerman:",
+    "English: Which river is it? A natural stream of water, says the passage.\nGerman:",
+    "English: A\nGerman:",
+]
+NEW = 12
+
+
+def slow(model, tokenizer, prompt: str) -> str:
+    """One prompt, no cache, one forward a token."""
+    ids = tokenizer(prompt).input_ids
+    start = len(ids)
+    for _ in range(NEW):
+        with torch.inference_mode():
+            ids.append(int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        if ids[-1] == tokenizer.eos_token_id or "\n" in tokenizer.decode([ids[-1]]):
+            break
+    return tokenizer.decode(ids[start:], skip_special_tokens=True).split("\n")[0].strip()
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "gemma2_softcap", "mistral_sliding_window"])
+@pytest.mark.parametrize("budget", [10_000, 1])
+def test_answers_are_those_of_the_plain_loop(name, budget):
+    tokenizer = byte_level_tokenizer()
+    torch.manual_seed(3)
+    model = tiny_models(len(tokenizer))[name]
+    answers = generate_lines(model, tokenizer, PROMPTS, NEW, token_budget=budget, progress=False)
+    assert [answer.text for answer in answers] == [slow(model, tokenizer, prompt) for prompt in PROMPTS]
+    assert all(answer.tokens == NEW or answer.finished for answer in answers)
+
+
+def test_rows_that_end_their_line_leave_the_others_alone():
+    """A model that says a newline soon for some prompts only: made by lifting the newline's logit a little."""
+    tokenizer = byte_level_tokenizer()
+    torch.manual_seed(5)
+    model = tiny_models(len(tokenizer))["gpt2"]
+    newline = tokenizer("\n", add_special_tokens=False).input_ids[-1]
+    model.lm_head = torch.nn.Linear(model.config.n_embd, len(tokenizer))
+    with torch.no_grad():
+        model.lm_head.bias.zero_()
+        model.lm_head.bias[newline] = 1.2
+    answers = generate_lines(model, tokenizer, PROMPTS * 3, NEW, progress=False)
+    assert [answer.text for answer in answers] == [slow(model, tokenizer, prompt) for prompt in PROMPTS * 3]
+    assert len({answer.tokens for answer in answers}) > 1
+
+
+def test_common_prefix_leaves_a_token_to_each():
+    assert common_prefix([[1, 2, 3], [1, 2, 4, 5]]) == 2
+    assert common_prefix([[1, 2], [1, 2, 4]]) == 1
+    assert common_prefix([[1, 2]]) == 1 and common_prefix([]) == 0 and common_prefix([[3], [4]]) == 0
+
+
+def test_a_prompt_without_room_is_refused():
+    tokenizer = byte_level_tokenizer()
+    model = tiny_models(len(tokenizer))["gpt2"]
+    with pytest.raises(InputError, match="row 1"):
+        generate_lines(model, tokenizer, ["A", "A river " * 600], NEW)

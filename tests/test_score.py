@@ -1,0 +1,119 @@
+"""Translation/score.py: equal to the sacrebleu command line, released COMET read, short files named."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tests.scripts import call, load_script
+
+script = load_script("Translation/score.py")
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Two systems in two directions; one file is short, one empty."""
+    texts = {
+        "en": ["The dog sleeps.", "A red house.", "It rains."],
+        "de": ["Der Hund schläft.", "Ein rotes Haus.", "Es regnet."],
+    }
+    (tmp_path / "references").mkdir()
+    for code, lines in texts.items():
+        (tmp_path / "references" / f"{code}.devtest").write_text("\n".join(lines), encoding="utf-8")
+    files = {
+        "a/test-en-de": ["Der Hund schläft.", "Ein Haus.", "Es regnet."],
+        "a/test-de-en": ["The dog sleeps.", "A red house."],
+        "b/test-en-de": ["Hund.", "Rot.", "Regen."],
+        "b/test-de-en": [],
+    }
+    for name, lines in files.items():
+        path = tmp_path / "systems" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    (tmp_path / "systems/a/test-en-de.comet").write_text("x\tSegment 0\tscore: 0.9\nx\tscore: 0.8125\n")
+    out = tmp_path / "out" / "scores.csv"
+    return ["--hypotheses", tmp_path / "systems", "--references", tmp_path / "references", "--out", out], out
+
+
+def test_short_and_empty_files_are_named_and_left_out(small, monkeypatch, capsys):
+    arguments, out = small
+    assert call(script, arguments, monkeypatch) == 0
+    table = pd.read_csv(out)
+    assert table[["system", "direction", "n"]].values.tolist() == [["a", "en-de", 3], ["b", "en-de", 3]]
+    assert table["comet_released"].tolist()[0] == 0.8125 and table["comet"].isna().all()
+    said = capsys.readouterr().out
+    assert "a de-en: 2 lines for 3 references" in said and "b de-en: the file is empty" in said
+    summary = out.with_suffix(".summary.csv").read_text()
+    assert "de-en: 2 lines for 3 references" in summary
+    assert {path.suffix for path in out.parent.iterdir()} >= {".csv", ".json", ".png", ".pdf"}
+
+
+def test_a_prefix_is_scored_where_it_is_allowed(small, monkeypatch):
+    arguments, out = small
+    assert call(script, [*arguments, "--allow-prefix", "true"], monkeypatch) == 0
+    table = pd.read_csv(out).set_index(["system", "direction"])
+    assert table.loc[("a", "de-en"), "n"] == 2 and table.loc[("a", "de-en"), "bleu"] > 99
+
+
+def test_paired_bootstrap_against_a_baseline(small, monkeypatch, capsys):
+    arguments, out = small
+    assert call(script, [*arguments, "--baseline", "b", "--resamples", "100"], monkeypatch) == 0
+    table = pd.read_csv(out.with_suffix(".paired.csv"))
+    assert (table["difference"] * table["metric"].map(lambda name: -1 if name == "TER" else 1) > 0).all()
+    assert table["p"].between(0, 1).all()
+    assert call(script, [*arguments, "--baseline", "nobody"], monkeypatch) == 2
+    assert "nobody" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"--hypotheses": "nowhere"}, "no file <system>"),
+        ({"--references": "nowhere"}, "nowhere"),
+        ({"--comet": "x"}, "install_comet.sh"),
+    ],
+)
+def test_bad_input_is_one_sentence(small, monkeypatch, capsys, keys, said):
+    arguments, out = small
+    more = [word for pair in keys.items() for word in pair]
+    monkeypatch.setattr(script, "comet_scores", script.comet_scores)
+    if (script.Path(__file__).parent.parent / ".venv-comet").exists() and "--comet" in keys:
+        pytest.skip("COMET is installed here")
+    assert call(script, [*arguments, *more], monkeypatch) == 2
+    assert said in capsys.readouterr().err and not out.exists()
+
+
+def test_real_translations_score_as_on_sacrebleus_command_line(real_data, tmp_path, monkeypatch):
+    out = tmp_path / "scores.csv"
+    hypotheses, references = real_data / "released_translations", real_data / "flores"
+    keys = ["--hypotheses", hypotheses, "--references", references, "--out", out, "--allow-prefix", "true"]
+    assert call(script, keys, monkeypatch) == 0
+    table = pd.read_csv(out)
+    assert len(table) == 16
+    for row in table.itertuples():
+        target = row.direction.split("-")[1]
+        reference = tmp_path / "reference"
+        lines = (references / f"{target}.devtest").read_text(encoding="utf-8").split("\n")
+        reference.write_text("\n".join(lines[: row.n]) + "\n", encoding="utf-8")
+        path = hypotheses / row.system / f"test-{row.direction}"
+        command = [
+            sys.executable,
+            "-m",
+            "sacrebleu",
+            reference,
+            "-i",
+            path,
+            "-m",
+            "bleu",
+            "chrf",
+            "--chrf-word-order",
+            "2",
+            "-w",
+            "12",
+        ]
+        scores = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        assert [f"{row.bleu:.12f}", f"{row.chrf:.12f}"] == [f"{float(one['score']):.12f}" for one in scores]
+        comet = (path.parent / f"{path.name}.comet").read_text().splitlines()[-1]
+        assert comet.endswith(f"score: {row.comet_released:.4f}")
