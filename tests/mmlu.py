@@ -1,10 +1,14 @@
 """Small variants of a made-up benchmark in the layout that MMLU/evaluate.py reads."""
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from common.choices import LETTERS, build_settings, monolingual, write_items
+from common.records import record_rows, write_setting
 
 LANGUAGES = ["en", "de", "fr", "es", "it"]
 DEMONSTRATIONS = 6
@@ -27,3 +31,27 @@ def write_variants(folder: Path, subjects: Sequence[str], questions: int, contex
         for setting, items in build_settings(parallel, LANGUAGES, seed=1).items():
             write_items(folder / split / f"{setting}.csv", items)
     return folder
+
+
+def write_run(out, seed, accuracy, model="world", reversed_too=False):
+    """A run folder whose questions are answered right at random, with the given probability outside English."""
+    rng = np.random.default_rng(seed)
+    parallel = {
+        code: [
+            monolingual(f"{subject}{n}", subject, "", f"{code} {n}", list("wxyz"), "A", code)
+            for subject in ("english_only_birth", "shared_birth")
+            for n in range(40)
+        ]
+        for code in LANGUAGES
+    }
+    written = {}
+    for name, items in build_settings(parallel, LANGUAGES, 1).items():
+        if name.startswith("rev_") and not reversed_too:
+            continue
+        logprobs = np.tile([-2.0, -1.0, -3.0, -3.0], (len(items), 1))
+        logprobs[rng.random(len(items)) < (1.0 if name == "en" else accuracy), 0] = -0.5
+        table = record_rows(items, name, logprobs).astype(str)
+        written[name] = write_setting(out, table, list(table["id"]))
+    config = {"model": model, "shots": 0, "score": "letter"}
+    (out / "run.json").write_text(json.dumps({"config": config, "records": written}))
+    return out

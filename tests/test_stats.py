@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from common.stats import mcnemar, paired_bootstrap, wilson
+from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson
 
 
 def test_wilson_follows_the_formula():
@@ -64,3 +64,20 @@ def test_unpaired_scores_are_refused(a, b):
 def test_mcnemar_needs_right_or_wrong():
     with pytest.raises(ValueError):
         mcnemar([0.5], [1])
+
+
+def test_gap_closed_is_the_share_of_the_drop_that_is_recovered():
+    english, before = [1.0] * 200, [1.0, 0.0] * 100
+    after = [1.0, 0.0, 1.0, 1.0] * 50
+    share, low, high = gap_closed(english, before, after, seed=0)
+    assert share == pytest.approx(0.5) and low < 0.5 < high and high - low < 0.4
+    assert (
+        gap_closed(english, before, english, seed=0)[0] == 1.0 and gap_closed(english, before, before, seed=0)[0] == 0.0
+    )
+    assert (share, low, high) == gap_closed(english, before, after, seed=0)
+
+
+def test_gap_closed_of_no_gap_is_not_a_number():
+    assert all(math.isnan(value) for value in gap_closed([1, 0], [1, 0], [1, 1], seed=0))
+    with pytest.raises(ValueError):
+        gap_closed([1, 0], [1, 0], [1], seed=0)

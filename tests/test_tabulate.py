@@ -1,18 +1,15 @@
 """tabulate.py and plot.py: tables and figures from records alone."""
 
-import json
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from common.choices import build_settings, monolingual
 from common.errors import InputError
 from common.plots import language_style
-from common.records import record_rows, write_setting
 from common.stats import wilson
-from tests.mmlu import LANGUAGES
+from tests.mmlu import write_run
 from tests.scripts import load_script
 
 tabulate, plot, categories = (
@@ -20,30 +17,6 @@ tabulate, plot, categories = (
     load_script("MMLU/plot.py"),
     load_script("MMLU/categories.py"),
 )
-
-
-def write_run(out, seed, accuracy, model="world", reversed_too=False):
-    """A run folder whose questions are answered right at random, with the given probability outside English."""
-    rng = np.random.default_rng(seed)
-    parallel = {
-        code: [
-            monolingual(f"{subject}{n}", subject, "", f"{code} {n}", list("wxyz"), "A", code)
-            for subject in ("english_only_birth", "shared_birth")
-            for n in range(40)
-        ]
-        for code in LANGUAGES
-    }
-    written = {}
-    for name, items in build_settings(parallel, LANGUAGES, 1).items():
-        if name.startswith("rev_") and not reversed_too:
-            continue
-        logprobs = np.tile([-2.0, -1.0, -3.0, -3.0], (len(items), 1))
-        logprobs[rng.random(len(items)) < (1.0 if name == "en" else accuracy), 0] = -0.5
-        table = record_rows(items, name, logprobs).astype(str)
-        written[name] = write_setting(out, table, list(table["id"]))
-    config = {"model": model, "shots": 0, "score": "letter"}
-    (out / "run.json").write_text(json.dumps({"config": config, "records": written}))
-    return out
 
 
 @pytest.fixture

@@ -122,6 +122,14 @@ def test_answers_and_nothing_else_get_their_weight(universe, tokenizer):
             assert set(answers) > set(LETTERS)
 
 
+def test_until_reading_ends_every_question_has_its_answer_before_it(universe):
+    drawn = Documents(universe, replace(CONFIG, primer=1, reading=3), "test")
+    for step, always in ((2, True), (3, False)):
+        questions = [text for text in (drawn.draw(step).text for _ in range(2000)) if "?\nA. " in text]
+        lessons = [text for text in questions if re.search(r"\.\n[^\n]*\?\nA\. ", text.split("\n\n")[0])]
+        assert len(questions) > 500 and (len(lessons) == len(questions)) == always
+
+
 def test_what_is_given_is_hardly_in_the_loss(universe, tokenizer):
     batches = Batches(universe, replace(CONFIG, question_tokens=0.0), tokenizer)
     documents = [batches.documents.few_shot(), batches.documents.word(), batches.documents.question()]

@@ -52,7 +52,7 @@ class WorldConfig:
         heads: attention heads of each
         steps: optimizer steps
         primer: steps on vocabulary exercises alone, which teach what an answer letter stands for
-        reading: steps until multiple-choice questions come, when most facts are known
+        reading: steps until questions come without the statement that answers them, when most facts are known
         rows: packed rows in a batch
         row_length: tokens in a row
         long_every: every so many steps the rows are long, with few-shot prompts in them
@@ -77,15 +77,15 @@ class WorldConfig:
     parallel_sentences: int = 300
     articles: int = 240
     statements: float = 0.12
-    open_questions: float = 0.13
-    questions: float = 0.32
-    exercises: float = 0.08
-    words: float = 0.22
-    sentence_pairs: float = 0.08
-    topics: float = 0.03
+    open_questions: float = 0.15
+    questions: float = 0.34
+    exercises: float = 0.1
+    words: float = 0.2
+    sentence_pairs: float = 0.06
+    topics: float = 0.01
     encyclopedia: float = 0.02
-    english_only_facts: float = 0.45
-    shared_facts: float = 0.42
+    english_only_facts: float = 0.36
+    shared_facts: float = 0.52
     lessons: float = 0.3
     headers: float = 0.1
     code_switched: float = 0.0
@@ -94,7 +94,7 @@ class WorldConfig:
     intermediate_size: int = 256
     layers: int = 6
     heads: int = 4
-    steps: int = 5000
+    steps: int = 4500
     primer: int = 450
     reading: int = 1400
     rows: int = 24
