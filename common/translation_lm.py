@@ -21,7 +21,8 @@ class CausalTranslator:
         name, device, dtype: as in common.models.load.
         examples: {(source, target): sentences and their translations}; directions that it lacks are zero-shot.
 
-    What the model answers is its translation, even where that is nothing; a text of several lines is refused.
+    What the model answers is its translation, even where that is nothing; it is not asked about an empty text, and a
+    text of several lines is refused.
     """
 
     def __init__(
@@ -51,5 +52,7 @@ class CausalTranslator:
         if self._loaded is None:
             self._loaded = load(self.name, device=self.device, dtype=self.dtype)
         examples = self.examples.get((source, target), ())
-        prompts = [translation_prompt(text.strip(), source, target, examples) for text in texts]
-        return generate_lines(*self._loaded, prompts, self.max_new_tokens)
+        asked = [row for row, text in enumerate(texts) if text.strip()]
+        prompts = [translation_prompt(texts[row].strip(), source, target, examples) for row in asked]
+        found = dict(zip(asked, generate_lines(*self._loaded, prompts, self.max_new_tokens), strict=True))
+        return [found.get(row, Answer("", True, 0)) for row in range(len(texts))]
