@@ -3,7 +3,7 @@
 #   bash install.sh              the experiments
 #   bash install.sh --dev        and the test tools
 #   bash install.sh --bench      and what the benchmarks compare against
-#   bash install.sh --online     and the clients of translation services
+#   bash install.sh --online     and the clients of translation services and model servers
 #   bash install.sh --cpu|--cuda choose the PyTorch build (default: CUDA where nvidia-smi answers, else CPU)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -3,7 +3,9 @@
     python Translation/translate.py --translator assets/world --sentences DIR --out DIR
 
 DIR of sentences holds <code>.devtest, a sentence a line. Writes test-<src>-<tgt>, records-<src>-<tgt>.csv and run.json.
-What is translated is kept in translations.sqlite, so that a killed run goes on and no sentence is translated twice.
+What is translated is kept in translations.sqlite, so that a killed run goes on and no sentence is translated twice. A
+sentence that a server fails to translate is in the records with the reason, the direction has no test- file yet, and
+the same command asks again.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,7 +20,7 @@ from common.files import write_csv_atomic, write_json_atomic, write_text_atomic
 from common.languages import get
 from common.provenance import file_digest, git_commit, now, package_versions, peak_memory
 from common.records import read_run
-from common.translation import Translator, make_translator
+from common.translation import Translator, Untranslated, make_translator
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Translate:
     """Translate parallel sentences.
 
     Attributes:
-        translator: dictionary, google, deepl, libre, or a model, encoder-decoder or causal.
+        translator: dictionary, google, deepl, libre; a model, encoder-decoder or causal; or endpoint:MODEL, chat:MODEL.
         sentences: folder with <code>.devtest, one sentence a line, parallel.
         out: folder to write to; its name is the system's in score.py.
         directions: such as en-de, a list or separated by commas; null is from and into English for every file.
@@ -86,19 +88,25 @@ def read_examples(config: Translate, pairs: list[tuple[str, str]]) -> dict[tuple
     return {(a, b): list(zip(lines[a], lines[b], strict=False))[: config.shots] for a, b in pairs}
 
 
-def write_direction(config: Translate, translator: Translator, source: str, target: str) -> int:
-    """Translate one direction and write its two files; returns the number of sentences."""
-    path = Path(config.sentences) / f"{source}.devtest"
+def write_direction(config: Translate, translator: Translator, source: str, target: str) -> dict[int, str]:
+    """Translate one direction and write its two files; returns why rows failed, and writes the records alone if any."""
+    path, out = Path(config.sentences) / f"{source}.devtest", Path(config.out)
     sentences = read_lines(path)[: config.limit]
+    reasons: dict[int, str] = {}
     try:
         hypotheses = translator.translate(sentences, source, target)
+    except Untranslated as error:
+        hypotheses, reasons = error.done, error.reasons
     except InputError as error:
         raise InputError(f"{path}, {source}-{target}: {error}") from error
-    lines = [" ".join(hypothesis.split()) for hypothesis in hypotheses]  # one line each, whatever came back
-    table = pd.DataFrame({"id": range(len(lines)), "source": sentences, "hypothesis": lines})
-    write_csv_atomic(Path(config.out) / f"records-{source}-{target}.csv", table)
-    write_text_atomic(Path(config.out) / f"test-{source}-{target}", "".join(line + "\n" for line in lines))
-    return len(lines)
+    lines = [" ".join((hypothesis or "").split()) for hypothesis in hypotheses]  # one line each, whatever came back
+    rows = range(len(lines))
+    table = pd.DataFrame({"id": rows, "source": sentences, "hypothesis": lines, "error": map(reasons.get, rows)})
+    write_csv_atomic(out / f"records-{source}-{target}.csv", table)
+    if not reasons:
+        write_text_atomic(out / f"test-{source}-{target}", "".join(line + "\n" for line in lines))
+    print(f"{out}, {source}-{target}: {len(lines) - len(reasons)} of {len(lines)} sentences")
+    return reasons
 
 
 def main() -> None:
@@ -119,9 +127,13 @@ def main() -> None:
     info = {"config": asdict(config), "hash": digest, "translator": translator.identity, "data": data, "start": now()}
     info |= {"git_commit": git_commit(), "packages": package_versions()}
     write_json_atomic(out / "run.json", info)
-    for source, target in pairs:
-        count = write_direction(config, translator, source, target)
-        print(f"{out}/test-{source}-{target}: {count} sentences")
+    failed = {f"{a}-{b}": reasons for a, b in pairs if (reasons := write_direction(config, translator, a, b))}
+    if failed:
+        name, reasons = next(iter(failed.items()))
+        raise InputError(
+            f"{sum(map(len, failed.values()))} sentences of {', '.join(failed)} have no translation yet: {name} row"
+            f" {min(reasons)}: {reasons[min(reasons)]}; the same command asks for them again"
+        )
     write_json_atomic(out / "run.json", info | {"end": now(), **peak_memory()})
 
 

@@ -37,3 +37,11 @@ def translation_prompt(text: str, source: str, target: str, examples: Sequence[t
     names = {"source": LANGUAGES[source].name, "target": LANGUAGES[target].name}
     shots = [f"{TRANSLATION.format(text=a, **names)} {b}\n\n" for a, b in examples]
     return "".join(shots) + TRANSLATION.format(text=text, **names)
+
+
+def translation_instruction(source: str, target: str) -> str:
+    """What an instruction-tuned model is told before a translation prompt."""
+    return (
+        f"Translate from {LANGUAGES[source].name} to {LANGUAGES[target].name}."
+        " Answer with the translation alone, on one line."
+    )

@@ -3,9 +3,9 @@
     translator = make_translator("dictionary", dictionary="DIR")
     translator.translate(["The dog sleeps."], "en", "de")
 
-Translators: a word dictionary, encoder-decoder models of transformers, and web services. The slow ones keep what they
-translated in a SQLite file. A translation that fails is an InputError that names the text's row; the source text is
-never handed back in its place.
+Translators: a word dictionary, encoder-decoder and causal models of transformers, models behind a server, and web
+services. The slow ones keep what they translated in a SQLite file. A translation that fails is an InputError that names
+the text's row; the source text is never handed back in its place.
 """
 
 import os
@@ -20,6 +20,7 @@ from typing import Protocol
 from common.errors import InputError
 from common.provenance import file_digest
 
+SERVERS = {"endpoint:": False, "chat:": True}  # prefixes of a model behind a server, and whether it is asked in a chat
 SERVICES = ("google", "deepl", "libre")
 WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 CACHE_BATCH = 512  # texts between two writes to the cache
@@ -37,6 +38,15 @@ class Translator(Protocol):
         Raises InputError naming the row (from 0) of a text that cannot be translated.
         """
         ...
+
+
+class Untranslated(InputError):
+    """Some texts could not be translated: `done` has None in their places, `reasons` says why, by row."""
+
+    def __init__(self, done: list[str | None], reasons: dict[int, str]):
+        row, reason = next(iter(reasons.items()))
+        super().__init__(f"row {row}: {reason} ({len(reasons)} of {len(done)} texts failed)")
+        self.done, self.reasons = done, reasons
 
 
 def respace(source: str, translated: str) -> str:
@@ -133,10 +143,14 @@ class CachedTranslator:
             raise InputError(f"{self.path}: cannot be opened as a cache of translations: {error}") from error
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """See Translator. Each text is translated once; what is done is kept batch by batch."""
+        """See Translator. Each text is translated once; what is done is kept batch by batch.
+
+        Raises Untranslated after the last batch where the translator could not do some of the texts.
+        """
         key = (self.identity, source, target)
         wanted = list(dict.fromkeys(texts))
-        found: dict[str, str] = {}
+        found: dict[str, str | None] = {}
+        failed: dict[str, str] = {}
         with closing(self._connect()) as database:
             for text in wanted:
                 row = database.execute(
@@ -150,13 +164,19 @@ class CachedTranslator:
                 batch = missing[start : start + CACHE_BATCH]
                 try:
                     done = self.translator.translate(batch, source, target)
+                except Untranslated as error:
+                    done = error.done
+                    failed |= {batch[row]: reason for row, reason in error.reasons.items()}
                 except InputError as error:
                     raise InputError(self._with_row(str(error), batch, texts)) from error
                 with database:
-                    rows = [(*key, text, translation) for text, translation in zip(batch, done, strict=True)]
+                    rows = [(*key, text, said) for text, said in zip(batch, done, strict=True) if said is not None]
                     database.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
                 found.update(zip(batch, done, strict=True))
-        return [found[text] for text in texts]
+        translations = [found[text] for text in texts]
+        if failed:
+            raise Untranslated(translations, {row: failed[text] for row, text in enumerate(texts) if text in failed})
+        return translations
 
     @staticmethod
     def _with_row(message: str, batch: Sequence[str], texts: Sequence[str]) -> str:
@@ -176,7 +196,8 @@ def make_translator(
     """The translator that a configuration names.
 
     Args:
-        name: `dictionary`, `google`, `deepl`, `libre`, or a model by hub name or folder, encoder-decoder or causal.
+        name: `dictionary`, `google`, `deepl`, `libre`; a model by hub name or folder, encoder-decoder or causal; or
+            `endpoint:MODEL`, `chat:MODEL` for a causal model behind an OpenAI-compatible server.
         dictionary: folder of the dictionary's files.
         cache_file: SQLite file in which models and services keep their translations; None keeps none.
         device: of a model: auto, cpu, cuda, cuda:N.
@@ -187,7 +208,12 @@ def make_translator(
             raise InputError("translator dictionary: say with --dictionary in which folder en-de.tsv and so on are")
         return DictionaryTranslator(dictionary)
     slow: Translator
-    if name in SERVICES:
+    prefix = next((prefix for prefix in SERVERS if name.startswith(prefix)), None)
+    if prefix:
+        from common.translation_endpoint import EndpointTranslator
+
+        slow = EndpointTranslator(name.removeprefix(prefix), chat=SERVERS[prefix], examples=examples)
+    elif name in SERVICES:
         from common.translation_service import ServiceTranslator
 
         slow = ServiceTranslator(name)

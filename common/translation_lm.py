@@ -14,6 +14,19 @@ MAX_NEW_TOKENS = 256
 Pairs = Sequence[tuple[str, str]]  # sentences and their translations
 
 
+def examples_hash(examples: Mapping[tuple[str, str], Pairs]) -> str:
+    """The same for the same examples of each direction."""
+    return config_hash({f"{a}-{b}": [list(pair) for pair in pairs] for (a, b), pairs in examples.items()})
+
+
+def asked_rows(texts: Sequence[str]) -> list[int]:
+    """The rows that are not empty; InputError for a text of several lines."""
+    several = next((row for row, text in enumerate(texts) if "\n" in text.strip()), None)
+    if several is not None:
+        raise InputError(f"row {several}: a causal LM translates one line at a time, not {texts[several][:60]!r}")
+    return [row for row, text in enumerate(texts) if text.strip()]
+
+
 class CausalTranslator:
     """A causal LM, zero-shot or with examples of each direction, greedy, one line an answer.
 
@@ -36,7 +49,7 @@ class CausalTranslator:
     ):
         self.name, self.device, self.dtype = name, device, dtype
         self.examples, self.max_new_tokens = dict(examples or {}), max_new_tokens
-        shown = config_hash({f"{a}-{b}": [list(pair) for pair in pairs] for (a, b), pairs in self.examples.items()})
+        shown = examples_hash(self.examples)
         self.identity = f"causal {model_fingerprint(name)} {dtype} examples {shown} tokens {max_new_tokens}"
         self._loaded = None
 
@@ -46,13 +59,10 @@ class CausalTranslator:
 
     def answers(self, texts: Sequence[str], source: str, target: str) -> list[Answer]:
         """The translations, each with whether it came to an end."""
-        for row, text in enumerate(texts):
-            if "\n" in text.strip():
-                raise InputError(f"row {row}: a causal LM translates one line at a time, not {text[:60]!r}")
+        asked = asked_rows(texts)
         if self._loaded is None:
             self._loaded = load(self.name, device=self.device, dtype=self.dtype)
         examples = self.examples.get((source, target), ())
-        asked = [row for row, text in enumerate(texts) if text.strip()]
         prompts = [translation_prompt(texts[row].strip(), source, target, examples) for row in asked]
         found = dict(zip(asked, generate_lines(*self._loaded, prompts, self.max_new_tokens), strict=True))
         return [found.get(row, Answer("", True, 0)) for row in range(len(texts))]
