@@ -44,7 +44,7 @@ class Endpoint:
             ) from error
         missing = [name for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if not os.environ.get(name)]
         if missing:
-            raise InputError(f"model {model!r} behind a server: set {' and '.join(missing)} in the environment")
+            raise InputError(f"model {model!r} on a server: set {' and '.join(missing)} in the environment")
         self.model, self.chat, self._openai = model, chat, openai
         self._gone: str | None = None  # why the server is taken for gone
 
@@ -77,6 +77,8 @@ class Endpoint:
 
     async def _ask(self, client, prompt: str, max_tokens: int, stop: str | None) -> str | Failure:
         keys = {"model": self.model, "max_tokens": max_tokens, "temperature": 0.0} | ({"stop": stop} if stop else {})
+        if self._gone:
+            return Failure(self._gone)
         try:
             if self.chat:
                 messages = [{"role": "user", "content": prompt}]
