@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from corpus import Document, corpus_digest, read_documents
 from segments import Layout, Scheme, Span, Unit, draw_languages, mix, unit_spans
 from tqdm import tqdm
 
 from common.config import comma_list, config_hash, parse
+from common.corpus import Document, corpus_digest, read_documents
 from common.errors import InputError, run
 from common.files import remove_temporary_files, write_csv_atomic, write_json_atomic, write_text_atomic
 from common.languages import get

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from common.choices import family
-from common.config import comma_list, parse
+from common.config import comma_list, named_list, parse
 from common.errors import InputError, run
 from common.files import write_csv_atomic, write_text_atomic
 from common.plots import house_style, plot_arms, save_figure
@@ -47,17 +47,6 @@ class Tabulate:
     subjects: str | None = None
     logs: str | list[str] | None = None
     seed: int = 42
-
-
-def named_folders(value: str | list[str], key: str) -> dict[str, Path]:
-    """{name: folder} from "name=folder,name=folder"."""
-    folders = {}
-    for entry in comma_list(value):
-        name, equals, folder = entry.partition("=")
-        if not equals or not folder:
-            raise InputError(f"{key} {entry!r}: write name=folder")
-        folders[name] = Path(folder)
-    return folders
 
 
 def scores(folder: Path, config: Tabulate) -> dict[str, pd.DataFrame]:
@@ -122,13 +111,14 @@ def matching(columns: dict[str, pd.DataFrame], name: str, correct: pd.DataFrame,
     return other.loc[correct.index]
 
 
-def perplexities(logs: Mapping[str, Path]) -> pd.DataFrame:
+def perplexities(logs: Mapping[str, str]) -> pd.DataFrame:
     """Last perplexity in each language, one row an arm."""
     rows = {}
     for arm, folder in logs.items():
-        if not (folder / "log.csv").exists():
-            raise InputError(f"{folder}/log.csv: no such file; FT/train.py writes it")
-        log = pd.read_csv(folder / "log.csv")
+        path = Path(folder) / "log.csv"
+        if not path.exists():
+            raise InputError(f"{path}: no such file; FT/train.py writes it")
+        log = pd.read_csv(path)
         found = log[[column for column in log if column.startswith("perplexity_")]].dropna(how="all")
         if len(found):
             rows[arm] = found.iloc[-1].rename(lambda name: name.removeprefix("perplexity_"))
@@ -175,13 +165,13 @@ def _interval(row, name: str) -> str:
 
 def main() -> None:
     config = parse(Tabulate)
-    folders = named_folders(config.arms, "arms")
+    folders = {name: Path(folder) for name, folder in named_list(config.arms, "arms").items()}
     for name in (config.base, config.control):
         if name not in folders:
             raise InputError(f"arms has no {name}=folder; add it, or name another with --base and --control")
     arms = {arm: scores(folder, config) for arm, folder in folders.items()}
     table = compare(arms, config)
-    perplexity = perplexities(named_folders(config.logs, "logs")) if config.logs else None
+    perplexity = perplexities(named_list(config.logs, "logs")) if config.logs else None
     write_csv_atomic(f"{config.out}.csv", table, float_format="%.6f")
     write_text_atomic(f"{config.out}.md", markdown(table, perplexity, config))
     with house_style():

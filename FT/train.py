@@ -19,7 +19,6 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 from accelerate import PartialState
-from corpus import read_documents
 from datasets import Dataset, load_dataset
 from packing import pack
 from peft import LoraConfig, get_peft_model
@@ -27,6 +26,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer, Trainin
 from transformers.trainer_callback import PrinterCallback
 
 from common.config import config_hash, parse
+from common.corpus import read_documents
 from common.errors import InputError, run
 from common.files import write_csv_atomic, write_json_atomic
 from common.memory import keep_freed_memory

@@ -47,6 +47,17 @@ def comma_list(value: str | Sequence[str]) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
+def named_list(value: str | Sequence[str], key: str) -> dict[str, str]:
+    """{name: what it names} of "name=path,name=path"; InputError naming the key for an entry without a name."""
+    named = {}
+    for entry in comma_list(value):
+        name, equals, path = entry.partition("=")
+        if not equals or not name or not path:
+            raise InputError(f"{key} {entry!r}: write name=path")
+        named[name] = path
+    return named
+
+
 def config_hash(values: Mapping[str, Any]) -> str:
     """12 hex digits that change when any value changes; the order of the keys does not count. Values as in JSON."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))

@@ -171,6 +171,55 @@ def plot_arms(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def plot_layers(table: pd.DataFrame, value: str, line: str, panel: str) -> Figure:
+    """A measure by layer: means over the rows of each `line`, one panel for each value of `panel`.
+
+    `table` has model, layer and the three named columns. The first model's lines are solid, the second's dashed.
+    """
+    panels, lines, models = (list(table[column].unique()) for column in (panel, line, "model"))
+    figure = Figure(figsize=(1.4 + 2.2 * len(panels), 2.8), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axis, shown in zip(axes, panels, strict=True):
+        means = table[table[panel] == shown].groupby(["model", line, "layer"])[value].mean()
+        for (model, name), values in means.groupby(level=["model", line]):
+            axis.plot(
+                values.index.get_level_values("layer"),
+                values,
+                linestyle=("-", "--", ":")[models.index(model) % 3],
+                markersize=3,
+                label=str(name).replace("_", " ") if len(models) == 1 else f"{name}, {model}".replace("_", " "),
+                **language_style(name, lines),
+            )
+        axis.set_title(f"{panel} {shown}", loc="left")
+        axis.set_xlabel("layer")
+    axes[0].set_ylabel(value)
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def plot_similarities(table: pd.DataFrame) -> Figure:
+    """How cosine similarities to the original are distributed in the middle layer, a panel for each rate and model.
+
+    `table` has model, rate, variant, layer, cosine.
+    """
+    variants = list(table["variant"].unique())
+    middle = table[table["layer"] == table["layer"].max() // 2]
+    groups = list(middle.groupby(["model", "rate"], sort=False))
+    figure = Figure(figsize=(1.4 + 2.4 * len(groups), 2.6), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False, sharex=True)[0]
+    edges = np.histogram_bin_edges(middle["cosine"], bins=60)
+    for axis, ((model, rate), rows) in zip(axes, groups, strict=True):
+        for variant in variants:
+            own = rows.loc[rows["variant"] == variant, "cosine"]
+            color = language_style(variant, variants)["color"]
+            axis.hist(own, bins=edges, histtype="step", color=color, label=variant.replace("_", " "))
+        axis.set_title(f"{model}, rate {rate}", loc="left")
+        axis.set_xlabel("cosine")
+    axes[0].set_ylabel("passages")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
 def plot_directions(table: pd.DataFrame, metric: str) -> Figure:
     """Heat maps of a metric, one a system: source languages down, targets across.
 

@@ -63,7 +63,7 @@ def test_perplexities_stand_below(arms, monkeypatch):
     [
         (["--base", "nothing"], "no nothing=folder"),
         (["--subjects", "astronomy"], "no subject begins with 'astronomy'"),
-        (["--logs", "words"], "write name=folder"),
+        (["--logs", "words"], "write name=path"),
         (["--arms", "none=nowhere,en=nowhere"], "nowhere"),
     ],
 )

@@ -27,8 +27,9 @@ from common.files import write_csv_atomic
 from common.memory import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "FT"))
-from corpus import read_documents  # noqa: E402
 from train import Train, arguments, load_model, training_rows  # noqa: E402
+
+from common.corpus import read_documents  # noqa: E402
 
 WARM_UP = 2  # steps before the clock starts
 

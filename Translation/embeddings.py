@@ -1,0 +1,223 @@
+"""How close mixed-language text stays to its English original in a model's hidden states, layer by layer.
+
+    python Translation/embeddings.py --models world=assets/world --passages FILE --dictionary DIR --out DIR
+
+Each passage is changed at random at every rate, in four ways: words translated into other languages (`mixed`), tokens
+replaced (`random_token`), tokens left out (`dropout`), and words replaced by others of those languages
+(`random_word`). Cosine similarity to the original, of every layer, tells which change means least to the model. With
+--sentences, also how often the nearest neighbour of a sentence is its translation. Writes for each model
+<name>.csv (a row a passage) and <name>.retrieval.csv, then summary.csv, retrieval.csv and plots over all of them.
+"""
+
+from dataclasses import asdict, dataclass, field
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from passages import dropped_tokens, mixed_language, random_words, read_passages, replaced_tokens
+from scipy.stats import ttest_rel
+from statsmodels.stats.multitest import multipletests
+from systems import read_lines
+
+from common.config import comma_list, config_hash, named_list, parse
+from common.corpus import corpus_digest
+from common.errors import InputError, run
+from common.files import write_csv_atomic, write_json_atomic
+from common.hidden import Pooling, pooled_states
+from common.languages import get
+from common.models import load
+from common.plots import house_style, plot_layers, plot_similarities, save_figure
+from common.provenance import file_digest, git_commit, model_fingerprint, now, package_versions, peak_memory
+from common.records import read_run
+from common.stats import wilson
+from common.translation import Translator, make_translator
+
+BASELINES = ("random_token", "dropout", "random_word")
+
+
+@dataclass
+class Embeddings:
+    """Compare hidden states of changed passages with those of the originals.
+
+    Attributes:
+        models: such as before=MODEL,after=FT/results/MODEL; a list or separated by commas.
+        passages: WikiText file or any text, a passage a line; hub name or folder of a data set.
+        out: folder to write to.
+        subset: configuration of the data set.
+        split: split of the data set.
+        count: passages drawn from it.
+        languages: that words are translated into; the paper's, and English among them leaves words as they are.
+        rates: shares of words or tokens that are changed.
+        translator: of single words, see common/translation.py.
+        dictionary: folder of en-de.tsv and so on, for the translator `dictionary`.
+        pooling: mean over tokens, or the last token.
+        sentences: folder with <code>.devtest, parallel, for retrieval; null for none.
+        dtype: of the weights: auto (as stored), float32, bfloat16, float16.
+        device: auto, cpu, cuda, cuda:N, map.
+        seed: of passages and changes.
+    """
+
+    models: str | list[str]
+    passages: str
+    out: str
+    subset: str | None = None
+    split: str = "train"
+    count: int = 1000
+    languages: str | list[str] = "de,fr,es,it"
+    rates: list[float] = field(default_factory=lambda: [0.16, 0.8])
+    translator: str = "dictionary"
+    dictionary: str | None = None
+    pooling: Pooling = "mean"
+    sentences: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        wrong = next((rate for rate in self.rates if not 0 < rate <= 1), None)
+        if wrong is not None:
+            raise InputError(f"rates: {wrong} is no share above 0 and up to 1")
+        if self.count < 2:
+            raise InputError("count must be 2 or more: a paired test needs them")
+
+
+def changed(passages: list[str], rate: float, config: Embeddings, translator: Translator) -> dict[str, list[str]]:
+    """The two variants that are made of words."""
+    languages = comma_list(config.languages)
+    return {
+        "mixed": mixed_language(passages, rate, languages, translator, config.seed),
+        "random_word": random_words(passages, rate, languages, translator, config.seed),
+    }
+
+
+def similarities(name: str, passages: list[str], texts: dict[float, dict[str, list[str]]], config: Embeddings):
+    """Model and tokenizer, and a row for each passage, rate, variant and layer with the cosine to the original."""
+    model, tokenizer = load(name, dtype=config.dtype, device=config.device)
+    encode = tokenizer(passages).input_ids
+    skip = tokenizer.all_special_ids
+    original = pooled_states(model, encode, config.pooling, skip=skip)
+    tables = []
+    for rate, words in texts.items():
+        variants = {kind: tokenizer(changed_texts).input_ids for kind, changed_texts in words.items()}
+        variants["random_token"] = replaced_tokens(encode, rate, tokenizer, config.seed)
+        variants["dropout"] = dropped_tokens(encode, rate, tokenizer, config.seed)
+        for variant, ids in variants.items():
+            cosines = cosine(original, pooled_states(model, ids, config.pooling, skip=skip))
+            count, layers = cosines.shape
+            grid = {"passage": np.repeat(np.arange(count), layers), "layer": np.tile(np.arange(layers), count)}
+            tables.append(pd.DataFrame(grid | {"rate": rate, "variant": variant, "cosine": cosines.ravel()}))
+    return model, tokenizer, pd.concat(tables, ignore_index=True)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine of vectors [..., size], over the last axis."""
+    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return (a * b).sum(-1) / norms
+
+
+def retrieval(model, tokenizer, sentences: dict[str, list[str]], config: Embeddings) -> pd.DataFrame:
+    """For each pair of languages and layer: how many sentences have their translation as the nearest neighbour."""
+    vectors = {}
+    for language, texts in sentences.items():
+        states = pooled_states(model, tokenizer(texts).input_ids, config.pooling, skip=tokenizer.all_special_ids)
+        vectors[language] = states / np.linalg.norm(states, axis=-1, keepdims=True)
+    rows = []
+    for source, target in permutations(sentences, 2):
+        for layer in range(vectors[source].shape[1]):
+            nearest = (vectors[source][:, layer] @ vectors[target][:, layer].T).argmax(1)
+            n, right = len(nearest), int((nearest == np.arange(len(nearest))).sum())
+            low, high = wilson(right, n)
+            row = {"source": source, "target": target, "layer": layer, "n": n, "accuracy": right / n}
+            rows.append(row | {"ci_low": low, "ci_high": high})
+    return pd.DataFrame(rows)
+
+
+def summarize(records: pd.DataFrame) -> pd.DataFrame:
+    """Mean cosines of each rate and layer: mixed text against every baseline, by a paired t-test over passages.
+
+    `effect` is Cohen's d of the differences; `p_holm` is corrected for the layers of one rate and baseline.
+    """
+    rows = []
+    for rate, of_rate in records.groupby("rate"):
+        wide = of_rate.pivot(index="passage", columns=["variant", "layer"], values="cosine")
+        for baseline in BASELINES:
+            tests = []
+            for layer in wide["mixed"].columns:
+                a, b = wide["mixed"][layer].to_numpy(), wide[baseline][layer].to_numpy()
+                test, spread = ttest_rel(a, b), (a - b).std(ddof=1)
+                low, high = test.confidence_interval(0.95)
+                row = {"rate": rate, "baseline": baseline, "layer": layer, "n": len(a), "mixed": a.mean()}
+                row |= {"cosine": b.mean(), "difference": (a - b).mean(), "ci_low": low, "ci_high": high}
+                tests.append(row | {"effect": (a - b).mean() / spread if spread else np.nan, "p": test.pvalue})
+            corrected = multipletests([test["p"] for test in tests], method="holm")[1]
+            rows += [test | {"p_holm": p} for test, p in zip(tests, corrected, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def read_sentences(folder: str | None) -> dict[str, list[str]]:
+    """The parallel sentences by language; {} without a folder."""
+    if folder is None:
+        return {}
+    found = {get(path.stem).code: read_lines(path) for path in sorted(Path(folder).glob("*.devtest"))}
+    if len(found) < 2 or len(set(map(len, found.values()))) != 1:
+        lengths = ", ".join(f"{code} {len(lines)}" for code, lines in found.items())
+        raise InputError(f"{folder}: needs two or more <code>.devtest with the same number of lines, not {lengths}")
+    return found
+
+
+def main() -> None:
+    config = parse(Embeddings)
+    models, out = named_list(config.models, "models"), Path(config.out)
+    sentences = read_sentences(config.sentences)
+    passages = read_passages(config.passages, config.subset, config.split, config.count, config.seed)
+    translator = make_translator(
+        config.translator,
+        dictionary=config.dictionary,
+        cache_file=str(out / "translations.sqlite"),
+        device=config.device,
+    )
+    texts = {rate: changed(passages, rate, config, translator) for rate in config.rates}
+    data = {"passages": corpus_digest(config.passages, config.subset, config.split), "translator": translator.identity}
+    data |= {code: file_digest(Path(config.sentences) / f"{code}.devtest") for code in sentences}
+    settings = {k: v for k, v in asdict(config).items() if k not in ("models", "out", "device")}
+    all_records, all_retrieval = [], []
+    for label, name in models.items():
+        digest = config_hash(settings | {"data": data, "model": model_fingerprint(name)})
+        folder = out / label
+        if (folder / "run.json").exists() and read_run(folder)["hash"] != digest:
+            raise InputError(
+                f"{folder}: holds records of another model, data or config; use another --out or delete it"
+            )
+        if not (folder / "run.json").exists():
+            info = {"config": asdict(config), "hash": digest, "model": name, "data": data, "start": now()}
+            model, tokenizer, records = similarities(name, passages, texts, config)
+            write_csv_atomic(folder / "cosines.csv", records, float_format="%.6f")
+            if sentences:
+                write_csv_atomic(folder / "retrieval.csv", retrieval(model, tokenizer, sentences, config))
+            info |= {"git_commit": git_commit(), "packages": package_versions(), "end": now(), **peak_memory()}
+            write_json_atomic(folder / "run.json", info)
+        all_records.append(pd.read_csv(folder / "cosines.csv").assign(model=label))
+        if sentences:
+            all_retrieval.append(pd.read_csv(folder / "retrieval.csv").assign(model=label))
+    report(pd.concat(all_records), pd.concat(all_retrieval) if sentences else None, out)
+
+
+def report(records: pd.DataFrame, found: pd.DataFrame | None, out: Path) -> None:
+    """The tables and plots over all models, from their records alone."""
+    tables = [summarize(own).assign(model=label) for label, own in records.groupby("model", sort=False)]
+    summary = pd.concat(tables)[["model", *tables[0].columns.drop("model")]]
+    write_csv_atomic(out / "summary.csv", summary)
+    with house_style():
+        save_figure(plot_layers(records, "cosine", "variant", "rate"), out / "similarity")
+        save_figure(plot_similarities(records), out / "distribution")
+        if found is not None:
+            write_csv_atomic(out / "retrieval.csv", found)
+            save_figure(plot_layers(found, "accuracy", "target", "source"), out / "retrieval")
+    middle = summary["layer"].max() // 2
+    print(summary[summary["layer"] == middle].to_string(index=False, float_format="{:.4g}".format))
+    print(f"{out}/summary.csv")
+
+
+if __name__ == "__main__":
+    run(main)

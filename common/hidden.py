@@ -1,0 +1,79 @@
+"""Hidden states of every layer: pooled over a text, or at its last token.
+
+    vectors = pooled_states(model, ids, "mean")    # float32 [texts, layers + 1, hidden size]
+
+Layer 0 is the embedding of tokens. As everywhere in transformers, the last layer is after the final norm.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+TOKEN_BUDGET = 8192  # tokens in a batch, padding counted
+Pooling = Literal["mean", "last"]
+
+
+def pooled_states(
+    model: PreTrainedModel,
+    ids: Sequence[Sequence[int]],
+    pooling: Pooling,
+    *,
+    skip: Sequence[int] = (),
+    progress: bool = True,
+) -> np.ndarray:
+    """One vector a text and layer: the mean over its tokens but those of `skip` (such as BOS), or the last token's.
+
+    Returns float32 [texts, layers + 1, hidden size]. Raises ValueError for a text without any such token.
+    """
+    skipped = set(skip)
+    result: np.ndarray | None = None
+    with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
+        for rows in _batches(ids):
+            states, mask = _forward(model, [ids[row] for row in rows])
+            for place, row in enumerate(rows):
+                for position, token in enumerate(ids[row]):
+                    if token in skipped:
+                        mask[place, position] = 0
+            if not mask.any(1).all():
+                raise ValueError("a text has no token to take the hidden states of")
+            if pooling == "mean":
+                weights = mask / mask.sum(1, keepdim=True)
+                vectors = torch.einsum("lbth,bt->blh", states, weights.to(states.device))
+            else:
+                last = (mask * torch.arange(1, mask.shape[1] + 1)).argmax(1)
+                vectors = states[:, torch.arange(len(rows)), last].transpose(0, 1)
+            if result is None:
+                result = np.empty((len(ids), *vectors.shape[1:]), dtype=np.float32)
+            result[rows] = vectors.cpu().numpy()
+            bar.update(len(rows))
+    return result if result is not None else np.empty((0, 0, 0), dtype=np.float32)
+
+
+def _batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Rows by length, the longest first, as many as the budget allows."""
+    order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
+    while order:
+        count = max(1, TOKEN_BUDGET // max(1, len(ids[order[0]])))
+        yield order[:count]
+        order = order[count:]
+
+
+@torch.inference_mode()
+def _forward(model: PreTrainedModel, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states float32 [layers + 1, rows, tokens, hidden size], and which tokens are no padding."""
+    width = max(map(len, ids))
+    tokens = torch.zeros(len(ids), width, dtype=torch.long)
+    mask = torch.zeros(len(ids), width)
+    for row, own in enumerate(ids):
+        tokens[row, : len(own)] = torch.tensor(own)
+        mask[row, : len(own)] = 1
+    device = model.device
+    output = model(
+        tokens.to(device), attention_mask=mask.long().to(device), output_hidden_states=True, use_cache=False,
+        logits_to_keep=1,
+    )  # fmt: skip
+    return torch.stack([state.to(device).float() for state in output.hidden_states]), mask
