@@ -17,6 +17,7 @@ TOKEN_BUDGET = 8192  # tokens in a batch, padding counted
 Pooling = Literal["mean", "last"]
 
 
+@torch.inference_mode()
 def pooled_states(
     model: PreTrainedModel,
     ids: Sequence[Sequence[int]],
@@ -32,8 +33,8 @@ def pooled_states(
     skipped = set(skip)
     result: np.ndarray | None = None
     with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
-        for rows in _batches(ids):
-            states, mask = _forward(model, [ids[row] for row in rows])
+        for rows in batches(ids):
+            states, mask = forward(model, [ids[row] for row in rows])
             for place, row in enumerate(rows):
                 for position, token in enumerate(ids[row]):
                     if token in skipped:
@@ -53,7 +54,7 @@ def pooled_states(
     return result if result is not None else np.empty((0, 0, 0), dtype=np.float32)
 
 
-def _batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+def batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
     """Rows by length, the longest first, as many as the budget allows."""
     order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
     while order:
@@ -62,8 +63,7 @@ def _batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         order = order[count:]
 
 
-@torch.inference_mode()
-def _forward(model: PreTrainedModel, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def forward(model: PreTrainedModel, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden states float32 [layers + 1, rows, tokens, hidden size], and which tokens are no padding."""
     width = max(map(len, ids))
     tokens = torch.zeros(len(ids), width, dtype=torch.long)

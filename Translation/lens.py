@@ -1,0 +1,237 @@
+"""Where a word's translation arises in a model, and where it is lost: logit lens on word translation or a cloze task.
+
+    python Translation/lens.py --model assets/world --dictionary DIR --languages en,de,fr --out DIR
+
+For every layer: the probability of the concept's words in the source language, the target language and English. A
+wrong answer is a *translation failure* where some layer's likeliest token was the concept in another language than the
+source, and a *task-solving failure* where none was (The Translation Barrier Hypothesis). Words are told by their first
+token. Writes records.csv (a row a prompt), layers.csv, summary.csv and the plot by layer.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.config import comma_list, parse
+from common.errors import InputError, run
+from common.files import write_csv_atomic, write_json_atomic
+from common.languages import get
+from common.lens import lens
+from common.models import load
+from common.plots import house_style, plot_layers, save_figure
+from common.prompts import translation_prompt
+from common.provenance import git_commit, model_fingerprint, now, package_versions, peak_memory
+from common.stats import wilson
+from common.tokenization import tokenize_pairs
+
+OUTCOMES = ("right", "translation_failure", "task_failure")
+
+
+@dataclass
+class Lens:
+    """Read a model's layers while it translates words or fills in a blank.
+
+    Attributes:
+        model: hub name or folder of a causal LM.
+        out: folder to write to.
+        dictionary: folder of en-de.tsv and so on, whose words are translated between all `languages`.
+        cloze: instead of a dictionary, a CSV with id, prompt, source, target and a column a language (de, en, ...)
+            with the answer in it, several separated by |; target is the language in which the prompt is to go on.
+        languages: of the dictionary's words.
+        count: words of each pair of languages, at most.
+        shots: solved examples before each word, none of which is asked.
+        dtype: of the weights: auto (as stored), float32, bfloat16, float16.
+        device: auto, cpu, cuda, cuda:N, map.
+        seed: of the words drawn.
+    """
+
+    model: str
+    out: str
+    dictionary: str | None = None
+    cloze: str | None = None
+    languages: str | list[str] = "en,de,fr,es,it"
+    count: int = 200
+    shots: int = 0
+    dtype: str = "auto"
+    device: str = "auto"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if (self.dictionary is None) == (self.cloze is None):
+            raise InputError("name either --dictionary or --cloze")
+        if self.count < 1 or self.shots < 0:
+            raise InputError("count must be 1 or more, shots 0 or more")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt and the answer's words in every language."""
+
+    id: str
+    source: str
+    target: str
+    prompt: str
+    answers: dict[str, tuple[str, ...]]
+
+
+def read_words(folder: str, languages: list[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """{English word: {language: its words}} of those that all dictionaries have, as one word on either side."""
+    words: dict[str, dict[str, dict[str, None]]] = {}
+    for language in languages:
+        if language == "en":
+            continue
+        path = Path(folder) / f"en-{language}.tsv"
+        if not path.exists():
+            raise InputError(f"{path}: no such file; the lens takes dictionaries from English")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            cells = line.split("\t")
+            if len(cells) != 2:
+                raise InputError(f"{path} row {number}: two words with a tab between are needed, not {line!r}")
+            english, other = (cell.strip() for cell in cells)
+            if english.isalpha() and other.isalpha():
+                words.setdefault(english, {}).setdefault(language, {})[other] = None
+    complete = {}
+    for english, found in words.items():
+        if len(found) == len(set(languages) - {"en"}):
+            complete[english] = {language: tuple(forms) for language, forms in found.items()} | {"en": (english,)}
+    if not complete:
+        raise InputError(f"{folder}: no single word that the dictionaries of {', '.join(languages)} have in common")
+    return complete
+
+
+def word_questions(config: Lens) -> Iterator[Question]:
+    """Words of the dictionaries to be translated between every two languages."""
+    languages = [get(code).code for code in comma_list(config.languages)]
+    words = read_words(config.dictionary, languages)
+    rng = random.Random(f"lens {config.seed}")
+    order = rng.sample(sorted(words), len(words))
+    shown, asked = order[: config.shots], order[config.shots : config.shots + config.count]
+    if not asked:
+        raise InputError(f"{config.dictionary}: {len(words)} words, all of which are shown as examples; lower --shots")
+    for source, target in permutations(languages, 2):
+        examples = [(words[word][source][0], words[word][target][0]) for word in shown]
+        for word in asked:
+            prompt = translation_prompt(words[word][source][0], source, target, examples)
+            yield Question(word, source, target, prompt, words[word])
+
+
+def cloze_questions(path: str) -> Iterator[Question]:
+    """The rows of a cloze file."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    missing = [name for name in ("id", "prompt", "source", "target") if name not in table]
+    if missing:
+        raise InputError(f"{path}: no column {missing[0]}")
+    languages = [name for name in table if name not in ("id", "prompt", "source", "target")]
+    for number, row in enumerate(table.to_dict("records"), 2):
+        answers = {get(code).code: tuple(filter(None, row[code].split("|"))) for code in languages}
+        if not answers.get(row["target"]):
+            raise InputError(f"{path} row {number}: no answer in the target language {row['target']!r}")
+        yield Question(row["id"], row["source"], row["target"], row["prompt"], answers)
+
+
+def first_tokens(tokenizer, questions: list[Question]) -> tuple[list[list[int]], list[dict[str, set[int]]]]:
+    """Token ids of each prompt, and by language the first tokens of the answer after it."""
+    forms = [[*dict.fromkeys(word for words in q.answers.values() for word in words)] for q in questions]
+    pairs = tokenize_pairs(tokenizer, [q.prompt for q in questions], [[f" {w}" for w in words] for words in forms])
+    prompts: list[list[int]] = [[] for _ in questions]
+    first: list[dict[str, int]] = [{} for _ in questions]
+    for pair in pairs:
+        prompts[pair.prompt] = pair.tokens[: pair.start].tolist()
+        first[pair.prompt][forms[pair.prompt][pair.continuation]] = int(pair.tokens[pair.start])
+    tokens = [
+        {language: {first[i][word] for word in words} for language, words in q.answers.items()}
+        for i, q in enumerate(questions)
+    ]
+    return prompts, tokens
+
+
+def told_apart(question: Question, tokens: dict[str, set[int]]) -> bool:
+    """Whether the answer in the target language begins with other tokens than in the source language and English."""
+    others = [tokens.get(language, set()) for language in {question.source, "en"} - {question.target}]
+    return not tokens[question.target] & set().union(*others)
+
+
+def outcome(question: Question, tokens: dict[str, set[int]], best: np.ndarray) -> tuple[str, int | None]:
+    """What became of a question, and the first layer whose likeliest token is the concept outside the source language.
+
+    `best`: likeliest token of each layer. A word that is also one of the source language proves nothing.
+    """
+    source = tokens.get(question.source, set()) if question.source != question.target else set()
+    concept = set().union(*tokens.values()) - source
+    found = next((layer for layer, token in enumerate(best) if token in concept), None)
+    if best[-1] in tokens[question.target]:
+        return "right", found
+    return ("task_failure" if found is None else "translation_failure"), found
+
+
+def summarize(records: pd.DataFrame) -> pd.DataFrame:
+    """Share of each outcome for every pair of languages and for all, the right ones with their interval."""
+    rows = []
+    groups = [(("all", "all"), records), *records.groupby(["source", "target"], sort=False)]
+    for (source, target), own in groups:
+        right = int((own["outcome"] == "right").sum())
+        low, high = wilson(right, len(own))
+        row = {"source": source, "target": target, "n": len(own), "ci_low": low, "ci_high": high}
+        rows.append(row | {name: (own["outcome"] == name).mean() for name in OUTCOMES})
+    return pd.DataFrame(rows)[["source", "target", "n", "right", "ci_low", "ci_high", *OUTCOMES[1:]]]
+
+
+def main() -> None:
+    config = parse(Lens)
+    start = now()
+    every = list(cloze_questions(config.cloze) if config.cloze else word_questions(config))
+    model, tokenizer = load(config.model, dtype=config.dtype, device=config.device)
+    prompts, tokens = first_tokens(tokenizer, every)
+    kept = [i for i, question in enumerate(every) if told_apart(question, tokens[i])]
+    if not kept:
+        raise InputError(
+            "no question whose answer begins differently in its languages; the lens cannot tell them apart"
+        )
+    questions = [every[i] for i in kept]
+    groups = [[tokens[i].get(code, set()) for code in (every[i].target, every[i].source, "en")] for i in kept]
+    likely, best = lens(model, [prompts[i] for i in kept], groups)
+    results = [outcome(question, tokens[i], row) for question, i, row in zip(questions, kept, best, strict=True)]
+    records = pd.DataFrame(
+        {
+            "id": [q.id for q in questions],
+            "source": [q.source for q in questions],
+            "target": [q.target for q in questions],
+            "said": tokenizer.batch_decode([[token] for token in best[:, -1]]),
+            "outcome": [result for result, _ in results],
+            "concept_layer": pd.array([layer for _, layer in results], dtype="Int64"),
+        }
+    )
+    index = pd.MultiIndex.from_product([range(len(kept)), range(likely.shape[1])], names=["row", "layer"])
+    wide = pd.DataFrame(likely.reshape(-1, 3), index=index, columns=["target language", "source language", "English"])
+    layers = wide.reset_index().join(records[["source", "target"]], on="row").drop(columns="row")
+    means = layers.groupby(["source", "target", "layer"], sort=False).mean().reset_index()
+    out = Path(config.out)
+    write_csv_atomic(out / "records.csv", records)
+    write_csv_atomic(out / "layers.csv", means, float_format="%.6f")
+    write_csv_atomic(out / "summary.csv", summarize(records))
+    # From and into English two of the lines are the same; only pairs without it show all three.
+    shown = means[(means["source"] != "en") & (means["target"] != "en")]
+    curves = (shown if len(shown) else means).melt(
+        ["source", "target", "layer"], var_name="words", value_name="probability"
+    )
+    with house_style():
+        save_figure(
+            plot_layers(curves.assign(model=config.model, pairs="mean"), "probability", "words", "pairs"), out / "lens"
+        )
+    info = {"config": asdict(config), "model": model_fingerprint(config.model), "left_out": len(every) - len(kept)}
+    info |= {"git_commit": git_commit(), "packages": package_versions(), "start": start, "end": now(), **peak_memory()}
+    write_json_atomic(out / "run.json", info)
+    print(summarize(records).head(1).to_string(index=False, float_format="{:.3f}".format))
+    print(f"{len(every) - len(kept)} of {len(every)} prompts left out: their answers begin alike; {out}/summary.csv")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,114 @@
+"""Translation/embeddings.py: changed passages, hidden states against one forward each, tables, what it refuses."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from common.hidden import pooled_states
+from common.models import load
+from common.translation import DictionaryTranslator
+from tests.scripts import call, load_script
+
+script = load_script("Translation/embeddings.py")
+PASSAGES = [f"the dog number {number} sees the red house and a cat " * 3 for number in range(12)]
+WORDS = {"the": "der", "dog": "Hund", "red": "rot", "house": "Haus", "cat": "Katze", "sees": "sieht", "and": "und"}
+
+
+@pytest.fixture
+def small(tmp_path):
+    for language in ("de", "fr"):
+        lines = [f"{word}\t{language}{translation}\n" for word, translation in WORDS.items()]
+        (tmp_path / f"en-{language}.tsv").write_text("".join(lines), encoding="utf-8")
+    (tmp_path / "passages.txt").write_text("\n".join(PASSAGES), encoding="utf-8")
+    for code in ("en", "de"):
+        (tmp_path / f"{code}.devtest").write_text("a dog\nred houses\nthe cat sleeps\n", encoding="utf-8")
+    return tmp_path
+
+
+def keys(small, model):
+    places = ["--passages", small / "passages.txt", "--dictionary", small, "--out", small / "out"]
+    return ["--models", f"tiny={model}", *places, "--count", "10", "--languages", "de,fr", "--device", "cpu"]
+
+
+def test_words_are_translated_at_the_rate_and_shuffled_by_the_baseline(small):
+    translator = DictionaryTranslator(small)
+    passages = [" ".join(["dog", "red", "house", "cat"] * 50) for _ in range(20)]
+    arguments = (passages, 0.16, ["de", "fr"], translator, 1)
+    mixed, shuffled = script.mixed_language(*arguments), script.random_words(*arguments)
+    words = [w for text in passages for w in text.split()]
+    new = [w for text in mixed for w in text.split()]
+    other = [w for text in shuffled for w in text.split()]
+    translated = [(a, b) for a, b in zip(words, new, strict=True) if a != b]
+    assert abs(len(translated) / len(words) - 0.16) < 0.02
+    assert {b.lower() for _, b in translated} == {f"{lang}{WORDS[w]}".lower() for w in words for lang in ("de", "fr")}
+    assert [a == b for a, b in zip(words, new, strict=True)] == [a == b for a, b in zip(words, other, strict=True)]
+    assert sorted(new) == sorted(other) and new != other
+    assert script.mixed_language(*arguments) == mixed
+
+
+def test_tokens_are_replaced_and_dropped_at_the_rate(tiny_checkpoint):
+    _, tokenizer = load(str(tiny_checkpoint), device="cpu")
+    ids = tokenizer([text * 20 for text in PASSAGES]).input_ids
+    special = set(tokenizer.all_special_ids)
+    total = sum(token not in special for row in ids for token in row)
+    replaced = script.replaced_tokens(ids, 0.3, tokenizer, 1)
+    changed = sum(a != b for old, new in zip(ids, replaced, strict=True) for a, b in zip(old, new, strict=True))
+    assert abs(changed / total - 0.3) < 0.03
+    dropped = script.dropped_tokens(ids, 0.3, tokenizer, 1)
+    assert abs(sum(map(len, dropped)) / sum(map(len, ids)) - 0.7) < 0.03
+    assert all(len(set(row) - special) for row in script.dropped_tokens(ids, 1.0, tokenizer, 1))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_pooled_states_equal_one_forward_each(tiny_checkpoint, pooling):
+    model, tokenizer = load(str(tiny_checkpoint), dtype="float32", device="cpu")
+    ids = tokenizer(["dog", "the red house sleeps", "a cat " * 30]).input_ids
+    vectors = pooled_states(model, ids, pooling, skip=tokenizer.all_special_ids, progress=False)
+    for row, own in enumerate(ids):
+        with torch.inference_mode():
+            states = model(torch.tensor([own]), output_hidden_states=True).hidden_states
+        kept = [i for i, token in enumerate(own) if token not in tokenizer.all_special_ids]
+        kept = kept if pooling == "mean" else kept[-1:]
+        expected = np.stack([state[0, kept].mean(0).numpy() for state in states])
+        assert np.abs(vectors[row] - expected).max() < 1e-5
+
+
+def test_tables_plots_and_a_second_run(small, tiny_checkpoint, monkeypatch, capsys):
+    arguments = [*keys(small, tiny_checkpoint), "--sentences", small]
+    assert call(script, arguments, monkeypatch) == 0
+    out = small / "out"
+    summary = pd.read_csv(out / "summary.csv")
+    assert len(summary) == 2 * 3 * 3  # rates, baselines, layers
+    assert set(summary["n"]) == {10} and (summary["p_holm"] >= summary["p"]).all()
+    records = pd.read_csv(out / "tiny" / "cosines.csv")
+    middle = records[(records["rate"] == 0.8) & (records["layer"] == 1)].pivot(
+        index="passage", columns="variant", values="cosine"
+    )
+    row = summary[(summary["rate"] == 0.8) & (summary["layer"] == 1) & (summary["baseline"] == "dropout")].iloc[0]
+    difference = middle["mixed"] - middle["dropout"]
+    assert row["difference"] == pytest.approx(difference.mean(), abs=1e-5)
+    assert row["effect"] == pytest.approx(difference.mean() / difference.std(), rel=1e-3)
+    assert (pd.read_csv(out / "retrieval.csv")["accuracy"] == 1).all()  # the same sentences in both
+    for name in ("similarity", "distribution", "retrieval"):
+        assert (out / f"{name}.png").exists() and (out / f"{name}.pdf").exists()
+    before = (out / "tiny" / "cosines.csv").stat().st_mtime_ns
+    assert call(script, arguments, monkeypatch) == 0
+    assert (out / "tiny" / "cosines.csv").stat().st_mtime_ns == before
+    assert call(script, [*arguments, "--seed", "7"], monkeypatch) == 2
+    assert "use another --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--count", "100"], "12 passages of 20 words or more, 100 are asked for"),
+        (["--rates", "[1.5]"], "1.5 is no share"),
+        (["--models", "tiny"], "write name=path"),
+        (["--languages", "de,it"], "neither en-it.tsv nor it-en.tsv"),
+        (["--sentences", "nowhere"], "two or more <code>.devtest"),
+    ],
+)
+def test_bad_input_is_one_sentence(small, tiny_checkpoint, monkeypatch, capsys, more, said):
+    assert call(script, [*keys(small, tiny_checkpoint), *more], monkeypatch) == 2
+    assert said in capsys.readouterr().err and not (small / "out" / "summary.csv").exists()

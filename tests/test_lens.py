@@ -1,0 +1,98 @@
+"""Logit lens: its last layer is what the model says, for every architecture; outcomes; tables; what it refuses."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, LlamaConfig, Qwen3Config
+
+from common.lens import lens
+from tests.scripts import call, load_script
+
+script = load_script("Translation/lens.py")
+SIZES = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "head_dim": 16}
+SMALL = SIZES | {"intermediate_size": 48, "num_key_value_heads": 1}
+CONFIGS = [
+    LlamaConfig(**{k: v for k, v in SMALL.items() if k != "head_dim"}),
+    Qwen3Config(**SMALL),
+    Gemma2Config(**SMALL, final_logit_softcapping=2.0),
+    GPT2Config(vocab_size=64, n_embd=32, n_layer=3, n_head=2, n_positions=32),
+]
+WORDS = {"dog": "Hund", "red": "rot", "house": "Haus", "cat": "Katze", "sees": "sieht"}
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+def test_the_last_layer_is_what_the_model_says(config):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    ids = [[5, 6, 7], [9], [1, 2, 3, 4, 5, 6]]
+    likely, best = lens(model, ids, [[[1, 2], [], [3]]] * 3, progress=False)
+    assert likely.shape == (3, 4, 3) and best.shape == (3, 4) and (likely[:, :, 1] == 0).all()
+    for row, own in enumerate(ids):
+        with torch.inference_mode():
+            output = model(torch.tensor([own]), output_hidden_states=True)
+            decoder = model.get_decoder()
+            norm = decoder.norm if hasattr(decoder, "norm") else decoder.ln_f
+            logits = model.get_output_embeddings()(norm(output.hidden_states[1][0, -1]))
+        said = output.logits[0, -1].softmax(-1)
+        assert likely[row, -1, 0] == pytest.approx(float(said[1] + said[2]), abs=1e-5)
+        assert best[row, -1] == int(said.argmax())
+        assert best[row, 1] == int(logits.argmax())
+
+
+def test_outcomes():
+    question = script.Question("dog", "fr", "de", "", {"fr": ("chien",), "de": ("Hund",), "en": ("dog",)})
+    tokens = {"fr": {1}, "de": {2}, "en": {3}}
+    assert script.outcome(question, tokens, np.array([9, 3, 2])) == ("right", 1)
+    assert script.outcome(question, tokens, np.array([9, 3, 1])) == ("translation_failure", 1)
+    assert script.outcome(question, tokens, np.array([1, 1, 1])) == ("task_failure", None)  # the source is no answer
+    assert script.outcome(question, {"fr": {1, 3}, "de": {2}, "en": {3}}, np.array([3, 3, 9]))[0] == "task_failure"
+    assert script.told_apart(question, tokens) and not script.told_apart(question, tokens | {"fr": {2}})
+
+
+@pytest.fixture
+def small(tmp_path):
+    for language in ("de", "fr"):
+        lines = [f"{word}\t{language if language == 'fr' else ''}{other}\n" for word, other in WORDS.items()]
+        (tmp_path / f"en-{language}.tsv").write_text("".join(lines), encoding="utf-8")
+    return tmp_path
+
+
+def keys(small, model):
+    places = ["--model", model, "--dictionary", small, "--out", small / "out", "--device", "cpu"]
+    return [*places, "--languages", "en,de,fr"]
+
+
+def test_words_between_every_two_languages(small, tiny_checkpoint, monkeypatch):
+    assert call(script, [*keys(small, tiny_checkpoint), "--shots", "1"], monkeypatch) == 0
+    records = pd.read_csv(small / "out" / "records.csv")
+    assert set(records["outcome"]) <= set(script.OUTCOMES) and len(records) <= 6 * 4
+    layers = pd.read_csv(small / "out" / "layers.csv")
+    assert set(layers["layer"]) == {0, 1, 2} and layers["target language"].between(0, 1).all()
+    english = layers[layers["target"] == "en"]
+    assert np.allclose(english["target language"], english["English"])
+    summary = pd.read_csv(small / "out" / "summary.csv")
+    assert summary.loc[0, "n"] == len(records) and np.allclose(summary[list(script.OUTCOMES)].sum(axis=1), 1)
+    assert (small / "out" / "lens.png").exists() and (small / "out" / "run.json").exists()
+
+
+def test_cloze_rows(small, tiny_checkpoint, monkeypatch):
+    rows = ["id,prompt,source,target,en,de", "1,Der Hund schläft im,de,de,house|home,Haus"]
+    (small / "cloze.csv").write_text("\n".join(rows), encoding="utf-8")
+    arguments = ["--model", tiny_checkpoint, "--cloze", small / "cloze.csv", "--out", small / "out", "--device", "cpu"]
+    assert call(script, arguments, monkeypatch) == 0
+    assert pd.read_csv(small / "out" / "records.csv")["id"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--languages", "en,it"], "en-it.tsv: no such file"),
+        (["--cloze", "x.csv"], "name either --dictionary or --cloze"),
+        (["--shots", "9"], "lower --shots"),
+        (["--languages", "en,xx"], "xx"),
+    ],
+)
+def test_bad_input_is_one_sentence(small, tiny_checkpoint, monkeypatch, capsys, more, said):
+    assert call(script, [*keys(small, tiny_checkpoint), *more], monkeypatch) == 2
+    assert said in capsys.readouterr().err and not (small / "out" / "summary.csv").exists()
