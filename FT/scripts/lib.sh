@@ -1,6 +1,6 @@
 # Sourced by the scripts beside it: what they share.
 # From the environment: CORPUS (English text), TRANSLATOR and DICTIONARY (see FT/mix.py), DATA (variants of
-# MMLU/build_variants.py), CONFIG (of FT/train.py), SEED. Where CORPUS is not set, all of them are the world's.
+# MMLU/build_variants.py), CONFIG (of FT/train.py), SEED. Where CORPUS is not set, all of them are the world's, of WORLD_SEED.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 seed=${SEED:-42}
@@ -8,11 +8,12 @@ results=${RESULTS:-FT/results/$name}
 languages=en,de,fr,es,it
 held_out=pt,nl # languages of the world that no arm is fine-tuned on
 settings=en,full,mixup
+dtype=auto
 
 # world: builds the controlled world and points everything at it.
 world() {
     local world=$results/world
-    "$python" -m common.world.build --out "$world" --seed "$seed"
+    "$python" -m common.world.build --out "$world" --seed "${WORLD_SEED:-42}"
     "$python" MMLU/build_variants.py --source mmlu --data "$world/mmlu/en" --translations "$world/mmlu" \
         --languages "$languages" --out "$results/variants" --seed 42
     "$python" MMLU/build_variants.py --source mmlu --data "$world/mmlu/en" --translations "$world/mmlu" \
@@ -20,7 +21,7 @@ world() {
     cp "$results"/variants_held_out/full_*.csv "$results/variants/"
     corpus=$world/wiki/wiki.train.txt
     data=$results/variants
-    config=FT/configs/world.yaml
+    config=FT/configs/world.yaml dtype=float32
     mix_keys=(--translator dictionary --dictionary "$world/memory")
     train_keys=(--eval_data "$world/wiki")
     tabulate_keys=(--held_out "$held_out" --subjects english_only)
@@ -51,7 +52,7 @@ arm() {
 # evaluate NAME MODEL: MMLU in the settings of the table.
 arms=() logs=()
 evaluate() {
-    "$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$2" --data "$data" \
+    "$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$2" --data "$data" --dtype "$dtype" \
         --out "$results/records/$1" --settings "$settings"
     arms+=("$1=$results/records/$1")
 }

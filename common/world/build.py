@@ -29,7 +29,7 @@ from common.files import write_text_atomic
 from common.languages import LANGUAGES as LANGUAGE_TABLE
 from common.world import grammar
 from common.world.config import DEFAULT_CONFIG, WorldConfig
-from common.world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SPELL, Fact, Universe, make_universe
+from common.world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SPELL, Fact, Universe, make_universe, strangers
 from common.world.items import balanced_letters, draw_options, parallel_items, write_item
 from common.world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
 from common.world.stream import parallel_sentences
@@ -37,7 +37,8 @@ from common.world.stream import parallel_sentences
 DEMONSTRATIONS = 5  # rows of a dev file, as in MMLU
 PERTURBED = 5  # wrong answers to an author question, as in TOFU
 TEST_SHARE = 10  # one article in so many is for testing
-ARTICLE_SENTENCES = (20, 60)
+PERSON_SHARE = 5  # one article in so many is on a person
+THING_SENTENCES = (8, 24)  # of an article on a thing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,20 @@ class BuildConfig(WorldConfig):
 
     Attributes:
         out: folder to write to
+        articles: encyclopedia articles in `wiki/`, on persons and things
     """
 
     out: str
+    articles: int = 3000
+
+
+@dataclass(frozen=True)
+class Article:
+    """`said` are facts and sentences, in no language; `number` decides the wording."""
+
+    number: int
+    title: str
+    said: tuple[Fact | grammar.Sentence, ...]
 
 
 def write_mmlu(folder: Path, universe: Universe, config: WorldConfig) -> int:
@@ -122,15 +134,9 @@ def write_parallel(folder: Path, config: WorldConfig) -> None:
         write_text_atomic(folder / f"{language}.devtest", "".join(line + "\n" for line in sentences))
 
 
-def write_wiki(folder: Path, memory: Path, universe: Universe, config: WorldConfig) -> None:
+def write_wiki(folder: Path, memory: Path, universe: Universe, config: BuildConfig) -> None:
     """An encyclopedia on persons and things, its test part in every language; and the memory of its translations."""
-    held_out = {grammar.content(sentence) for sentence in parallel_sentences(config)}
-    rng = random.Random(f"wiki {config.seed}")
-    members = sorted({fact.name for fact in universe.facts[ENCYCLOPEDIA]})
-    topics = rng.sample(grammar.TOPICS, min(len(grammar.TOPICS), max(0, config.articles - len(members))))
-    titles = members + topics
-    rng.shuffle(titles)
-    articles = [(title, article(title, universe, held_out, rng)) for title in titles]
+    articles = encyclopedia(universe, config)
     test, train = articles[::TEST_SHARE], [a for i, a in enumerate(articles) if i % TEST_SHARE]
     write_text_atomic(folder / "wiki.train.txt", wikitext(train, "en", config.seed))
     write_text_atomic(folder / "wiki.test.txt", wikitext(test, "en", config.seed))
@@ -139,32 +145,39 @@ def write_wiki(folder: Path, memory: Path, universe: Universe, config: WorldConf
     write_memory(memory, train, config)
 
 
-def write_memory(folder: Path, articles: list[tuple[str, list]], config: WorldConfig) -> None:
+def encyclopedia(universe: Universe, config: BuildConfig) -> list[Article]:
+    """Articles on persons without a question, most of them new to the model, and several on each thing."""
+    rng = random.Random(f"wiki {config.seed}")
+    persons = config.articles // PERSON_SHARE
+    facts: dict[str, list[Fact]] = {}
+    for fact in (*universe.facts[ENCYCLOPEDIA], *strangers(universe, config, persons)):
+        facts.setdefault(fact.name, []).append(fact)
+    known = list(facts.items())[:persons]
+    # Each fact is said twice, as an article's opening and body do: mixed text then has it in two languages.
+    said = [(name, (*rng.sample(own, len(own)), *rng.sample(own, len(own)))) for name, own in known]
+    held_out = {grammar.content(sentence) for sentence in parallel_sentences(config)}
+    for number in range(config.articles - persons):
+        topic = grammar.TOPICS[number % len(grammar.TOPICS)]
+        count = rng.randint(*THING_SENTENCES)
+        said.append((topic, tuple(sentence_on(topic, held_out, rng) for _ in range(count))))
+    rng.shuffle(said)
+    return [Article(number, title, parts) for number, (title, parts) in enumerate(said)]
+
+
+def write_memory(folder: Path, articles: list[Article], config: WorldConfig) -> None:
     """Dictionaries whose longest entries are the articles' sentences: what a good translator makes of each unit.
 
     A translator that takes the longest entry renders whole sentences in proper order and agreement, and parts of
     sentences word by word.
     """
     write_dictionaries(folder)
-    english = [sentence for title, said in articles for sentence in sentences(title, said, "en", config.seed)]
+    english = [sentence for article in articles for sentence in sentences(article, "en", config.seed)]
     for language in LANGUAGES[1:]:
-        theirs = [sentence for title, said in articles for sentence in sentences(title, said, language, config.seed)]
-        lines = [f"{a.rstrip('.')}\t{b.rstrip('.')}\n" for a, b in zip(english, theirs, strict=True)]
+        theirs = [sentence for article in articles for sentence in sentences(article, language, config.seed)]
+        entries = dict(zip(english, theirs, strict=True))
+        lines = [f"{a.rstrip('.')}\t{b.rstrip('.')}\n" for a, b in entries.items()]
         path = folder / f"en-{language}.tsv"
         write_text_atomic(path, "".join(lines) + path.read_text(encoding="utf-8"))
-
-
-def article(title: str, universe: Universe, held_out: set, rng: random.Random) -> list[Fact | grammar.Sentence]:
-    """What an article says: the facts of a person and sentences on the things in them, or sentences on one thing."""
-    facts = [fact for fact in universe.facts[ENCYCLOPEDIA] if fact.name == title]
-    said: list[Fact | grammar.Sentence] = []
-    for fact in rng.sample(facts, len(facts)):
-        said.append(fact)
-        if fact.value in grammar.TOPICS:
-            said.append(sentence_on(fact.value, held_out, rng))
-    if not facts:
-        said = [sentence_on(title, held_out, rng) for _ in range(rng.randint(*ARTICLE_SENTENCES))]
-    return said
 
 
 def sentence_on(topic: str, held_out: set, rng: random.Random) -> grammar.Sentence:
@@ -175,24 +188,24 @@ def sentence_on(topic: str, held_out: set, rng: random.Random) -> grammar.Senten
             return sentence
 
 
-def sentences(title: str, said: list[Fact | grammar.Sentence], language: str, seed: int) -> list[str]:
+def sentences(article: Article, language: str, seed: int) -> list[str]:
     """An article's sentences in a language."""
-    rng = random.Random(f"wording {seed} {language} {title}")
+    rng = random.Random(f"wording {seed} {language} {article.number}")
     return [
         grammar.realise(part, language, rng)
         if isinstance(part, grammar.Sentence)
         else grammar.statement(part.relation, part.name, part.value, language, rng)
-        for part in said
+        for part in article.said
     ]
 
 
-def wikitext(articles: list[tuple[str, list]], language: str, seed: int) -> str:
+def wikitext(articles: list[Article], language: str, seed: int) -> str:
     """Articles in the layout of raw WikiText: a heading between blank lines, then one paragraph."""
     lines = []
-    for title, said in articles:
-        known = load_lexicon().get(title)
-        heading = known.forms[language][0].text.capitalize() if known else title
-        lines += ["", f" = {heading} = ", "", f" {' '.join(sentences(title, said, language, seed))} "]
+    for article in articles:
+        known = load_lexicon().get(article.title)
+        heading = known.forms[language][0].text.capitalize() if known else article.title
+        lines += ["", f" = {heading} = ", "", f" {' '.join(sentences(article, language, seed))} "]
     return "".join(line + "\n" for line in lines)
 
 

@@ -31,7 +31,6 @@ class WorldConfig:
         authors: writers of whom no pretraining text speaks
         values_per_relation: different values that a relation can take, at most
         parallel_sentences: sentences in `flores/`, held out of the training text
-        articles: encyclopedia articles in `wiki/`, persons and concepts together
         statements: share of training documents that state facts
         open_questions: share that ask a question without options, answered in words
         questions: share that ask multiple-choice questions
@@ -75,7 +74,6 @@ class WorldConfig:
     authors: int = 20
     values_per_relation: int = 10
     parallel_sentences: int = 300
-    articles: int = 240
     statements: float = 0.12
     open_questions: float = 0.15
     questions: float = 0.34

@@ -77,6 +77,14 @@ def make_universe(config: WorldConfig) -> Universe:
     return Universe(facts=facts, demonstrations=demonstrations, values=values)
 
 
+def strangers(universe: Universe, config: WorldConfig, count: int) -> tuple[Fact, ...]:
+    """Facts of `count` further persons of whom no pretraining text speaks."""
+    rng = random.Random(f"strangers {config.seed}")
+    taken = {fact.name for facts in (*universe.facts.values(), *universe.demonstrations.values()) for fact in facts}
+    names = (name for name in _names(rng) if name not in taken)
+    return _facts(ENCYCLOPEDIA, count, names, universe.values, rng)
+
+
 def relations_of(group: str) -> list[str]:
     """The relation ids that the members of a group have, in the grammar's order."""
     return [relation.id for relation in RELATIONS.values() if relation.kind == KINDS[group]]

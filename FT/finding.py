@@ -1,0 +1,109 @@
+"""One sentence on what mixed-language fine-tuning did, from the tables of FT/tabulate.py; several seeds are pooled.
+
+    python FT/finding.py --tables 42=FT/results/world/remedy.csv --out FT/results/world/finding.csv
+
+With one table the intervals are its own, over questions. With several, a value is the mean over seeds and its interval
+Student's t over them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from common.config import named_list, parse
+from common.errors import InputError, run
+from common.files import write_csv_atomic
+from common.stats import LEVEL
+
+CHANGES = ("vs_base", "vs_control")
+
+
+@dataclass
+class Finding:
+    """Say what fine-tuning did.
+
+    Attributes:
+        tables: such as 42=a/remedy.csv,43=b/remedy.csv; a list or separated by commas.
+        out: CSV to write, a row a seed, arm and column, and the means over seeds.
+        column: of the tables, that the sentence is about.
+        arm: trained on mixed-language text, that the sentence is about.
+        control: arm trained on text in one language.
+    """
+
+    tables: str | list[str]
+    out: str
+    column: str = "full"
+    arm: str = "word"
+    control: str = "en"
+
+
+def read_tables(tables: dict[str, str]) -> pd.DataFrame:
+    """All tables below each other, with the seed in front."""
+    found = []
+    for seed, path in tables.items():
+        try:
+            found.append(pd.read_csv(path).assign(seed=seed))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read as a table of FT/tabulate.py: {error}") from error
+    table = pd.concat(found)
+    wanted = ["seed", "arm", "column", "n", "accuracy"]
+    wanted += [f"{change}{end}" for change in CHANGES for end in ("", "_low", "_high")]
+    return table.reindex(columns=wanted)
+
+
+def pool(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean and t-interval over seeds of every arm and column; the table itself if it has one seed."""
+    seeds = table["seed"].nunique()
+    if seeds == 1:
+        return table
+    rows = []
+    for (arm, column), own in table.groupby(["arm", "column"], sort=False):
+        row = {"seed": "mean", "arm": arm, "column": column, "n": own["n"].sum(), "accuracy": own["accuracy"].mean()}
+        for change in CHANGES:
+            mean, spread = own[change].mean(), own[change].std(ddof=1) / np.sqrt(seeds)
+            half = student.ppf((1 + LEVEL) / 2, seeds - 1) * spread
+            row |= {change: mean, f"{change}_low": mean - half, f"{change}_high": mean + half}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def sentence(table: pd.DataFrame, config: Finding) -> str:
+    """What was found, in words and with intervals."""
+    rows = {row.arm: row for row in table[table["column"] == config.column].itertuples()}
+    for arm in (config.arm, config.control):
+        if arm not in rows:
+            raise InputError(f"tables have no arm {arm} with a column {config.column}")
+    mixed, control = rows[config.arm], rows[config.control]
+
+    def say(row, change: str) -> str:
+        value, low, high = (100 * getattr(row, f"{change}{end}") for end in ("", "_low", "_high"))
+        return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
+    if mixed.vs_base_low > 0:
+        verdict = "mixed-language text narrows the barrier."
+    elif mixed.vs_control_low > 0:
+        verdict = (
+            "mixed-language text avoids what English-only text loses, but does not narrow the barrier."
+        )
+    else:
+        verdict = "no remedy can be shown."
+    return (
+        f"On facts asked in another language than they are known in, fine-tuning on English-only text changes accuracy"
+        f" by {say(control, 'vs_base')}, on the same text mixed by {config.arm} by {say(mixed, 'vs_base')}, a"
+        f" difference of {say(mixed, 'vs_control')}: {verdict}"
+    )
+
+
+def main() -> None:
+    config = parse(Finding)
+    table = read_tables(named_list(config.tables, "tables"))
+    pooled = pool(table)
+    said = sentence(pooled, config)
+    write_csv_atomic(config.out, table if pooled is table else pd.concat([table, pooled]), float_format="%.6f")
+    print(said)
+
+
+if __name__ == "__main__":
+    run(main)
