@@ -84,9 +84,7 @@ def sentence(table: pd.DataFrame, config: Finding) -> str:
     if mixed.vs_base_low > 0:
         verdict = "mixed-language text narrows the barrier."
     elif mixed.vs_control_low > 0:
-        verdict = (
-            "mixed-language text avoids what English-only text loses, but does not narrow the barrier."
-        )
+        verdict = "mixed-language text avoids what English-only text loses, but does not narrow the barrier."
     else:
         verdict = "no remedy can be shown."
     return (

@@ -1,5 +1,6 @@
 """Translators: dictionary, an NLLB-architecture model made on disk, a service on loopback, and the cache."""
 
+import io
 import json
 import multiprocessing
 import sqlite3
@@ -7,8 +8,17 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import sentencepiece
 import torch
-from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
+from transformers import (
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    M2M100Tokenizer,
+    MarianConfig,
+    MarianMTModel,
+    MarianTokenizer,
+    NllbTokenizer,
+)
 
 from common.errors import InputError
 from common.sentences import sentence_spans
@@ -135,29 +145,77 @@ def nllb(tmp_path_factory):
         extra_special_tokens=["eng_Latn", "deu_Latn"],
     )
     tokenizer.model_max_length = 4
-    config = M2M100Config(
-        vocab_size=len(tokenizer), d_model=64, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=128,
+    return taught(M2M100ForConditionalGeneration, M2M100Config, tokenizer, folder)
+
+
+def taught(model_class, config_class, tokenizer, folder):
+    """Train a tiny model on all pairs of the words, and save it."""
+    config = config_class(
+        vocab_size=max(tokenizer.get_vocab().values()) + 1, d_model=64, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=128,
         decoder_ffn_dim=128, encoder_attention_heads=2, decoder_attention_heads=2, max_position_embeddings=64,
         dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, encoder_layerdrop=0.0, decoder_layerdrop=0.0,
         pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     torch.manual_seed(0)
-    model = M2M100ForConditionalGeneration(config).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
+    model = model_class(config).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
     sources = [f"{a} {b}" for a in WORDS for b in WORDS] + [*WORDS]
     targets = [" ".join(WORDS.get(word, word) for word in source.split()) for source in sources]
     batch = tokenizer(sources, text_target=targets, return_tensors="pt", padding=True)
     batch["labels"][batch["labels"] == tokenizer.pad_token_id] = -100
-    for _ in range(300):
+    for _ in range(600):
         loss = model(**batch).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+        if loss.item() < 0.02:
+            break
     assert loss.item() < 0.1
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def pieces_of(words, path):
+    """A SentencePiece model with a piece a word; returns its pieces."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*words] * 20), model_writer=model, model_type="word", vocab_size=len(words) + 3
+    )
+    path.write_bytes(model.getvalue())
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    return [processor.id_to_piece(i) for i in range(3, processor.get_piece_size())]
+
+
+@pytest.fixture(scope="module")
+def m2m100(tmp_path_factory):
+    """The same with M2M100's tokenizer, whose languages are written __en__, __de__."""
+    folder = tmp_path_factory.mktemp("m2m100")
+    pieces = pieces_of([*WORDS, *WORDS.values()], folder / "spm.model")
+    vocabulary = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *pieces])}
+    (folder / "vocabulary.json").write_text(json.dumps(vocabulary))
+    tokenizer = M2M100Tokenizer(str(folder / "vocabulary.json"), str(folder / "spm.model"), src_lang="en", tgt_lang="de")
+    return taught(M2M100ForConditionalGeneration, M2M100Config, tokenizer, tmp_path_factory.mktemp("m2m100_model"))
+
+
+@pytest.fixture(scope="module")
+def marian(tmp_path_factory):
+    """The same as Marian, one model a pair: returns the name with places for the two languages."""
+    folder = tmp_path_factory.mktemp("marian")
+    pieces = pieces_of(WORDS, folder / "source.spm") + pieces_of(WORDS.values(), folder / "target.spm")
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(["</s>", "<unk>", *pieces, "<pad>"]))}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    files = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
+    taught(MarianMTModel, MarianConfig, MarianTokenizer(*files), folder / "opus-mt-en-de")
+    return folder / "opus-mt-{source}-{target}"
+
+
+@pytest.mark.parametrize("architecture", ["m2m100", "marian"])
+def test_other_encoder_decoder_models(architecture, request):
+    translator = make_translator(str(request.getfixturevalue(architecture)), device="cpu")
+    texts = ["dog red", "", "the house\n cat sleeps", "red"]
+    assert translator.translate(texts, "en", "de") == ["Hund rot", "", "das Haus\n Katze schläft", "rot"]
 
 
 def test_nllb_model_translates_and_keeps_order_lines_and_blanks(nllb, tmp_path):

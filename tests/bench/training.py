@@ -18,18 +18,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 from datasets import Dataset, load_dataset
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback
+from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
 
 from common.config import parse
 from common.errors import InputError, run
 from common.files import write_csv_atomic
 from common.memory import keep_freed_memory
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "FT"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "FT")]
 from train import Train, arguments, load_model, training_rows  # noqa: E402
 
 from common.corpus import read_documents  # noqa: E402
+from tests.bench.random_llama import save_random_llama  # noqa: E402
 
 WARM_UP = 2  # steps before the clock starts
 
@@ -64,17 +65,7 @@ def prepare(config: Config, folder: Path) -> None:
     documents = list(read_documents(config.text, None, "train", "headings", detokenize=False))
     lines = "".join(json.dumps({"text": document.text}) + "\n" for document in documents)
     (folder / "corpus.jsonl").write_text(lines, encoding="utf-8")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=32_000, special_tokens=["<s>", "</s>"], show_progress=False)
-    tokenizer.train_from_iterator((document.text for document in documents), trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<s>")
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 1376}
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(fast), max_position_embeddings=4096, **shape))
-    model.save_pretrained(folder)
+    save_random_llama(folder, (document.text for document in documents))
 
 
 def make_trainer(config: Config, folder: Path, clock: Clock) -> tuple[Trainer, Dataset]:

@@ -1,0 +1,94 @@
+"""Speed of translating with a causal LM: this repository, and transformers' generate one by one and in batches of 8.
+
+    python tests/bench/translation.py --sentences DIR --out tests/bench/results/translation_cpu.csv
+
+DIR holds en.devtest and de.devtest. A random Llama of 51M weights is shown five pairs and answers the other sentences
+greedily, in float32, the sides in turn in one process; their outputs are compared.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from common.config import parse
+from common.files import write_csv_atomic
+from common.generation import generate_lines
+from common.memory import keep_freed_memory
+from common.models import load
+from common.prompts import translation_prompt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.bench.random_llama import save_random_llama  # noqa: E402
+
+SHOTS = 5
+
+
+@dataclass
+class Config:
+    """What to measure."""
+
+    sentences: str  # folder with en.devtest and de.devtest
+    out: str = "tests/bench/results/translation_cpu.csv"  # CSV to write
+    count: int = 100  # sentences
+    max_new_tokens: int = 48  # of an answer
+
+
+def plain(model, tokenizer, prompts: list[str], max_new_tokens: int, batch: int) -> list[str]:
+    """transformers' generate in the order given, ended by a line end as ours is."""
+    answers = []
+    for start in range(0, len(prompts), batch):
+        inputs = tokenizer(prompts[start : start + batch], return_tensors="pt", padding=True, padding_side="left")
+        inputs.pop("token_type_ids", None)
+        with torch.inference_mode():
+            output = model.generate(
+                **inputs.to(model.device), max_new_tokens=max_new_tokens, do_sample=False, stop_strings=["\n"],
+                tokenizer=tokenizer, pad_token_id=tokenizer.pad_token_id,
+            )  # fmt: skip
+        texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        answers += [text.split("\n")[0].strip() for text in texts]
+    return answers
+
+
+def main() -> None:
+    config = parse(Config)
+    lines = {
+        c: (Path(config.sentences) / f"{c}.devtest").read_text(encoding="utf-8").splitlines() for c in ("en", "de")
+    }
+    pairs = list(zip(lines["en"], lines["de"], strict=True))
+    examples, asked = pairs[-SHOTS:], [english for english, _ in pairs[: config.count]]
+    prompts = [translation_prompt(text, "en", "de", examples) for text in asked]
+    keep_freed_memory()  # for all sides
+    with tempfile.TemporaryDirectory() as folder:
+        save_random_llama(Path(folder), [line for own in lines.values() for line in own])
+        model, tokenizer = load(folder, dtype="float32")
+        new = config.max_new_tokens
+        sides: dict[str, Callable[[], list[str]]] = {
+            "ours": lambda: [a.text for a in generate_lines(model, tokenizer, prompts, new, progress=False)],
+            "batches of 8": lambda: plain(model, tokenizer, prompts, new, 8),
+            "one by one": lambda: plain(model, tokenizer, prompts, new, 1),
+        }
+        rows, answers = [], {}
+        for side, answer in sides.items():
+            start = time.perf_counter()
+            answers[side] = answer()
+            seconds = time.perf_counter() - start
+            same = sum(a == b for a, b in zip(answers[side], answers["ours"], strict=True))
+            rows.append({"side": side, "sentences": len(prompts), "seconds": seconds, "same_as_ours": same})
+            print(json.dumps(rows[-1]), flush=True)
+    table = pd.DataFrame(rows)
+    table["times_ours"] = table["seconds"] / table["seconds"].iloc[0]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    table.insert(0, "device", device)
+    write_csv_atomic(Path(config.out), table, float_format="%.4f")
+    print(table.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
