@@ -34,6 +34,5 @@ fi
   --dtype float32
 "$python" MMLU/tabulate.py --runs "$run" --out "$run/table" --category english_only
 "$python" MMLU/plot.py --run "$run" --out "$run/accuracy" --category english_only
-RESULTS=$run/remedy WORLD_SEED=$seed PYTHON=$python bash FT/scripts/remedy.sh "$model"
 "$python" MMLU/finding.py --run "$run"
-"$python" FT/finding.py --tables "$seed=$run/remedy/remedy.csv" --out "$run/remedy/finding.csv"
+RESULTS=$run/remedy WORLD_SEED=$seed PYTHON=$python bash FT/scripts/remedy.sh "$model"

@@ -224,7 +224,8 @@ def main() -> None:
     )
     with house_style():
         save_figure(
-            plot_layers(curves.assign(model=config.model, pairs="mean"), "probability", "words", "pairs"), out / "lens"
+            plot_layers(curves.assign(model=config.model, mean="of all pairs"), "probability", "words", "mean"),
+            out / "lens",
         )
     info = {"config": asdict(config), "model": model_fingerprint(config.model), "left_out": len(every) - len(kept)}
     info |= {"git_commit": git_commit(), "packages": package_versions(), "start": start, "end": now(), **peak_memory()}

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot, which would look for a screen
+from matplotlib.ticker import MaxNLocator
 
 from common.choices import family, sort_settings
 from common.languages import LANGUAGES
@@ -192,8 +193,10 @@ def plot_layers(table: pd.DataFrame, value: str, line: str, panel: str) -> Figur
             )
         axis.set_title(f"{panel} {shown}", loc="left")
         axis.set_xlabel("layer")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set_ylabel(value)
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    axes[-1].legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

@@ -195,7 +195,9 @@ def m2m100(tmp_path_factory):
     pieces = pieces_of([*WORDS, *WORDS.values()], folder / "spm.model")
     vocabulary = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *pieces])}
     (folder / "vocabulary.json").write_text(json.dumps(vocabulary))
-    tokenizer = M2M100Tokenizer(str(folder / "vocabulary.json"), str(folder / "spm.model"), src_lang="en", tgt_lang="de")
+    tokenizer = M2M100Tokenizer(
+        str(folder / "vocabulary.json"), str(folder / "spm.model"), src_lang="en", tgt_lang="de"
+    )
     return taught(M2M100ForConditionalGeneration, M2M100Config, tokenizer, tmp_path_factory.mktemp("m2m100_model"))
 
 
