@@ -75,8 +75,9 @@ class ModelTranslator:
                     **inputs, **options, num_beams=1, do_sample=False, max_new_tokens=most, max_length=None
                 )
             for i, row in zip(batch, output, strict=True):
-                if model.generation_config.eos_token_id in row[1:].tolist():
-                    done[i] = respace(pieces[i][1], tokenizer.decode(row, skip_special_tokens=True).strip())
+                said = [token for token in row[1:].tolist() if token != options.get("forced_bos_token_id")]
+                if model.generation_config.eos_token_id in said:
+                    done[i] = respace(pieces[i][1], tokenizer.decode(said, skip_special_tokens=True).strip())
                 else:
                     too_long.append(i)
         for i in sorted(too_long):
@@ -89,11 +90,11 @@ class ModelTranslator:
 
 def _direction(tokenizer, source: str, target: str, name: str) -> dict:
     """Set the source language; returns what `generate` needs for the target."""
-    vocabulary = tokenizer.get_vocab()
     for codes in ((get(source).nllb, get(target).nllb), (f"__{source}__", f"__{target}__")):
-        if codes[0] in vocabulary and codes[1] in vocabulary:
+        ids = tokenizer.convert_tokens_to_ids(list(codes))  # M2M100's languages are not in its get_vocab()
+        if not {None, tokenizer.unk_token_id} & set(ids):
             tokenizer.src_lang = codes[0].strip("_")
-            return {"forced_bos_token_id": vocabulary[codes[1]]}
+            return {"forced_bos_token_id": ids[1]}
     if "Marian" not in type(tokenizer).__name__:
         raise InputError(f"{name}: its tokenizer knows no pair {source}-{target}; use another translator or language")
     return {}
