@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole argument on the embedded world, on a CPU: install if needed, data, MMLU settings, fine-tuning, each with
-# table, plot and finding.
+# The whole argument on the embedded world, on a CPU: install if needed, data, MMLU settings, translation and embeddings,
+# fine-tuning; tables, plots, and at the end what was found.
 #   bash reproduce.sh              with the trained model in assets/world, which is pretrained first if it is missing
 #   bash reproduce.sh --retrain    pretrain that model anew first
 #   bash reproduce.sh --seed 43    another world altogether (implies --retrain)
@@ -34,5 +34,10 @@ fi
   --dtype float32
 "$python" MMLU/tabulate.py --runs "$run" --out "$run/table" --category english_only
 "$python" MMLU/plot.py --run "$run" --out "$run/accuracy" --category english_only
+export WORLD_SEED=$seed PYTHON=$python
+for script in translation embeddings lens; do
+  RESULTS=$run/translation bash "Translation/scripts/$script.sh" "$model"
+done
+RESULTS=$run/remedy bash FT/scripts/remedy.sh "$model"
 "$python" MMLU/finding.py --run "$run"
-RESULTS=$run/remedy WORLD_SEED=$seed PYTHON=$python bash FT/scripts/remedy.sh "$model"
+"$python" FT/finding.py --tables "$seed=$run/remedy/remedy.csv" --out "$run/remedy/finding.csv"
