@@ -6,27 +6,39 @@ from common.files import write_csv_atomic
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 
 TEMPORARY_SUFFIX = ".tmp"
 
 
-def write_text_atomic(path: str | os.PathLike, text: str) -> None:
-    """Write `text` as UTF-8 with the line ends it has; the parent folder is made; an older file is replaced at once."""
+@contextmanager
+def atomic_file(path: str | os.PathLike) -> Iterator[TextIO]:
+    """A file to write UTF-8 text to, line ends as given; it takes its name when the block ends without an error.
+
+    The parent folder is made; an older file is replaced at once.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: that makes files which only their owner may read. A random name also holds across machines.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
     try:
         with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+            yield file
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_text_atomic(path: str | os.PathLike, text: str) -> None:
+    """Write `text` as UTF-8 with the line ends it has; the parent folder is made; an older file is replaced at once."""
+    with atomic_file(path) as file:
+        file.write(text)
 
 
 def write_csv_atomic(path: str | os.PathLike, table: pd.DataFrame, float_format: str | None = None) -> None:
