@@ -29,15 +29,15 @@ Path(sys.argv[2]).write_text(json.dumps(scores))
 """
 
 
-def comet_scores(checkpoint: str, directions: Sequence[Direction]) -> list[float]:
+def comet_scores(checkpoint: str, directions: Sequence[Direction]) -> list[float] | None:
     """System COMET of each direction, as a fraction; `checkpoint` is a name on the hub or a .ckpt file.
 
-    Raises InputError where the environment is missing or the checkpoint cannot be scored with.
+    Where the environment is missing, a sentence says how to get it, and there are no scores. Raises InputError where
+    the checkpoint cannot be scored with.
     """
     if not PYTHON.exists():
-        raise InputError(
-            "COMET is not installed: run `bash Translation/scripts/install_comet.sh`, or leave --comet out"
-        )
+        print("COMET is not installed, its column stays empty: run `bash Translation/scripts/install_comet.sh`")
+        return None
     batches = [
         [
             {"src": source, "mt": hypothesis, "ref": reference}

@@ -72,17 +72,63 @@ def test_paired_bootstrap_against_a_baseline(small, monkeypatch, capsys):
     [
         ({"--hypotheses": "nowhere"}, "no file <system>"),
         ({"--references": "nowhere"}, "nowhere"),
-        ({"--comet": "x"}, "install_comet.sh"),
     ],
 )
 def test_bad_input_is_one_sentence(small, monkeypatch, capsys, keys, said):
     arguments, out = small
     more = [word for pair in keys.items() for word in pair]
-    monkeypatch.setattr(script, "comet_scores", script.comet_scores)
-    if (script.Path(__file__).parent.parent / ".venv-comet").exists() and "--comet" in keys:
-        pytest.skip("COMET is installed here")
     assert call(script, [*arguments, *more], monkeypatch) == 2
     assert said in capsys.readouterr().err and not out.exists()
+
+
+def test_without_comet_a_sentence_says_how_to_get_it(small, monkeypatch, capsys):
+    arguments, out = small
+    monkeypatch.setitem(script.comet_scores.__globals__, "PYTHON", script.Path("nowhere"))
+    assert call(script, [*arguments, "--comet", "Unbabel/wmt22-comet-da"], monkeypatch) == 0
+    assert "install_comet.sh" in capsys.readouterr().out and pd.read_csv(out)["comet"].isna().all()
+
+
+TINY_COMET = """
+import sys, torch, yaml
+from pathlib import Path
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizerFast
+from comet.models import RegressionMetric
+folder = Path(sys.argv[1])
+encoder = folder / "encoder"
+words = "der hund schläft ein rotes haus es regnet rot regen the dog sleeps a red house it rains".split()
+vocabulary = {word: i for i, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *words, "<mask>"])}
+tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+tokenizer.post_processor = processors.TemplateProcessing(
+    single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+XLMRobertaTokenizerFast(tokenizer_object=tokenizer).save_pretrained(encoder)
+torch.manual_seed(0)
+config = XLMRobertaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+                          intermediate_size=32, max_position_embeddings=64)
+XLMRobertaModel(config).save_pretrained(encoder)
+metric = RegressionMetric(
+    pretrained_model=str(encoder), hidden_sizes=[8], layer_norm=False, load_pretrained_weights=False)
+(folder / "checkpoints").mkdir()
+hparams = {k: v for k, v in metric.hparams.items() if k not in ("load_pretrained_weights", "local_files_only")}
+hparams["class_identifier"] = "regression_metric"
+(folder / "hparams.yaml").write_text(yaml.safe_dump(hparams))
+torch.save({"state_dict": metric.state_dict(), "pytorch-lightning_version": "2.0.0", "hyper_parameters": hparams},
+           folder / "checkpoints" / "model.ckpt")
+"""
+
+
+def test_a_tiny_comet_checkpoint_scores(small, tmp_path, monkeypatch):
+    python = script.comet_scores.__globals__["PYTHON"]
+    if not python.exists():
+        pytest.skip("no COMET: bash Translation/scripts/install_comet.sh")
+    made = subprocess.run([python, "-c", TINY_COMET, tmp_path], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr[-2000:]
+    arguments, out = small
+    assert call(script, [*arguments, "--comet", tmp_path / "checkpoints" / "model.ckpt"], monkeypatch) == 0
+    scores = pd.read_csv(out)["comet"]
+    assert scores.notna().all() and scores.nunique() == len(scores)
+    assert call(script, [*arguments, "--comet", tmp_path / "no.ckpt"], monkeypatch) == 2
 
 
 def test_real_translations_score_as_on_sacrebleus_command_line(real_data, tmp_path, monkeypatch):
