@@ -1,0 +1,63 @@
+"""What several seeds of the world say together on translation and embeddings: one CSV from the results of its scripts.
+
+    python Translation/seeds.py --runs 42=DIR,43=DIR,44=DIR --out Translation/seeds.csv
+
+DIR is a results folder of Translation/scripts/, with scores.summary.csv, embeddings/summary.csv and lens/summary.csv.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from common.config import named_list, parse
+from common.errors import InputError, run
+from common.files import write_csv_atomic
+
+
+@dataclass
+class Seeds:
+    """Tabulate several seeds.
+
+    Attributes:
+        runs: such as 42=DIR,43=DIR, a list or separated by commas.
+        out: CSV to write.
+    """
+
+    runs: str | list[str]
+    out: str
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A table of a run; InputError where it is missing."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file; the scripts in Translation/scripts/ write it")
+    return pd.read_csv(path)
+
+
+def figures(folder: Path) -> dict[str, float]:
+    """The figures of one run by name; embeddings in the middle layer."""
+    scores = read(folder / "scores.summary.csv").set_index("directions")
+    found = {
+        f"{metric} {way}": scores.loc[way, metric]
+        for way in ("from English", "into English")
+        for metric in ("bleu", "chrf")
+    }
+    embeddings = read(folder / "embeddings" / "summary.csv")
+    for row in embeddings[embeddings["layer"] == embeddings["layer"].max() // 2].itertuples():
+        found[f"cosine of mixed, rate {row.rate}"] = row.mixed
+        found[f"mixed above {row.baseline}, rate {row.rate}"] = row.difference
+        found[f"p against {row.baseline}, rate {row.rate}"] = row.p_holm
+    return found | {"lens, words right": read(folder / "lens" / "summary.csv").set_index("source").loc["all", "right"]}
+
+
+def main() -> None:
+    config = parse(Seeds)
+    table = pd.DataFrame({seed: figures(Path(folder)) for seed, folder in named_list(config.runs, "runs").items()})
+    table = table.rename_axis("figure").reset_index()
+    write_csv_atomic(config.out, table, float_format="%.6g")
+    print(table.to_string(index=False))
+
+
+if __name__ == "__main__":
+    run(main)
