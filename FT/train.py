@@ -27,7 +27,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from common.config import config_hash, parse
 from common.corpus import read_documents
-from common.errors import InputError, run
+from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic, write_json_atomic
 from common.memory import keep_freed_memory
 from common.models import load_tokenizer
@@ -261,6 +261,7 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
 
 
 def main() -> None:
+    hide_siblings(__file__)
     config = parse(Train)
     out = Path(config.out)
     keys = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}

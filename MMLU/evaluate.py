@@ -7,7 +7,6 @@ several CPU processes with `--device cpu` at the end (nodes need a common file s
 the same command goes on where it stopped.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -25,7 +24,7 @@ from tqdm import tqdm
 
 from common.choices import Item, settings_in
 from common.config import comma_list, config_hash, parse
-from common.errors import InputError, run
+from common.errors import InputError, hide_siblings, run
 from common.files import remove_temporary_files, write_csv_atomic, write_json_atomic
 from common.models import load
 from common.prefix_tree import tree_size
@@ -207,8 +206,7 @@ def write_results(
 
 
 def main() -> None:
-    # PyTorch imports the package `tabulate` when it ends; the tabulate.py beside this script must not stand in for it.
-    sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]
+    hide_siblings(__file__)
     config = parse(Evaluate)
     settings = config.load_settings(comma_list(config.settings))
     if config.show:
