@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "FT")]
 from train import Train, arguments, load_model, training_rows  # noqa: E402
 
+sys.path.remove(str(ROOT / "FT"))  # its tabulate.py must not stand in for the package
+
 from common.corpus import read_documents  # noqa: E402
 from tests.bench.random_llama import save_random_llama  # noqa: E402
 
