@@ -1,5 +1,6 @@
 """Tiny random models and tokenizers of real architectures, for tests that load them as a user loads a large one."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import sentencepiece
@@ -71,8 +72,8 @@ def tiny_models(vocabulary: int) -> dict[str, PreTrainedModel]:
     return {name: model.eval() for name, model in made.items()}
 
 
-def byte_level_tokenizer(size: int = 500, bos: bool = True) -> PreTrainedTokenizerFast:
-    """Byte-level BPE as in Llama 3; puts <s> before a text if `bos`."""
+def byte_level_tokenizer(size: int = 500, bos: bool = True, texts: Iterable[str] = TEXT) -> PreTrainedTokenizerFast:
+    """Byte-level BPE as in Llama 3, trained on `texts`; puts <s> before a text if `bos`."""
     tokenizer = Tokenizer(tokenizer_models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -82,7 +83,7 @@ def byte_level_tokenizer(size: int = 500, bos: bool = True) -> PreTrainedTokeniz
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(TEXT, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>")
