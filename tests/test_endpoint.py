@@ -61,9 +61,10 @@ def server():
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """Passes requests on to `upstream`, but answers 429 to the first `refusals`; `on_request` is told of each."""
+    """Passes requests on to `upstream`, but answers `status` to the first `refusals`; `on_request` is told of each."""
 
     upstream = ""
+    status = 429
     refusals = 0
     seen = 0
     on_request = staticmethod(lambda count: None)
@@ -75,7 +76,7 @@ class Proxy(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         cls.refusals -= 1
         if cls.refusals >= 0:
-            return self.answer(429, b'{"error": {"message": "slow down"}}')
+            return self.answer(cls.status, b'{"error": {"message": "slow down"}}')
         request = urllib.request.Request(cls.upstream + self.path.removeprefix("/v1"), body, dict(self.headers))
         try:
             with urllib.request.urlopen(request) as response:
@@ -154,6 +155,10 @@ def test_unknown_routes_keys_and_models_are_one_sentence(proxy, monkeypatch):
     monkeypatch.setattr("common.endpoint.RETRIES", 0)
     with pytest.raises(InputError, match=r"row 0: .*4\d\d"):
         make_translator("endpoint:/no-such-model").translate(["dog"], "en", "de")
+    for proxy.status, said in ((401, "refuses the key in OPENAI_API_KEY"), (404, "has no model .* or no such route")):
+        proxy.refusals = 1
+        with pytest.raises(InputError, match=said):
+            make_translator(f"endpoint:{WORLD}").translate(["dog"], "en", "de")
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(InputError, match="set OPENAI_API_KEY"):
         make_translator(f"endpoint:{WORLD}")
