@@ -7,230 +7,50 @@ several CPU processes with `--device cpu` at the end (nodes need a common file s
 the same command goes on where it stopped.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import pandas as pd
-import torch
-from accelerate import PartialState
-from accelerate.utils import gather_object
 from categories import category
-from group_scorer import GroupScorer, group_prompts
-from questions import Setting, answers, load_settings
-from tqdm import tqdm
+from questions import load_settings
 
-from common.choices import Item, settings_in
-from common.config import comma_list, config_hash, parse
-from common.errors import InputError, hide_siblings, run
-from common.files import remove_temporary_files, write_csv_atomic, write_json_atomic
-from common.models import load
-from common.prefix_tree import tree_size
-from common.provenance import device_name, git_commit, model_fingerprint, now, package_versions, peak_memory
-from common.records import load_records, read_run, summarize, write_setting
-from common.units import Group, UnitStore, groups_of
+from common.choices import settings_in
+from common.config import parse
+from common.errors import hide_siblings, run
+from common.evaluation import Evaluation, evaluate
+from common.group_scorer import Setting
 
 
-@dataclass
-class Evaluate:
+@dataclass(kw_only=True)
+class Evaluate(Evaluation):
     """Evaluate a causal LM on multiple-choice questions in every language setting.
 
     Attributes:
-        model: hub name or folder of a causal LM or of a LoRA adapter.
         data: folder written by build_variants.py, one <setting>.csv each.
-        out: folder for records, summary and run.json.
-        settings: all, or families and settings as a list or separated by commas (full,gt_de,mixup).
         shots: solved questions before each question, 0 or 5, from data/dev.
         demos: their setting, `same` as the question's or `en`.
-        score: `letter` compares the answer letters, `cloze` the texts of the options per byte, options not shown.
-        answer_token: `follow` is the token that really follows "Answer:", `bare` that of the letter alone, as in the
-            paper's code.
-        dtype: auto (as stored), float32, bfloat16 or float16.
-        device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
-        revision: branch, tag or commit on the hub.
-        attention: attention implementation, used where no prefix tree is computed.
-        token_budget: most tokens in one forward pass; null is the scorer's default for the device.
-        limit: only so many first questions of each subject, for trying out; null is all.
-        show: print so many prompts of each setting and stop, without the model; 0 is off.
     """
 
-    model: str
     data: str
-    out: str
-    settings: str | list[str] = "all"
     shots: Literal[0, 5] = 0
     demos: Literal["same", "en"] = "same"
-    score: Literal["letter", "cloze"] = "letter"
-    answer_token: Literal["follow", "bare"] = "follow"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
-    revision: str | None = None
-    attention: str = "sdpa"
-    token_budget: int | None = None
-    limit: int | None = None
-    show: int = 0
 
-    def __post_init__(self) -> None:
-        for key in ("token_budget", "limit"):
-            if getattr(self, key) is not None and getattr(self, key) < 1:
-                raise InputError(f"{key} is {getattr(self, key)}; it must be 1 or more, or null")
+    def available(self) -> list[str]:
+        return settings_in(self.data)
 
     def load_settings(self, names: Sequence[str]) -> dict[str, Setting]:
         return load_settings(self.data, names, shots=self.shots, demos=self.demos, limit=self.limit)
 
+    def depends(self) -> dict[str, Any]:
+        return {"shots": self.shots} | ({"demos": self.demos} if self.shots else {})
 
-def show(config: Evaluate, settings: Mapping[str, Setting]) -> None:
-    """Print the first prompts of each setting and what may follow them."""
-    for setting in settings.values():
-        items = setting.items[: config.show]
-        for item, prompt in zip(items, setting.prompts(items, config.score), strict=True):
-            follows = f"{item.answer} of {answers(item, config.score)}"
-            print(f"=== {setting.name}, question {item.id}, answer {follows} ===\n{prompt}\n")
-
-
-def base_of(config: Evaluate) -> dict[str, Any]:
-    """What the records of every setting depend on besides their data."""
-    keys = ["shots", "score", "dtype", "attention", "limit"]
-    keys += ["demos"] * (config.shots > 0) + ["answer_token"] * (config.score == "letter")
-    return {key: getattr(config, key) for key in keys} | {"model": model_fingerprint(config.model, config.revision)}
-
-
-def hash_of(base: Mapping[str, Any], setting: Setting) -> str:
-    """Hash of all that a setting's records depend on; one full prompt stands for the wording of all."""
-    prompts = setting.prompts(setting.items[:1], base["score"])
-    return config_hash({**base, "setting": setting.name, "data": setting.digest, "prompt": prompts})
-
-
-def share(costs: Mapping[Group, int], processes: int) -> list[list[Group]]:
-    """Groups for each process: the costliest first, each to the process with the least to do so far."""
-    shares: list[list[Group]] = [[] for _ in range(processes)]
-    loads = [0] * processes
-    for group in sorted(costs, key=lambda group: (-costs[group], group)):
-        process = loads.index(min(loads))
-        shares[process].append(group)
-        loads[process] += costs[group]
-    return shares
-
-
-def still_valid(config: Evaluate, base: Mapping[str, Any], records: Mapping[str, Any]) -> dict[str, Any]:
-    """Of an earlier run.json's finished settings those that this configuration and data would make again."""
-    names = [name for name in records if (Path(config.data) / f"{name}.csv").exists()]
-    settings = config.load_settings(names) if names else {}
-    return {name: records[name] for name in names if records[name]["hash"] == hash_of(base, settings[name])}
-
-
-def open_run(config: Evaluate, base: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
-    """What run.json says before anything is scored; what an earlier run with the same configuration finished stays.
-
-    Raises InputError where the folder holds records that this run would neither write nor keep.
-    """
-    out, digest = Path(config.out), config_hash(base)
-    old = read_run(out) if (out / "run.json").exists() else {}
-    same = old.get("hash") == digest
-    records = still_valid(config, base, old["records"]) if same else {}
-    for name in settings_in(out):
-        if name not in {*hashes, *records}:
-            raise InputError(f"{out}/{name}.csv: from another configuration or data; use another --out or delete it")
-    return {
-        "config": asdict(config),
-        "hash": digest,
-        "model": {"name": config.model, "revision": config.revision, "fingerprint": base["model"]},
-        "seed": None,  # nothing is drawn at random here
-        "records": records,
-        "sessions": old["sessions"] if same else [],
-    }
-
-
-def score_pending(
-    config: Evaluate,
-    settings: Mapping[str, Setting],
-    parts: Mapping[Group, Mapping[str, list[Item]]],
-    store: UnitStore,
-    info: dict[str, Any],
-) -> None:
-    """Score the groups that are not finished, this process its share; adds a session to `info` and run.json."""
-    state = PartialState()
-    pending = {g: {name: parts[g][name] for name in names} for g, names in store.pending(parts).items()}
-    state.wait_for_everyone()  # all must have seen the same pending groups before one of them is finished
-    if not pending:
-        return
-    mine = list(pending)
-    if state.num_processes > 1:
-        costs = {group: tree_size(group_prompts(part, settings, config.score)) for group, part in pending.items()}
-        mine = share(costs, state.num_processes)[state.process_index]
-    # "cpu:0" is not "cpu": it would copy the weights to other addresses, which changes the last bits of products.
-    several_gpus = state.num_processes > 1 and state.device.type != "cpu"
-    device = str(state.device) if several_gpus else config.device
-    model, tokenizer = load(
-        config.model, dtype=config.dtype, device=device, revision=config.revision, attention=config.attention
-    )
-    scorer = GroupScorer(model, tokenizer, config.score, config.answer_token, config.token_budget)
-    session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions()}
-    session |= {"processes": state.num_processes, "dtype": str(model.dtype).removeprefix("torch.")}
-    info["sessions"].append(session)
-    if state.is_main_process:
-        write_json_atomic(store.folder.parent / "run.json", info)
-    total = sum(len(items) for group in mine for items in pending[group].values())
-    with tqdm(total=total, unit="question", disable=not state.is_main_process) as bar:
-        for group in mine:
-            table = scorer.records(pending[group], settings)
-            store.write(group, table)
-            bar.update(len(table))
-    here = {"device": device_name(model.device), "questions": total, **asdict(scorer.stats), **peak_memory()}
-    everywhere = gather_object([here])
-    session["end"] = now()
-    session["device"] = sorted({one["device"] for one in everywhere})
-    session |= {key: sum(one[key] for one in everywhere) for key in here if key != "device"}
-
-
-def write_results(
-    settings: Mapping[str, Setting], hashes: Mapping[str, str], groups: Sequence[Group], store: UnitStore, info: dict
-) -> pd.DataFrame:
-    """Write the record file of each setting, run.json and the summaries; returns the summary."""
-    out = store.folder.parent
-    for name, table in store.read(groups).items():
-        ids = [item.id for item in settings[name].items]
-        info["records"][name] = {"hash": hashes[name], **write_setting(out, table, ids)}
-    write_json_atomic(out / "run.json", info)
-    records = load_records(out)
-    categories = records["subject"].map(category)
-    by_category = [summarize(rows).assign(category=name) for name, rows in records.groupby(categories)]
-    table = pd.concat(by_category)
-    table.insert(0, "category", table.pop("category"))
-    write_csv_atomic(out / "summary_by_category.csv", table, float_format="%.6g")
-    summary = summarize(records)
-    write_csv_atomic(out / "summary.csv", summary, float_format="%.6g")
-    return summary
+    def category(self, subject: str) -> str:
+        return category(subject)
 
 
 def main() -> None:
     hide_siblings(__file__)
-    config = parse(Evaluate)
-    settings = config.load_settings(comma_list(config.settings))
-    if config.show:
-        show(config, settings)
-        return
-    on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
-    # A process that has done its share may wait for hours; the default timeout would end the whole run.
-    state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))
-    if state.num_processes > 1 and config.device not in ("auto", "cpu"):
-        raise InputError(f"device {config.device!r} with {state.num_processes} processes: use auto, or one process")
-    base = base_of(config)
-    hashes = {name: hash_of(base, setting) for name, setting in settings.items()}
-    info = open_run(config, base, hashes)
-    if state.is_main_process:
-        remove_temporary_files(config.out)
-    parts: dict[Group, dict[str, list[Item]]] = {}
-    for name, setting in settings.items():
-        for group, items in groups_of(setting.items).items():
-            parts.setdefault(group, {})[name] = items
-    store = UnitStore(Path(config.out) / "units", hashes)
-    score_pending(config, settings, parts, store, info)
-    if state.is_main_process:
-        summary = write_results(settings, hashes, list(parts), store, info)
-        print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/summary.csv")
+    evaluate(parse(Evaluate))
 
 
 if __name__ == "__main__":

@@ -1,29 +1,13 @@
-"""The questions of each setting as build_variants.py wrote them, and the text that the model reads."""
+"""The questions of each setting as build_variants.py wrote them, with their demonstrations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from common.choices import LETTERS, Item, expand_settings, read_items, settings_in
+from common.choices import Item, expand_settings, read_items, settings_in
 from common.errors import InputError
-from common.prompts import mmlu_prompt, question_text
+from common.group_scorer import Setting
 from common.provenance import file_digest
 from common.units import by_subject
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting: its questions, the demonstrations of each subject, and a digest of the files both come from."""
-
-    name: str
-    items: list[Item]
-    demonstrations: dict[str, list[Item]]
-    digest: str
-
-    def prompts(self, items: Sequence[Item], score: str) -> list[str]:
-        """The text up to "Answer:" of some of the questions; `score` is `letter` or `cloze`."""
-        make = mmlu_prompt if score == "letter" else cloze_prompt
-        return [make(item, self.demonstrations.get(item.subject, ())) for item in items]
 
 
 def load_settings(
@@ -54,7 +38,7 @@ def load_settings(
         if shots:
             dev = Path(data) / "dev" / f"{'en' if demos == 'en' else name}.csv"
             demonstrations, digest = load_demonstrations(dev, shots, items), digest + file_digest(dev)
-        settings[name] = Setting(name, items, demonstrations, digest)
+        settings[name] = Setting(name, items, digest, demonstrations)
     if "en" in settings:
         english = {item.id for item in settings["en"].items}
         for setting in settings.values():
@@ -70,20 +54,3 @@ def load_demonstrations(path: Path, shots: int, items: Sequence[Item]) -> dict[s
         if len(demonstrations.get(subject, ())) < shots:
             raise InputError(f"{path}: fewer than {shots} questions of subject {subject}; add them or use --shots 0")
     return demonstrations
-
-
-def cloze_prompt(item: Item, demonstrations: Sequence[Item] = ()) -> str:
-    """The paper's prompt without the options; a demonstration ends in the text of its correct option."""
-    header = mmlu_prompt(item).removesuffix(question_text(item))
-    shots = "".join(f"{_cloze_text(shot)} {shot.options[LETTERS.index(shot.answer)]}\n\n" for shot in demonstrations)
-    return header + shots + _cloze_text(item)
-
-
-def _cloze_text(item: Item) -> str:
-    first = f"Passage: {item.context}\nQuestion: {item.question}" if item.context else item.question
-    return f"{first}\nAnswer:"
-
-
-def answers(item: Item, score: str) -> list[str]:
-    """What may follow the prompt, A to D: the letters, or for `cloze` the texts of the options."""
-    return [f" {text}" for text in (LETTERS if score == "letter" else item.options)]

@@ -6,33 +6,16 @@ from 1, header lines left aside. All text is kept as it stands; only Belebele is
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.choices import LETTERS, MIXED, Item, check_item, monolingual, read_csv_rows
+from common.choices import LETTERS, MIXED, check_item, monolingual, read_csv_rows
 from common.errors import InputError
 from common.languages import LANGUAGES
+from common.parallel import Row, Tables, dataset_rows, take, text_of
 
 CSV_HEADER = ["id", "subject", "context", "question", "A", "B", "C", "D", "answer"]
 PAPER_MIXUP = "mixup_paper"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A question and where it was read: "FILE, row N"."""
-
-    where: str
-    item: Item
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The questions of one language and split: the folder, file or data set, and its rows by subject, in order."""
-
-    name: str
-    rows: dict[str, list[Row]]
-
 
 Splits = dict[str, dict[str, Tables]]  # "test", and "dev" where there are demonstrations -> language or PAPER_MIXUP
 
@@ -65,9 +48,9 @@ def _mmlu_english(data: str, split: str) -> Tables | None:
         folder = Path(data, split)
         return _mmlu_folder(folder, split, "en") if folder.is_dir() else None
     rows: dict[str, list[Row]] = {}
-    for number, record in enumerate(_dataset(data, "all", split), 1):
+    for number, record in enumerate(dataset_rows(data, "all", split), 1):
         where = f"{data} (all, {split}), row {number}"
-        question, subject, choices, answer = _take(record, ("question", "subject", "choices", "answer"), where)
+        question, subject, choices, answer = take(record, ("question", "subject", "choices", "answer"), where)
         letter = LETTERS[answer] if answer in range(len(LETTERS)) else str(answer)
         _add_mmlu_row(rows, split, subject, [question, *choices, letter], "en", where)
     return Tables(data, rows)
@@ -114,7 +97,7 @@ def _mmmlu(name: str, language: str) -> Tables:
     rows: dict[str, list[Row]] = {}
     for number, record in enumerate(records, 1):
         where = f"{path}, row {number}"
-        *cells, subject = _take(record, ("Question", *LETTERS, "Answer", "Subject"), where)
+        *cells, subject = take(record, ("Question", *LETTERS, "Answer", "Subject"), where)
         _add_mmlu_row(rows, "test", subject, cells, language, where)
     return Tables(path, rows)
 
@@ -126,7 +109,7 @@ def _mmmlu_records(name: str, config: str) -> tuple[str, Iterable[Mapping[str, A
     if not Path(name).is_dir():
         path = Path(_download(name, file), file)
     if not path.is_file():
-        return f"{name} ({config})", _dataset(name, config, "test")
+        return f"{name} ({config})", dataset_rows(name, config, "test")
     header, *rows = read_csv_rows(path) or [[]]
     return str(path), [dict(zip(header, row, strict=False)) for row in rows]
 
@@ -148,7 +131,7 @@ def _add_mmlu_row(
         raise InputError(f"{where}: {len(cells)} cells where question, four options and the answer's letter are needed")
     table = rows.setdefault(subject, [])
     prefix = f"{subject}-dev" if split == "dev" else subject
-    subject, question, *options, answer = (_text(cell, where) for cell in (subject, *cells))
+    subject, question, *options, answer = (text_of(cell, where) for cell in (subject, *cells))
     item = monolingual(f"{prefix}-{len(table) + 1:04d}", subject, "", question, options, answer, language)
     check_item(item, where)
     table.append(Row(where, item))
@@ -166,7 +149,7 @@ def read_belebele(data: str, languages: Sequence[str]) -> Splits:
                 f"{files[0]}: no such file; add the questions in {LANGUAGES[code].name} or leave {code} out"
             )
         name = str(path) if path else f"{data} ({config})"
-        records = _json_lines(path) if path else _dataset(data, config, "test")
+        records = _json_lines(path) if path else dataset_rows(data, config, "test")
         rows = [_belebele_row(record, f"{name}, row {number}", code) for number, record in enumerate(records, 1)]
         tables[code] = Tables(name, {"belebele": rows})
     return {"test": tables}
@@ -175,9 +158,9 @@ def read_belebele(data: str, languages: Sequence[str]) -> Splits:
 def _belebele_row(record: Mapping[str, Any], where: str, language: str) -> Row:
     """The id is made of the link and the question number, which are the same in every language."""
     keys = ("flores_passage", "question", "mc_answer1", "mc_answer2", "mc_answer3", "mc_answer4")
-    context, question, *options = (_text(cell, where).strip() for cell in _take(record, keys, where))
+    context, question, *options = (text_of(cell, where).strip() for cell in take(record, keys, where))
     link, number, correct = (
-        str(cell) for cell in _take(record, ("link", "question_number", "correct_answer_num"), where)
+        str(cell) for cell in take(record, ("link", "question_number", "correct_answer_num"), where)
     )
     if not context:
         raise InputError(f"{where}: the passage is empty; fill it in or leave the question out in every language")
@@ -222,24 +205,6 @@ def _csv_table(path: Path, language: str) -> Tables:
     return Tables(str(path), {"": table})
 
 
-def _dataset(name: str, config: str, split: str) -> Iterable[Mapping[str, Any]]:
-    """One split of a data set on the Hugging Face Hub, or of a local copy of it with or without its card."""
-    from datasets import load_dataset  # slow to import, and most sources do without it
-    from datasets.exceptions import DatasetsError
-
-    folder = Path(name, config)
-    try:
-        if folder.is_dir() and not Path(name, "README.md").is_file():
-            # Files by name: left to guess from the names, `datasets` makes "dev" and "validation" one split.
-            return load_dataset(str(folder), data_files={split: f"{split}*"}, split=split)
-        return load_dataset(name, config, split=split)
-    except (OSError, ValueError, DatasetsError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{name}: not a folder of a known layout (see --help) and no data set with {config}, {split}: {reason}"
-        ) from error
-
-
 def _download(name: str, pattern: str) -> str:
     """The local folder with the files of a data set on the Hugging Face Hub that match `pattern`."""
     from huggingface_hub import snapshot_download
@@ -249,15 +214,3 @@ def _download(name: str, pattern: str) -> str:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{name}: neither a folder nor a data set that can be downloaded: {reason}") from error
-
-
-def _take(record: Any, keys: Sequence[str], where: str) -> list[Any]:
-    if not isinstance(record, Mapping) or any(key not in record for key in keys):
-        raise InputError(f"{where}: a record with {', '.join(keys)} is needed")
-    return [record[key] for key in keys]
-
-
-def _text(cell: Any, where: str) -> str:
-    if not isinstance(cell, str):
-        raise InputError(f"{where}: {cell!r} is not text; write every question, option and answer as text")
-    return cell

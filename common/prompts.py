@@ -1,6 +1,6 @@
 """Prompts, to the character: the paper's for a multiple-choice question, and that of a translation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common.choices import LETTERS, Item
 from common.languages import LANGUAGES
@@ -8,25 +8,48 @@ from common.languages import LANGUAGES
 TRANSLATION = "{source}: {text}\n{target}:"
 
 
-def mmlu_prompt(item: Item, demonstrations: Sequence[Item] = ()) -> str:
-    """The text that ends in "Answer:", with solved `demonstrations` before the question (paper, section 4).
-
-    Instruction, labels and letters are English in every setting. A question with a passage gets the labels
-    "Passage:" and "Question:" in front; without one the text is that of the original MMLU evaluation.
-    """
-    subject = item.subject.replace("_", " ")
+def mmlu_header(item: Item) -> str:
+    """The instruction of the original MMLU evaluation, in English in every setting (paper, section 4)."""
     # Two spaces before the subject: the original code prefixes every word of it with a space. The paper's figures
     # were made with this text, so it is kept.
-    header = f"The following are multiple choice questions (with answers) about  {subject}.\n\n"
+    subject = item.subject.replace("_", " ")
+    return f"The following are multiple choice questions (with answers) about  {subject}.\n\n"
+
+
+def mmlu_prompt(item: Item, demonstrations: Sequence[Item] = (), header: Callable[[Item], str] = mmlu_header) -> str:
+    """The text that ends in "Answer:", with solved `demonstrations` between `header` and the question.
+
+    Labels and letters are English in every setting. A question with a passage gets the labels "Passage:" and
+    "Question:" in front; without one the text is that of the original MMLU evaluation.
+    """
     shots = "".join(f"{question_text(shot)} {shot.answer}\n\n" for shot in demonstrations)
-    return header + shots + question_text(item)
+    return header(item) + shots + question_text(item)
+
+
+def cloze_prompt(item: Item, demonstrations: Sequence[Item] = (), header: Callable[[Item], str] = mmlu_header) -> str:
+    """The same without the options; a demonstration ends in the text of its correct option."""
+    solved = [(_asked(shot), shot.options[LETTERS.index(shot.answer)]) for shot in demonstrations]
+    shots = "".join(f"{asked}\nAnswer: {answer}\n\n" for asked, answer in solved)
+    return f"{header(item)}{shots}{_asked(item)}\nAnswer:"
+
+
+def native_header(topic: str) -> Callable[[Item], str]:
+    """The instruction in the question's language, on one topic: that of the domain quiz."""
+
+    def header(item: Item) -> str:
+        return LANGUAGES[item.question_language].mc_instruction.format(subject=topic) + "\n\n"
+
+    return header
 
 
 def question_text(item: Item) -> str:
     """Passage (if any), question, lettered options and "Answer:", one a line."""
-    first = f"Passage: {item.context}\nQuestion: {item.question}" if item.context else item.question
     options = "".join(f"\n{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=True))
-    return f"{first}{options}\nAnswer:"
+    return f"{_asked(item)}{options}\nAnswer:"
+
+
+def _asked(item: Item) -> str:
+    return f"Passage: {item.context}\nQuestion: {item.question}" if item.context else item.question
 
 
 def translation_prompt(text: str, source: str, target: str, examples: Sequence[tuple[str, str]] = ()) -> str:

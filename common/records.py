@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.choices import LETTERS, Item, sort_settings
+from common.choices import LETTERS, Item, family, sort_settings
 from common.errors import InputError
 from common.files import write_csv_atomic
 from common.provenance import file_digest
@@ -132,3 +132,13 @@ def summarize(records: pd.DataFrame) -> pd.DataFrame:
             delta, p = here.mean() - english.mean(), mcnemar(here, english)
         rows.append((setting, len(correct), correct.mean(), low, high, delta, p))
     return pd.DataFrame(rows, columns=["setting", "n", "accuracy", "ci_low", "ci_high", "delta_vs_en", "p_mcnemar"])
+
+
+def by_language(records: pd.DataFrame) -> pd.DataFrame:
+    """`summarize` of the settings in one language, with a column `language` in front: en, then the languages of full_*.
+
+    The paired test of a language is against the same questions in English.
+    """
+    table = summarize(records[records["setting"].map(lambda name: family(name)[0] in ("en", "full"))])
+    table.insert(0, "language", [family(name)[1] or "en" for name in table["setting"]])
+    return table.drop(columns="setting")

@@ -12,12 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from common import group_scorer
 from common.choices import read_items
 from common.errors import InputError
+from common.evaluation import share
 from common.models import load
 from common.prompts import mmlu_prompt
 from common.records import LOGPROBS
 from common.scoring import score_continuations
+from common.units import Group
 from tests.mmlu import write_variants
 from tests.scripts import ROOT, load_script
 
@@ -39,7 +42,7 @@ def ask(monkeypatch, tiny_checkpoint, data, tmp_path):
         counted.append(len(prompts))
         return score_continuations(model, tokenizer, prompts, *args, **kwargs)
 
-    monkeypatch.setitem(evaluate.GroupScorer.records.__globals__, "score_continuations", counting)
+    monkeypatch.setitem(vars(group_scorer), "score_continuations", counting)
 
     def run(*arguments, out="run"):
         counted.clear()
@@ -207,8 +210,8 @@ def test_a_prompt_longer_than_the_context_is_named(ask, tmp_path):
 
 
 def test_work_is_shared_by_cost():
-    groups = [evaluate.Group("a", 0), evaluate.Group("a", 1), evaluate.Group("b", 0), evaluate.Group("c", 0)]
-    shares = evaluate.share(dict(zip(groups, [5, 4, 3, 3], strict=True)), 2)
+    groups = [Group("a", 0), Group("a", 1), Group("b", 0), Group("c", 0)]
+    shares = share(dict(zip(groups, [5, 4, 3, 3], strict=True)), 2)
     assert shares == [[groups[0], groups[3]], [groups[1], groups[2]]]
 
 

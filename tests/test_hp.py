@@ -1,21 +1,29 @@
-"""HP/: the sample quiz is sound; a corpus is split by whole terms, and compared with a released index."""
+"""HP/: the sample quiz is sound, every source of it is asked alike; a corpus is split by whole terms."""
 
 import csv
 import json
+import re
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from common.choices import LETTERS
-from common.languages import PAPER
+from common.languages import LANGUAGES, PAPER
+from common.records import LOGPROBS
+from common.stats import mcnemar
 from tests.scripts import ROOT, call, load_script
 
 script = load_script("HP/select_corpus.py")
+evaluate = load_script("HP/evaluate.py")
+tabulate = load_script("HP/tabulate.py")
+SAMPLE = ROOT / "HP" / "data" / "sample.csv"
+SETTINGS = "en,full,mixup"
 
 
 def sample_rows():
-    with open(ROOT / "HP" / "data" / "sample.csv", encoding="utf-8", newline="") as file:
+    with open(SAMPLE, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -42,6 +50,132 @@ def test_sample_row_is_complete_in_five_languages(row):
                 theirs = row[f"{letter}_{other}"]
                 assert theirs not in options or options.index(theirs) == place
     assert len({row[f"question_{language}"] for language in PAPER}) == len(PAPER)
+
+
+@pytest.fixture
+def ask(monkeypatch, tiny_checkpoint, tmp_path):
+    """Run HP/evaluate.py in this process; returns the exit code and the run folder."""
+
+    def run(data, *more, out="run", settings=SETTINGS):
+        keys = ["--model", tiny_checkpoint, "--data", data, "--out", tmp_path / out, "--settings", settings]
+        return call(evaluate, [*keys, "--device", "cpu", *more], monkeypatch), tmp_path / out
+
+    return run
+
+
+def one_language(code):
+    """The sample in the columns of the released quiz."""
+    cells = ["question", *LETTERS]
+    return pd.DataFrame([{cell: row[f"{cell}_{code}"] for cell in cells} | {"GT": row["GT"]} for row in sample_rows()])
+
+
+def hub_copy(folder):
+    """A local copy of a data set with the languages as splits, as the hub stores one."""
+    (folder / "data").mkdir(parents=True)
+    for code in PAPER:
+        one_language(code).to_parquet(folder / "data" / f"{LANGUAGES[code].name}-00000-of-00001.parquet")
+    return folder
+
+
+def language_files(folder):
+    folder.mkdir()
+    for code in PAPER:
+        one_language(code).to_csv(folder / f"{LANGUAGES[code].name}.csv", index=False)
+    return folder
+
+
+def test_every_source_is_asked_alike(ask, tmp_path):
+    code, sample = ask(SAMPLE, out="sample")
+    assert code == 0
+    for place in (hub_copy(tmp_path / "hub"), language_files(tmp_path / "files")):
+        code, out = ask(place, out=f"run_{place.name}")
+        assert code == 0
+        for setting in ("en", "full_de"):  # the permutation of mixup is drawn for each id, which these have not
+            ours, theirs = (pd.read_csv(folder / f"{setting}.csv") for folder in (sample, out))
+            assert list(ours["answer"]) == list(theirs["answer"]) and len(ours) == 64
+            assert np.abs(ours[LOGPROBS] - theirs[LOGPROBS]).max(axis=None) < 1e-4
+
+
+def test_the_hub_layout_with_a_card_loads_by_path(ask, tmp_path):
+    folder = hub_copy(tmp_path / "hub")
+    files = "".join(f"  - split: {LANGUAGES[code].name}\n    path: data/{LANGUAGES[code].name}-*\n" for code in PAPER)
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n"
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    code, out = ask(folder, settings="full_it")
+    assert code == 0 and len(pd.read_csv(out / "full_it.csv")) == 64
+
+
+def test_the_instruction_is_in_the_language_of_the_question(ask, capsys):
+    code, _ = ask(SAMPLE, "--show", "1", settings="en,full_de,options_de,rev_question_fr")
+    prompts = capsys.readouterr().out
+    assert code == 0
+    starts = [
+        "The following are multiple choice questions (with answers) about Harry Potter.\n\nWhich house",
+        "Im Folgenden stehen Multiple-Choice-Fragen (mit Antworten) zum Thema Harry Potter.\n\nZu welchem Haus",
+        "The following are multiple choice questions (with answers) about Harry Potter.\n\nWhich house",
+        "The following are multiple choice questions (with answers) about Harry Potter.\n\nWhich house",
+    ]
+    shown = re.findall(r"===\n(.*?\nAnswer:)\n", prompts, re.DOTALL)
+    assert [text.startswith(start) for text, start in zip(shown, starts, strict=True)] == [True] * 4
+
+
+def test_summaries_by_category_and_language(ask, monkeypatch, tmp_path, capsys):
+    _, out = ask(SAMPLE)
+    summary = pd.read_csv(out / "summary_by_category.csv")
+    assert set(summary["category"]) == {"characters", "spells"} and set(summary["n"]) == {32}
+    keys = ["--runs", f"before={out},after={out}", "--out", tmp_path / "table"]
+    assert call(tabulate, keys, monkeypatch) == 0
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert len(table) == 2 * 3 * 5 and {"table.md", "table.png", "table.pdf"} <= {p.name for p in tmp_path.iterdir()}
+    english, german = (pd.read_csv(out / f"{name}.csv")["correct"] for name in ("en", "full_de"))
+    row = table.query("arm == 'after' and category == 'all' and language == 'de'").iloc[0]
+    assert row["delta_vs_en"] == pytest.approx(german.mean() - english.mean(), abs=1e-6)
+    assert row["p_mcnemar"] == pytest.approx(mcnemar(german, english), rel=1e-5)
+
+
+def test_the_quiz_is_resumed_under_the_same_configuration_only(ask, capsys):
+    code, out = ask(SAMPLE)
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("units/*/*.csv")}
+    assert ask(SAMPLE)[0] == 0
+    assert {path.name: path.stat().st_mtime_ns for path in out.glob("units/*/*.csv")} == before
+    code, _ = ask(SAMPLE, "--topic", "magic", settings="en")
+    assert code == 2 and "from another configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows[1].update(GT="E"), "row 2: the answer is 'E'"),
+        (lambda rows: rows[1].update(B=""), "row 2: option B is empty"),
+        (lambda rows: rows.pop(), "63 rows where English has 64"),
+        (lambda rows: rows[0].update(GT="A"), "row 1: answer A where English has D"),
+        (lambda rows: [row.pop("GT") for row in rows], "row 1: a record with question, A, B, C, D, GT is needed"),
+    ],
+)
+def test_a_malformed_quiz_is_refused_by_file_and_row(ask, tmp_path, capsys, change, said):
+    folder = language_files(tmp_path / "files")
+    rows = one_language("de").to_dict("records")
+    change(rows)
+    pd.DataFrame(rows).to_csv(folder / "German.csv", index=False)
+    code, out = ask(folder)
+    error = capsys.readouterr().err
+    assert code == 2 and "German.csv" in error and said in error and not out.exists()
+
+
+def test_questions_with_differing_answers_can_be_left_out(ask, tmp_path):
+    folder = language_files(tmp_path / "files")
+    one_language("de").replace({"GT": {"D": "A"}}).iloc[:1].to_csv(folder / "German.csv", index=False)
+    rest = one_language("de").iloc[1:]
+    rest.to_csv(folder / "German.csv", index=False, header=False, mode="a")
+    code, out = ask(folder, "--on_mismatch", "drop", settings="en,full_de")
+    assert code == 0 and len(pd.read_csv(out / "en.csv")) == len(pd.read_csv(out / "full_de.csv")) == 63
+
+
+def test_a_missing_language_is_named(ask, tmp_path, capsys):
+    folder = language_files(tmp_path / "files")
+    (folder / "Spanish.csv").unlink()
+    assert ask(folder)[0] == 2 and "Spanish.csv: no such file" in capsys.readouterr().err
+    assert ask(SAMPLE, "--languages", "en,pt")[0] == 2 and "sample.csv, row 1" in capsys.readouterr().err
 
 
 TEXTS = [

@@ -1,6 +1,7 @@
 # Sourced by the scripts beside it: what they share.
 # From the environment: CORPUS (English text), TRANSLATOR and DICTIONARY (see FT/mix.py), DATA (variants of
-# MMLU/build_variants.py), CONFIG (of FT/train.py), SEED. Where CORPUS is not set, all of them are the world's, of WORLD_SEED.
+# MMLU/build_variants.py), QUIZ (data of HP/evaluate.py), CONFIG (of FT/train.py), SEED. Where CORPUS is not set, all of
+# them are the world's, of WORLD_SEED.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 seed=${SEED:-42}
@@ -20,7 +21,7 @@ world() {
         --languages "en,$held_out" --out "$results/variants_held_out" --seed 42
     cp "$results"/variants_held_out/full_*.csv "$results/variants/"
     corpus=$world/wiki/wiki.train.txt
-    data=$results/variants
+    data=$results/variants quiz=$world/hp
     config=FT/configs/world.yaml dtype=float32
     mix_keys=(--translator dictionary --dictionary "$world/memory")
     train_keys=(--eval_data "$world/wiki")
@@ -33,7 +34,7 @@ start() {
         world
         return
     fi
-    corpus=$CORPUS config=${CONFIG:-FT/configs/paper.yaml}
+    corpus=$CORPUS config=${CONFIG:-FT/configs/paper.yaml} quiz=${QUIZ:-HP/data/sample.csv}
     mix_keys=(--translator "${TRANSLATOR:-facebook/nllb-200-distilled-600M}" --detokenize true)
     [[ -z "${DICTIONARY:-}" ]] || mix_keys+=(--dictionary "$DICTIONARY")
     train_keys=() tabulate_keys=()
@@ -49,16 +50,19 @@ arm() {
     logs+=("$1=$results/models/$1")
 }
 
-# evaluate NAME MODEL: MMLU in the settings of the table.
-arms=() logs=()
+# evaluate NAME MODEL: MMLU in the settings of the table, and the domain quiz.
+arms=() quizzes=() logs=()
 evaluate() {
     "$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$2" --data "$data" --dtype "$dtype" \
         --out "$results/records/$1" --settings "$settings"
-    arms+=("$1=$results/records/$1")
+    "$python" HP/evaluate.py --config HP/configs/quiz.yaml --model "$2" --data "$quiz" --dtype "$dtype" \
+        --out "$results/quiz/$1" --settings "$settings"
+    arms+=("$1=$results/records/$1") quizzes+=("$1=$results/quiz/$1")
 }
 
-# table OUT: all arms so far.
+# table OUT: all arms so far, MMLU and the quiz.
 table() {
     local IFS=,
     "$python" FT/tabulate.py --arms "${arms[*]}" --logs "${logs[*]}" --out "$results/$1" "${tabulate_keys[@]}"
+    "$python" HP/tabulate.py --runs "${quizzes[*]}" --out "$results/$1_quiz"
 }

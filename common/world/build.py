@@ -4,7 +4,7 @@
 
 Every file has the layout of the real data it stands for, so that all task scripts run on it unchanged:
     mmlu/<lang>/{dev,test}/<subject>_{dev,test}.csv  headerless as MMLU; rows parallel in all languages
-    hp/<Language>.csv                                question,A,B,C,D,GT; facts that only English text knows
+    hp/<Language>.csv                                question,A,B,C,D,GT,category; facts that only English text knows
     tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text knows
     flores/<code>.devtest                            parallel sentences, held out of pretraining
     dictionaries/en-<lang>.tsv                       single-word translations
@@ -22,7 +22,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.choices import Item
+from common.choices import LETTERS, Item
 from common.config import parse
 from common.errors import run
 from common.files import write_text_atomic
@@ -91,12 +91,12 @@ def write_quiz(folder: Path, universe: Universe, config: WorldConfig) -> None:
     rng = random.Random(f"quiz {config.seed}")
     size = min(len(universe.facts[CHARACTER]), len(universe.facts[SPELL]))
     facts = [fact for group in (CHARACTER, SPELL) for fact in rng.sample(universe.facts[group], size)]
-    rows = {language: [["question", "A", "B", "C", "D", "GT"]] for language in LANGUAGES}
+    rows = {language: [["question", *LETTERS, "GT", "category"]] for language in LANGUAGES}
     for fact, answer in zip(facts, balanced_letters(len(facts), rng), strict=True):
         options = draw_options(universe, fact, answer, rng)
         for language in LANGUAGES:
             item = write_item(fact, options, answer, language, rng)
-            rows[language].append([item.question, *item.options, answer])
+            rows[language].append([item.question, *item.options, answer, f"{fact.group}s"])
     for language, table in rows.items():
         write_rows(folder / f"{LANGUAGE_TABLE[language].name}.csv", table)
 

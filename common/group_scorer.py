@@ -1,16 +1,57 @@
-"""Turns one group of questions, in all its settings at once, into records."""
+"""A setting's questions and what the model reads of them; scoring of a group of questions in all settings at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import pandas as pd
-from questions import Setting, answers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from common.choices import LETTERS, Item
+from common.choices import LETTERS, Item, build_settings
+from common.config import config_hash
 from common.errors import InputError
+from common.prompts import cloze_prompt, mmlu_header, mmlu_prompt
 from common.records import record_rows
 from common.scoring import ScoringStats, score_continuations
+from common.units import by_subject
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its questions and a digest of what they were read from.
+
+    `demonstrations` are the solved questions of each subject, `header` makes the instruction before a question.
+    """
+
+    name: str
+    items: list[Item]
+    digest: str
+    demonstrations: Mapping[str, list[Item]] = field(default_factory=dict)
+    header: Callable[[Item], str] = mmlu_header
+
+    def prompts(self, items: Sequence[Item], score: str) -> list[str]:
+        """The text up to "Answer:" of some of the questions; `score` is `letter` or `cloze`."""
+        make = mmlu_prompt if score == "letter" else cloze_prompt
+        return [make(item, self.demonstrations.get(item.subject, ()), self.header) for item in items]
+
+
+def make_settings(
+    parallel: Mapping[str, Sequence[Item]], seed: int, header: Callable[[Item], str], limit: int | None = None
+) -> dict[str, Setting]:
+    """Every setting of parallel questions (`common.choices.build_settings`), of the first `limit` a subject if given.
+
+    What is drawn does not depend on the limit.
+    """
+    settings = {}
+    for name, items in build_settings(parallel, list(parallel), seed).items():
+        kept = [item for rows in by_subject(items).values() for item in rows[:limit]]
+        settings[name] = Setting(name, kept, config_hash({"items": [astuple(item) for item in kept]}), header=header)
+    return settings
+
+
+def answers(item: Item, score: str) -> list[str]:
+    """What may follow the prompt, A to D: the letters, or for `cloze` the texts of the options."""
+    return [f" {text}" for text in (LETTERS if score == "letter" else item.options)]
 
 
 def group_prompts(parts: Mapping[str, list[Item]], settings: Mapping[str, Setting], score: str) -> list[str]:

@@ -1,0 +1,72 @@
+"""Read the domain quiz in several languages: from a hub, a folder or one CSV file."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.choices import LETTERS, check_item, monolingual, read_csv_rows
+from common.errors import InputError
+from common.languages import LANGUAGES
+from common.parallel import Row, Tables, dataset_rows, take, text_of
+
+CELLS = ("question", *LETTERS)
+ANSWER = "GT"
+SUBJECT = "quiz"  # of a question without a category
+
+
+def read_quiz(data: str, languages: Sequence[str]) -> dict[str, Tables]:
+    """The quiz by language, rows as they stand; a row may have `id` and `category` besides what is named here.
+
+    Args:
+        data: a CSV file with GT and, for each language, question_<code>, A_<code> to D_<code>; a folder of
+            <Language>.csv files (English.csv, German.csv) with question, A, B, C, D, GT; or a data set with these
+            columns and the languages as splits (cross-ling-know/HarryPotter-Quiz or a copy of it).
+        languages: ISO codes.
+
+    Raises InputError, naming file and row, for what is missing or malformed.
+    """
+    path = Path(data)
+    if path.is_file():
+        rows = named_rows(path)
+        return {code: table(data, one_language(rows, code), code) for code in languages}
+    tables = {}
+    for code in languages:
+        name = LANGUAGES[code].name
+        file = path / f"{name}.csv"
+        if any(path.glob("*.csv")) and not file.is_file():
+            raise InputError(f"{file}: no such file; add the questions in {name} or leave {code} out")
+        place = str(file) if file.is_file() else f"{data} ({name})"
+        tables[code] = table(place, named_rows(file) if file.is_file() else dataset_rows(data, None, name), code)
+    return tables
+
+
+def named_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file by column name."""
+    header, *rows = read_csv_rows(path) or [[]]
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise InputError(f"{path}, row {number}: {len(row)} cells where the header has {len(header)}")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def one_language(rows: Iterable[Mapping[str, str]], code: str) -> list[dict[str, str]]:
+    """Rows of one language from those of a file with all: the cells `question_de` as `question`, and so on."""
+    cells = {f"{cell}_{code}": cell for cell in CELLS}
+    return [{cells.get(name, name): text for name, text in row.items()} for row in rows]
+
+
+def table(name: str, records: Iterable[Mapping[str, Any]], language: str) -> Tables:
+    """The questions of one language by category; without an id, the row's number is its id."""
+    rows: dict[str, list[Row]] = {}
+    for number, record in enumerate(records, 1):
+        where = f"{name}, row {number}"
+        question, *options, answer = (text_of(cell, where) for cell in take(record, (*CELLS, ANSWER), where))
+        subject = record.get("category") or SUBJECT
+        item = monolingual(
+            record.get("id") or f"{number:04d}", subject, "", question, options, answer.strip(), language
+        )
+        check_item(item, where)
+        rows.setdefault(subject, []).append(Row(where, item))
+    if not rows:
+        raise InputError(f"{name}: no questions")
+    return Tables(name, rows)

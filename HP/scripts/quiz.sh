@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The domain quiz in every language and setting: the paper's figure of accuracy by language.
+#   bash HP/scripts/quiz.sh                                      the world and its model
+#   [DATA=...] bash HP/scripts/quiz.sh MODEL [--key value ...]   DATA and keys of HP/evaluate.py; HP/data/sample.csv if not set
+source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
+
+out=${RESULTS:-HP/results/$name}
+dtype=auto
+if [[ -z "$data" && -z "${1:-}" ]]; then
+    "$python" -m common.world.build --out "$out/world" --seed "${WORLD_SEED:-42}"
+    data=$out/world/hp dtype=float32
+fi
+"$python" HP/evaluate.py --config HP/configs/quiz.yaml --model "$model" --data "${data:-HP/data/sample.csv}" \
+    --dtype "$dtype" --out "$out/quiz" "${@:2}"
+"$python" HP/tabulate.py --runs "$name=$out/quiz" --out "$out/by_language"
