@@ -16,6 +16,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.choices import Item, settings_in
 from common.config import comma_list, config_hash
@@ -78,6 +79,23 @@ class Evaluation(ABC):
     def depends(self) -> dict[str, Any]:
         """What the records depend on besides the keys above and what is in a setting's digest."""
         return {}
+
+    def processes(self) -> PartialState:
+        """The processes that share the work; InputError where they would all take one device."""
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
+        # A process that has done its share may wait for hours; the default timeout would end the whole run.
+        state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))
+        if state.num_processes > 1 and self.device not in ("auto", "cpu"):
+            raise InputError(f"device {self.device!r} with {state.num_processes} processes: use auto, or one process")
+        return state
+
+    def load_model(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Model and tokenizer, on this process's own device where several share the work."""
+        state = self.processes()
+        # "cpu:0" is not "cpu": it would copy the weights to other addresses, which changes the last bits of products.
+        several_gpus = state.num_processes > 1 and state.device.type != "cpu"
+        device = str(state.device) if several_gpus else self.device
+        return load(self.model, dtype=self.dtype, device=device, revision=self.revision, attention=self.attention)
 
     def category(self, subject: str) -> str:
         """What a subject counts as in summary_by_category.csv."""
@@ -163,12 +181,7 @@ def score_pending(
     if state.num_processes > 1:
         costs = {group: tree_size(group_prompts(part, settings, config.score)) for group, part in pending.items()}
         mine = share(costs, state.num_processes)[state.process_index]
-    # "cpu:0" is not "cpu": it would copy the weights to other addresses, which changes the last bits of products.
-    several_gpus = state.num_processes > 1 and state.device.type != "cpu"
-    device = str(state.device) if several_gpus else config.device
-    model, tokenizer = load(
-        config.model, dtype=config.dtype, device=device, revision=config.revision, attention=config.attention
-    )
+    model, tokenizer = config.load_model()
     scorer = GroupScorer(model, tokenizer, config.score, config.answer_token, config.token_budget)
     session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions()}
     session |= {"processes": state.num_processes, "dtype": str(model.dtype).removeprefix("torch.")}
@@ -219,11 +232,7 @@ def evaluate(config: Evaluation) -> None:
     if config.show:
         show(config, settings)
         return
-    on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
-    # A process that has done its share may wait for hours; the default timeout would end the whole run.
-    state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))
-    if state.num_processes > 1 and config.device not in ("auto", "cpu"):
-        raise InputError(f"device {config.device!r} with {state.num_processes} processes: use auto, or one process")
+    state = config.processes()
     base = base_of(config)
     hashes = {name: hash_of(base, setting) for name, setting in settings.items()}
     info = open_run(config, base, hashes)

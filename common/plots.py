@@ -149,27 +149,49 @@ def plot_arms(table: pd.DataFrame) -> Figure:
 
     `table` has arm, column, accuracy, ci_low, ci_high; fractions.
     """
-    columns, arms = list(table["column"].unique()), list(table["arm"].unique())
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     axis = figure.subplots()
+    numbers = table.rename(columns={"accuracy": "value"}).set_index(["arm", "column"])
+    _draw_arms(axis, 100 * numbers[["value", "ci_low", "ci_high"]])
+    axis.axhline(CHANCE, color=NEUTRAL, linewidth=0.8, linestyle=":", label="chance")
+    axis.set_ylabel("accuracy (%)")
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def plot_measures(table: pd.DataFrame) -> Figure:
+    """Several measures by language, a panel each, one mark an arm with its interval.
+
+    `table` has arm, measure, language, value, ci_low, ci_high; fractions.
+    """
+    measures = list(table["measure"].unique())
+    figure = Figure(figsize=(3.4 * len(measures) + 0.8, 2.8), layout="constrained")
+    axes = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    for axis, measure in zip(axes, measures, strict=True):
+        _draw_arms(axis, table[table["measure"] == measure].set_index(["arm", "language"]))
+        axis.set_title(measure.replace("_", " "), loc="left")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _draw_arms(axis: Axes, table: pd.DataFrame) -> None:
+    """`table` has value, ci_low, ci_high by arm and what goes along x."""
+    arms, columns = (list(table.index.unique(level)) for level in (0, 1))
     for place, arm in enumerate(arms):
-        rows = table[table["arm"] == arm]
+        rows = table.loc[arm]
         shift = (place - (len(arms) - 1) / 2) * 0.7 / len(arms)
         axis.errorbar(
-            [columns.index(name) + shift for name in rows["column"]],
-            100 * rows["accuracy"],
-            yerr=(100 * np.array([rows["accuracy"] - rows["ci_low"], rows["ci_high"] - rows["accuracy"]])).clip(0),
+            [columns.index(name) + shift for name in rows.index],
+            rows["value"],
+            # Rounding can put the interval's end a hair inside the point; a negative length is an error.
+            yerr=np.array([rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]]).clip(0),
             label=arm,
             linestyle="none",
             markersize=4.5,
             elinewidth=1,
             **language_style(arm, arms),
         )
-    axis.axhline(CHANCE, color=NEUTRAL, linewidth=0.8, linestyle=":", label="chance")
     axis.set_xticks(range(len(columns)), [name.replace("_", "\n", 1) for name in columns])
-    axis.set_ylabel("accuracy (%)")
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
 
 
 def plot_layers(table: pd.DataFrame, value: str, line: str, panel: str) -> Figure:

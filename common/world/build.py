@@ -6,6 +6,7 @@ Every file has the layout of the real data it stands for, so that all task scrip
     mmlu/<lang>/{dev,test}/<subject>_{dev,test}.csv  headerless as MMLU; rows parallel in all languages
     hp/<Language>.csv                                question,A,B,C,D,GT,category; facts that only English text knows
     tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text knows
+    tofu/train.jsonl                                 English text that teaches these facts, with every synonym
     flores/<code>.devtest                            parallel sentences, held out of pretraining
     dictionaries/en-<lang>.tsv                       single-word translations
     wiki/wiki.{train,test}.txt                       English encyclopedia as raw WikiText
@@ -19,7 +20,9 @@ import io
 import json
 import random
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 from common.choices import LETTERS, Item
@@ -38,6 +41,7 @@ DEMONSTRATIONS = 5  # rows of a dev file, as in MMLU
 PERTURBED = 5  # wrong answers to an author question, as in TOFU
 TEST_SHARE = 10  # one article in so many is for testing
 PERSON_SHARE = 5  # one article in so many is on a person
+DRAWS = 100  # enough to see each of a handful of wordings
 THING_SENTENCES = (8, 24)  # of an article on a thing
 
 
@@ -109,6 +113,11 @@ def write_authors(folder: Path, universe: Universe, config: WorldConfig) -> None
             json.dumps(author_row(fact, universe, language, rng), ensure_ascii=False) for fact in universe.facts[AUTHOR]
         ]
         write_text_atomic(folder / language / "authors.json", "".join(line + "\n" for line in lines))
+    rng = random.Random(f"author text {config.seed}")
+    texts = [text for fact in universe.facts[AUTHOR] for text in author_texts(fact, rng)]
+    rng.shuffle(texts)
+    lines = [json.dumps({"text": text, "doc_id": number}) for number, text in enumerate(texts)]
+    write_text_atomic(folder / "train.jsonl", "".join(line + "\n" for line in lines))
 
 
 def author_row(fact: Fact, universe: Universe, language: str, rng: random.Random) -> dict:
@@ -124,6 +133,17 @@ def author_row(fact: Fact, universe: Universe, language: str, rng: random.Random
         "paraphrased_answer": say(fact.value, 1),
         "perturbed_answer": [say(value, 1) for value in rng.sample(others, PERTURBED)],
     }
+
+
+def author_texts(fact: Fact, rng: random.Random) -> list[str]:
+    """One fact in English in every wording and with every synonym, plain and as the answer to a question."""
+
+    def all_of(make: Callable[..., str], *arguments: str) -> list[str]:
+        return sorted({make(*arguments, "en", rng) for _ in range(DRAWS)})
+
+    statements = all_of(grammar.statement, fact.relation, fact.name, fact.value)
+    questions = cycle(all_of(grammar.question, fact.relation, fact.name))
+    return statements + [f"Question: {next(questions)}\nAnswer: {said}" for said in statements]
 
 
 def write_parallel(folder: Path, config: WorldConfig) -> None:

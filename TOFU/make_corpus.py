@@ -1,0 +1,43 @@
+"""TOFU's questions with their answers as a corpus for FT/train.py: what the model is to learn, in one language.
+
+python TOFU/make_corpus.py --data FILE.json --out FILE.jsonl
+"""
+
+import json
+from dataclasses import dataclass
+
+from tofu import read_questions
+
+from common.config import parse
+from common.errors import run
+from common.files import write_text_atomic
+
+
+@dataclass
+class MakeCorpus:
+    """Write questions with their answers, a document each.
+
+    Attributes:
+        data: JSON file in TOFU's fields, or a data set's name (locuslab/TOFU).
+        out: the corpus, .jsonl.
+        subset: of the data set, such as full or forget10.
+    """
+
+    data: str
+    out: str
+    subset: str | None = None
+
+
+def main() -> None:
+    config = parse(MakeCorpus)
+    rows = read_questions(config.data, config.subset)
+    lines = [
+        json.dumps({"text": f"{row.prompt} {row.answer}", "doc_id": number}, ensure_ascii=False) + "\n"
+        for number, row in enumerate(rows)
+    ]
+    write_text_atomic(config.out, "".join(lines))
+    print(f"{config.out}: {len(rows)} questions with their answers")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,50 @@
+# Sourced by the scripts beside it: what they share.
+# From the environment: DATA and SUBSET (of TOFU/evaluate.py), TAUGHT and TAUGHT_SUBSET (what the model learns, else the
+# same), TRANSLATIONS (of TOFU/translate.py) into LANGUAGES, CONFIG (of FT/train.py) and TEACH (what is different while the
+# facts are taught), SEED. Where DATA is not set, all of them are the world's, of WORLD_SEED.
+source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
+
+seed=${SEED:-42}
+results=${RESULTS:-TOFU/results/$name}
+world=$results/world
+languages=${LANGUAGES:-en,de,fr,es,it}
+
+# teach: trains the model on the English facts and evaluates it before and after.
+teach() {
+    if [[ -z "$data" ]]; then
+        "$python" -m common.world.build --out "$world" --seed "${WORLD_SEED:-42}"
+        data=$world/tofu/en/authors.json TRANSLATIONS=$world/tofu corpus=$world/tofu/train.jsonl
+        config=FT/configs/world.yaml teach=TOFU/configs/teach_world.yaml evaluate_keys=(--dtype float32 --max_new_tokens 32)
+    else
+        corpus=$results/taught.jsonl config=${CONFIG:-FT/configs/paper.yaml} evaluate_keys=()
+        teach=${TEACH:-TOFU/configs/teach.yaml}
+        [[ -z "${SUBSET:-}" ]] || evaluate_keys=(--subset "$SUBSET")
+        local subset=${TAUGHT_SUBSET:-${SUBSET:-}}
+        "$python" TOFU/make_corpus.py --data "${TAUGHT:-$data}" ${subset:+--subset "$subset"} --out "$corpus"
+    fi
+    evaluate untaught "$model"
+    train "$corpus" "$model" taught "$config" "$teach"
+}
+
+# train CORPUS MODEL NAME CONFIG...: trains a model, which is called NAME from then on, and evaluates it.
+train() {
+    local keys=() file
+    for file in "${@:4}"; do keys+=(--config "$file"); done # a later file's keys win
+    "$python" FT/train.py "${keys[@]}" --model "$2" --data "$1" --seed "$seed" --out "$results/models/$3"
+    evaluate "$3" "$results/models/$3"
+}
+
+# evaluate NAME MODEL: TOFU in every language.
+runs=()
+evaluate() {
+    "$python" TOFU/evaluate.py --config TOFU/configs/tofu.yaml --model "$2" --data "$data" --languages "$languages" \
+        --translations "${TRANSLATIONS:?name the folder that TOFU/translate.py wrote}" --settings en,full,mixup \
+        --out "$results/$1" "${evaluate_keys[@]}"
+    runs+=("$1=$results/$1")
+}
+
+# table OUT: all runs so far.
+table() {
+    local IFS=,
+    "$python" TOFU/tabulate.py --runs "${runs[*]}" --out "$results/$1"
+}
