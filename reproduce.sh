@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole argument on the embedded world, on a CPU: install if needed, data, MMLU settings, translation and embeddings,
-# fine-tuning; tables, plots, and at the end what was found.
+# the domain quiz, authors taught in English, fine-tuning; tables, plots, and at the end what was found.
 #   bash reproduce.sh              with the trained model in assets/world, which is pretrained first if it is missing
 #   bash reproduce.sh --retrain    pretrain that model anew first
 #   bash reproduce.sh --seed 43    another world altogether (implies --retrain)
@@ -38,6 +38,8 @@ export WORLD_SEED=$seed PYTHON=$python
 for script in translation embeddings lens; do
   RESULTS=$run/translation bash "Translation/scripts/$script.sh" "$model"
 done
+DATA=$out/data/hp RESULTS=$run bash HP/scripts/quiz.sh "$model" --dtype float32
+RESULTS=$run/tofu bash TOFU/scripts/authors.sh "$model"
 RESULTS=$run/remedy bash FT/scripts/remedy.sh "$model"
 "$python" MMLU/finding.py --run "$run"
 "$python" FT/finding.py --tables "$seed=$run/remedy/remedy.csv" --out "$run/remedy/finding.csv"

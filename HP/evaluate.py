@@ -19,7 +19,7 @@ from common.errors import hide_siblings, run
 from common.evaluation import Evaluation, evaluate
 from common.group_scorer import Setting, make_settings
 from common.parallel import align, check_languages
-from common.prompts import native_header
+from common.prompts import Style, native_header
 
 
 @dataclass(kw_only=True)
@@ -50,7 +50,7 @@ class Evaluate(Evaluation):
         parallel, dropped = align(read_quiz(self.data, languages), self.on_mismatch)
         if dropped:
             print(f"note: {len(dropped)} questions left out, their answers differ between languages")
-        return make_settings(parallel, self.seed, native_header(self.topic), self.limit)
+        return make_settings(parallel, self.seed, Style(native_header(self.topic)), self.limit)
 
     def available(self) -> list[str]:
         return list(self.all_settings)

@@ -20,7 +20,7 @@ from common.config import config_hash
 from common.errors import InputError
 from common.evaluation import Evaluation
 from common.files import write_csv_atomic, write_json_atomic
-from common.generation import generate_lines
+from common.generation import generate
 from common.provenance import device_name, git_commit, model_fingerprint, now, package_versions, peak_memory
 from common.records import read_run
 from common.scoring import score_continuations
@@ -47,7 +47,7 @@ def answer_rows(
     for pair in tokenize_pairs(tokenizer, prompts, continuations):
         tokens[pair.prompt, pair.continuation] = len(pair.tokens) - pair.start
     probabilities = normalized_probability(logprobs, tokens)
-    said = generate_lines(model, tokenizer, prompts, max_new_tokens, progress=False)
+    said = generate(model, tokenizer, prompts, max_new_tokens, progress=False)
     table = []
     for row, probability, count, answer in zip(rows, probabilities, tokens, said, strict=True):
         perturbed = probability[2 : 2 + len(row.perturbed_answer)]

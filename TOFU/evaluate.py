@@ -20,6 +20,7 @@ from common.errors import InputError, hide_siblings, run
 from common.evaluation import Evaluation, evaluate
 from common.group_scorer import Setting, make_settings
 from common.parallel import check_languages
+from common.prompts import Style
 
 
 @dataclass(kw_only=True)
@@ -61,7 +62,7 @@ class Evaluate(Evaluation):
     def all_settings(self) -> dict[str, Setting]:
         """Every setting of the choices; none where the answers have no perturbations."""
         items = choices(self.parallel, self.seed)
-        return make_settings(items, self.seed, question_label) if items["en"] else {}
+        return make_settings(items, self.seed, Style(question_label)) if items["en"] else {}
 
     def available(self) -> list[str]:
         return list(self.all_settings)

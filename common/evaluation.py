@@ -41,6 +41,7 @@ class Evaluation(ABC):
         score: `letter` compares the answer letters, `cloze` the texts of the options per byte, options not shown.
         answer_token: `follow` is the token that really follows "Answer:", `bare` that of the letter alone, as in the
             paper's code.
+        chat: put the prompt as a user's turn into the tokenizer's chat template, for instruction-tuned models.
         dtype: auto (as stored), float32, bfloat16 or float16.
         device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
         revision: branch, tag or commit on the hub.
@@ -55,6 +56,7 @@ class Evaluation(ABC):
     settings: str | list[str] = "all"
     score: Literal["letter", "cloze"] = "letter"
     answer_token: Literal["follow", "bare"] = "follow"
+    chat: bool = False
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     revision: str | None = None
@@ -97,6 +99,11 @@ class Evaluation(ABC):
         device = str(state.device) if several_gpus else self.device
         return load(self.model, dtype=self.dtype, device=device, revision=self.revision, attention=self.attention)
 
+    def make_scorer(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> GroupScorer:
+        """What makes records of questions."""
+        keys = {key: getattr(self, key) for key in ("score", "answer_token", "chat", "token_budget")}
+        return GroupScorer(model, tokenizer, **keys)
+
     def category(self, subject: str) -> str:
         """What a subject counts as in summary_by_category.csv."""
         return subject
@@ -107,7 +114,7 @@ def show(config: Evaluation, settings: Mapping[str, Setting]) -> None:
     for setting in settings.values():
         items = setting.items[: config.show]
         for item, prompt in zip(items, setting.prompts(items, config.score), strict=True):
-            follows = f"{item.answer} of {answers(item, config.score)}"
+            follows = f"{item.answer} of {answers(item, config.score, setting.style)}"
             print(f"=== {setting.name}, question {item.id}, answer {follows} ===\n{prompt}\n")
 
 
@@ -115,7 +122,8 @@ def base_of(config: Evaluation) -> dict[str, Any]:
     """What the records of every setting depend on besides their data."""
     keys = ["score", "dtype", "attention", "limit"] + ["answer_token"] * (config.score == "letter")
     model = model_fingerprint(config.model, config.revision)
-    return {key: getattr(config, key) for key in keys} | config.depends() | {"model": model}
+    values = {key: getattr(config, key) for key in keys} | ({"chat": True} if config.chat else {})
+    return values | config.depends() | {"model": model}
 
 
 def hash_of(base: Mapping[str, Any], setting: Setting) -> str:
@@ -182,7 +190,7 @@ def score_pending(
         costs = {group: tree_size(group_prompts(part, settings, config.score)) for group, part in pending.items()}
         mine = share(costs, state.num_processes)[state.process_index]
     model, tokenizer = config.load_model()
-    scorer = GroupScorer(model, tokenizer, config.score, config.answer_token, config.token_budget)
+    scorer = config.make_scorer(model, tokenizer)
     session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions()}
     session |= {"processes": state.num_processes, "dtype": str(model.dtype).removeprefix("torch.")}
     info["sessions"].append(session)

@@ -1,8 +1,8 @@
-"""Greedy answers of one line to many prompts: sorted by length, the prompts' common beginning computed once.
+"""Greedy answers to many prompts: sorted by length, the prompts' common beginning computed once.
 
-    answers = generate_lines(model, tokenizer, prompts, max_new_tokens=64)
+    answers = generate(model, tokenizer, prompts, max_new_tokens=64)
 
-Rows that have come to the end of their line leave the batch, so that a short answer does not wait for a long one.
+Rows that have come to their end leave the batch, so that a short answer does not wait for a long one.
 """
 
 import copy
@@ -16,36 +16,39 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from common.errors import InputError
 from common.memory import keep_freed_memory
+from common.tokenization import prompt_tokens
 
 TOKEN_BUDGET = {"cpu": 8192, "cuda": 65_536}  # tokens in a batch, the answers' counted
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`text` up to the end of its line, without blanks around; `finished` is False where max_new_tokens cut it off."""
+    """`text` up to where it stops, without blanks around; `finished` is False where max_new_tokens cut it off."""
 
     text: str
     finished: bool
     tokens: int
 
 
-def generate_lines(
+def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     max_new_tokens: int,
     *,
+    stop: str = "\n",
     token_budget: int | None = None,
     progress: bool = True,
 ) -> list[Answer]:
-    """The greedy continuation of each prompt up to the end of its line, or of the text, in the order of `prompts`.
+    """The greedy continuation of each prompt up to `stop`, or to the end of the text, in the order of `prompts`.
 
+    `stop` is one or more line ends;
     `token_budget` is the most tokens in a batch, prompts and answers together; by default one for the device. Raises
     InputError for a prompt that leaves no room for an answer, and for a model without a key-value cache.
     """
     if model.device.type == "cpu":
         keep_freed_memory()
-    ids = [tokenizer(prompt).input_ids for prompt in prompts]
+    ids = prompt_tokens(tokenizer, prompts)
     positions = getattr(model.config, "max_position_embeddings", None)
     for row, prompt in enumerate(ids):
         if positions and len(prompt) + max_new_tokens > positions:
@@ -64,7 +67,7 @@ def generate_lines(
         while order:
             rows = max(1, budget // (len(ids[order[0]]) + max_new_tokens))
             batch, order = order[:rows], order[rows:]
-            done = _greedy(model, tokenizer, [ids[i] for i in batch], shared, cache, max_new_tokens)
+            done = _greedy(model, tokenizer, [ids[i] for i in batch], shared, cache, max_new_tokens, stop)
             for i, answer in zip(batch, done, strict=True):
                 answers[i] = answer
             bar.update(len(batch))
@@ -90,11 +93,9 @@ def _prefix_cache(model: PreTrainedModel, ids: Sequence[int]) -> DynamicCache:
 
 @lru_cache(maxsize=4)
 def _line_ends(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    """Whether each token of the vocabulary ends a line or the text; bool [tokens]."""
+    """Whether each token of the vocabulary has a line end in it; bool [tokens]."""
     texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-    ends = torch.tensor(["\n" in text for text in texts])
-    ends[tokenizer.eos_token_id] = True
-    return ends
+    return torch.tensor(["\n" in text for text in texts])
 
 
 @torch.inference_mode()
@@ -105,6 +106,7 @@ def _greedy(
     shared: int,
     cache: DynamicCache | None,
     max_new_tokens: int,
+    stop: str,
 ) -> list[Answer]:
     """One batch, the longest prompt first."""
     device = model.device
@@ -128,10 +130,13 @@ def _greedy(
             tokens, attention_mask=mask, position_ids=positions, past_key_values=past, use_cache=True, logits_to_keep=1
         )
         chosen = output.logits[:, -1].argmax(-1)
-        ended = ends[chosen.clamp(max=len(ends) - 1)]
-        for row, token, end in zip(alive.tolist(), chosen.tolist(), ended.tolist(), strict=True):
+        ended = chosen == tokenizer.eos_token_id
+        lines = ends[chosen.clamp(max=len(ends) - 1)]
+        for place, (row, token) in enumerate(zip(alive.tolist(), chosen.tolist(), strict=True)):
             new[row].append(token)
-            finished[row] = end
+            if lines[place] and stop in tokenizer.decode(new[row], skip_special_tokens=True):
+                ended[place] = True
+            finished[row] = bool(ended[place])
         keep = (~ended).nonzero().flatten()
         if not len(keep):
             break
@@ -141,5 +146,5 @@ def _greedy(
         tokens, positions = chosen[keep, None], positions[keep, -1:] + 1
     texts = tokenizer.batch_decode(new, skip_special_tokens=True)
     return [
-        Answer(text.split("\n")[0].strip(), end, len(row)) for text, end, row in zip(texts, finished, new, strict=True)
+        Answer(text.split(stop)[0].strip(), end, len(row)) for text, end, row in zip(texts, finished, new, strict=True)
     ]

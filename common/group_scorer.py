@@ -1,16 +1,16 @@
 """A setting's questions and what the model reads of them; scoring of a group of questions in all settings at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from common.choices import LETTERS, Item, build_settings
+from common.choices import Item, build_settings
 from common.config import config_hash
 from common.errors import InputError
-from common.prompts import cloze_prompt, mmlu_header, mmlu_prompt
+from common.prompts import PAPER_STYLE, Style, chat_prompt, cloze_prompt, mmlu_prompt
 from common.records import record_rows
 from common.scoring import ScoringStats, score_continuations
 from common.units import by_subject
@@ -20,23 +20,23 @@ from common.units import by_subject
 class Setting:
     """One setting: its questions and a digest of what they were read from.
 
-    `demonstrations` are the solved questions of each subject, `header` makes the instruction before a question.
+    `demonstrations` are the solved questions of each subject.
     """
 
     name: str
     items: list[Item]
     digest: str
     demonstrations: Mapping[str, list[Item]] = field(default_factory=dict)
-    header: Callable[[Item], str] = mmlu_header
+    style: Style = PAPER_STYLE
 
     def prompts(self, items: Sequence[Item], score: str) -> list[str]:
         """The text up to "Answer:" of some of the questions; `score` is `letter` or `cloze`."""
         make = mmlu_prompt if score == "letter" else cloze_prompt
-        return [make(item, self.demonstrations.get(item.subject, ()), self.header) for item in items]
+        return [make(item, self.demonstrations.get(item.subject, ()), self.style) for item in items]
 
 
 def make_settings(
-    parallel: Mapping[str, Sequence[Item]], seed: int, header: Callable[[Item], str], limit: int | None = None
+    parallel: Mapping[str, Sequence[Item]], seed: int, style: Style, limit: int | None = None
 ) -> dict[str, Setting]:
     """Every setting of parallel questions (`common.choices.build_settings`), of the first `limit` a subject if given.
 
@@ -45,13 +45,13 @@ def make_settings(
     settings = {}
     for name, items in build_settings(parallel, list(parallel), seed).items():
         kept = [item for rows in by_subject(items).values() for item in rows[:limit]]
-        settings[name] = Setting(name, kept, config_hash({"items": [astuple(item) for item in kept]}), header=header)
+        settings[name] = Setting(name, kept, config_hash({"items": [astuple(item) for item in kept]}), style=style)
     return settings
 
 
-def answers(item: Item, score: str) -> list[str]:
-    """What may follow the prompt, A to D: the letters, or for `cloze` the texts of the options."""
-    return [f" {text}" for text in (LETTERS if score == "letter" else item.options)]
+def answers(item: Item, score: str, style: Style = PAPER_STYLE) -> list[str]:
+    """What may follow the prompt, A to D: the labels, or for `cloze` the texts of the options."""
+    return [f" {text}" for text in (style.labels if score == "letter" else item.options)]
 
 
 def group_prompts(parts: Mapping[str, list[Item]], settings: Mapping[str, Setting], score: str) -> list[str]:
@@ -65,6 +65,7 @@ class GroupScorer:
     Args:
         score: `letter`, or `cloze`, where the prediction is the option with the largest log-probability per byte.
         answer_token: `follow` or `bare`: in letter scoring the token after "Answer:", or the letter's own.
+        chat: the prompt is a user's turn in the tokenizer's chat template, and the answer begins the assistant's.
         token_budget: as in `score_continuations`.
     """
 
@@ -72,16 +73,16 @@ class GroupScorer:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
+        *,
         score: str,
         answer_token: str,
-        token_budget: int | None,
+        chat: bool = False,
+        token_budget: int | None = None,
     ):
         self.model, self.tokenizer = model, tokenizer
-        self.score, self.token_budget = score, token_budget
+        self.score, self.token_budget, self.chat = score, token_budget, chat
+        self.bare = score == "letter" and answer_token == "bare"
         self.stats = ScoringStats()
-        self.bare = None
-        if score == "letter" and answer_token == "bare":
-            self.bare = [(tokenizer(letter).input_ids[-1],) for letter in LETTERS]
 
     def records(self, parts: Mapping[str, list[Item]], settings: Mapping[str, Setting]) -> pd.DataFrame:
         """Records of one group's questions, `parts[setting]`, all scored in one call.
@@ -90,7 +91,9 @@ class GroupScorer:
         """
         owners = [(name, item) for name, items in parts.items() for item in items]
         prompts = group_prompts(parts, settings, self.score)
-        continuations = [self.bare or answers(item, self.score) for _, item in owners]
+        if self.chat:
+            prompts = [chat_prompt(self.tokenizer, prompt) for prompt in prompts]
+        continuations = [self._answers(item, settings[name].style) for name, item in owners]
         try:
             logprobs = score_continuations(
                 self.model,
@@ -110,6 +113,12 @@ class GroupScorer:
             tables.append(record_rows(items, name, rows, lengths if self.score == "cloze" else None))
             start += len(items)
         return pd.concat(tables, ignore_index=True)
+
+    def _answers(self, item: Item, style: Style) -> list[str | tuple[int, ...]]:
+        if self.bare:
+            return [(self.tokenizer(label).input_ids[-1],) for label in style.labels]
+        texts = answers(item, self.score, style)
+        return [text.lstrip() for text in texts] if self.chat else texts
 
     def _named(self, error: InputError, owners: list[tuple[str, Item]], prompts: list[str]) -> InputError:
         """The scorer's error, which knows only the number of a prompt, in terms of question and setting."""

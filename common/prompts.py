@@ -1,8 +1,12 @@
 """Prompts, to the character: the paper's for a multiple-choice question, and that of a translation."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
 
 from common.choices import LETTERS, Item
+from common.errors import InputError
 from common.languages import LANGUAGES
 
 TRANSLATION = "{source}: {text}\n{target}:"
@@ -16,21 +20,33 @@ def mmlu_header(item: Item) -> str:
     return f"The following are multiple choice questions (with answers) about  {subject}.\n\n"
 
 
-def mmlu_prompt(item: Item, demonstrations: Sequence[Item] = (), header: Callable[[Item], str] = mmlu_header) -> str:
-    """The text that ends in "Answer:", with solved `demonstrations` between `header` and the question.
+@dataclass(frozen=True)
+class Style:
+    """How a question is put: `header` makes the instruction before it, `labels` stand before the options."""
 
-    Labels and letters are English in every setting. A question with a passage gets the labels "Passage:" and
-    "Question:" in front; without one the text is that of the original MMLU evaluation.
+    header: Callable[[Item], str] = mmlu_header
+    labels: tuple[str, ...] = LETTERS
+
+
+PAPER_STYLE = Style()
+
+
+def mmlu_prompt(item: Item, demonstrations: Sequence[Item] = (), style: Style = PAPER_STYLE) -> str:
+    """The text that ends in "Answer:", with solved `demonstrations` between the header and the question.
+
+    The words around question and options are English in every setting. A question with a passage gets the labels
+    "Passage:" and "Question:" in front; without one the text is that of the original MMLU evaluation.
     """
-    shots = "".join(f"{question_text(shot)} {shot.answer}\n\n" for shot in demonstrations)
-    return header(item) + shots + question_text(item)
+    solved = [(question_text(shot, style.labels), style.labels[LETTERS.index(shot.answer)]) for shot in demonstrations]
+    shots = "".join(f"{asked} {answer}\n\n" for asked, answer in solved)
+    return style.header(item) + shots + question_text(item, style.labels)
 
 
-def cloze_prompt(item: Item, demonstrations: Sequence[Item] = (), header: Callable[[Item], str] = mmlu_header) -> str:
+def cloze_prompt(item: Item, demonstrations: Sequence[Item] = (), style: Style = PAPER_STYLE) -> str:
     """The same without the options; a demonstration ends in the text of its correct option."""
     solved = [(_asked(shot), shot.options[LETTERS.index(shot.answer)]) for shot in demonstrations]
     shots = "".join(f"{asked}\nAnswer: {answer}\n\n" for asked, answer in solved)
-    return f"{header(item)}{shots}{_asked(item)}\nAnswer:"
+    return f"{style.header(item)}{shots}{_asked(item)}\nAnswer:"
 
 
 def native_header(topic: str) -> Callable[[Item], str]:
@@ -42,9 +58,17 @@ def native_header(topic: str) -> Callable[[Item], str]:
     return header
 
 
-def question_text(item: Item) -> str:
-    """Passage (if any), question, lettered options and "Answer:", one a line."""
-    options = "".join(f"\n{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=True))
+def chat_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:
+    """The prompt as a user's turn, up to where the assistant's answer begins; special tokens stand in the text."""
+    if tokenizer.chat_template is None:
+        raise InputError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; leave --chat out")
+    turn = [{"role": "user", "content": prompt}]
+    return tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+
+
+def question_text(item: Item, labels: Sequence[str] = LETTERS) -> str:
+    """Passage (if any), question, labelled options and "Answer:", one a line."""
+    options = "".join(f"\n{label}. {option}" for label, option in zip(labels, item.options, strict=True))
     return f"{_asked(item)}{options}\nAnswer:"
 
 

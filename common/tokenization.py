@@ -47,7 +47,7 @@ def tokenize_pairs(
     pairs = []
     for p, options in enumerate(continuations):
         seen: dict[bytes, str | Sequence[int]] = {}
-        prefix = bos if not np.array_equal(alone[p][: len(bos)], bos) else bos[:0]  # never a doubled BOS
+        prefix = _missing(bos, alone[p])
         for c, option in enumerate(options):
             tokens = np.concatenate([prefix, together[p][c]])
             start = len(prefix) + common_prefix(alone[p], together[p][c])
@@ -60,6 +60,17 @@ def tokenize_pairs(
                 raise InputError(f"continuations {other!r} and {option!r} of prompt {p} are the same tokens")
             pairs.append(TokenizedPair(p, c, tokens, start, len(prefix) + len(alone[p])))
     return pairs
+
+
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:
+    """Tokens of each prompt to go on from: with BOS in front where the tokenizer has one, and nothing behind."""
+    bos = leading_tokens(tokenizer)
+    return [[*_missing(bos, ids).tolist(), *ids.tolist()] for ids in _encode(tokenizer, list(prompts))]
+
+
+def _missing(bos: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """What has to be put before the tokens: BOS, unless the text has it itself, as a chat template's does."""
+    return bos[:0] if np.array_equal(tokens[: len(bos)], bos) else bos
 
 
 def leading_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from common.config import config_hash
 from common.errors import InputError
-from common.generation import Answer, generate_lines
+from common.generation import Answer, generate
 from common.models import load
 from common.prompts import translation_prompt
 from common.provenance import model_fingerprint
@@ -64,5 +64,5 @@ class CausalTranslator:
             self._loaded = load(self.name, device=self.device, dtype=self.dtype)
         examples = self.examples.get((source, target), ())
         prompts = [translation_prompt(texts[row].strip(), source, target, examples) for row in asked]
-        found = dict(zip(asked, generate_lines(*self._loaded, prompts, self.max_new_tokens), strict=True))
+        found = dict(zip(asked, generate(*self._loaded, prompts, self.max_new_tokens), strict=True))
         return [found.get(row, Answer("", True, 0)) for row in range(len(texts))]

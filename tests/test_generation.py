@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.generation import common_prefix, generate_lines
+from common.generation import common_prefix, generate
 from tests.tiny import byte_level_tokenizer, tiny_models
 
 PROMPTS = [
@@ -34,7 +34,7 @@ def test_answers_are_those_of_the_plain_loop(name, budget):
     tokenizer = byte_level_tokenizer()
     torch.manual_seed(3)
     model = tiny_models(len(tokenizer))[name]
-    answers = generate_lines(model, tokenizer, PROMPTS, NEW, token_budget=budget, progress=False)
+    answers = generate(model, tokenizer, PROMPTS, NEW, token_budget=budget, progress=False)
     assert [answer.text for answer in answers] == [slow(model, tokenizer, prompt) for prompt in PROMPTS]
     assert all(answer.tokens == NEW or answer.finished for answer in answers)
 
@@ -49,7 +49,7 @@ def test_rows_that_end_their_line_leave_the_others_alone():
     with torch.no_grad():
         model.lm_head.bias.zero_()
         model.lm_head.bias[newline] = 1.2
-    answers = generate_lines(model, tokenizer, PROMPTS * 3, NEW, progress=False)
+    answers = generate(model, tokenizer, PROMPTS * 3, NEW, progress=False)
     assert [answer.text for answer in answers] == [slow(model, tokenizer, prompt) for prompt in PROMPTS * 3]
     assert len({answer.tokens for answer in answers}) > 1
 
@@ -64,4 +64,4 @@ def test_a_prompt_without_room_is_refused():
     tokenizer = byte_level_tokenizer()
     model = tiny_models(len(tokenizer))["gpt2"]
     with pytest.raises(InputError, match="row 1"):
-        generate_lines(model, tokenizer, ["A", "A river " * 600], NEW)
+        generate(model, tokenizer, ["A", "A river " * 600], NEW)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.choices import Item, build_settings
-from common.generation import generate_lines
+from common.generation import generate
 from common.languages import PAPER
 from common.prompts import LETTERS, mmlu_prompt, translation_prompt
 from common.scoring import score_continuations
@@ -75,7 +75,7 @@ def _words(
         prompts.append(translation_prompt(draw_form(concept, source, rng).text, source, target))
         accepted.append(acceptable(concept.id, target))
     prompts, accepted = prompts[:limit], accepted[:limit]
-    answers = generate_lines(model, tokenizer, prompts, WORD_TOKENS, progress=False)
+    answers = generate(model, tokenizer, prompts, WORD_TOKENS, progress=False)
     return sum(answer.text.lower() in right for answer, right in zip(answers, accepted, strict=True)), len(prompts)
 
 
@@ -89,7 +89,7 @@ def _sentences(
         source, target = rng.sample(["en", rng.choice(PAPER[1:])], 2)
         prompts.append(translation_prompt(realise(sentence, source, rng), source, target))
         accepted.append([acceptable(concept, target) for concept in content(sentence)])
-    answers = generate_lines(model, tokenizer, prompts, SENTENCE_TOKENS, progress=False)
+    answers = generate(model, tokenizer, prompts, SENTENCE_TOKENS, progress=False)
     right = asked = 0
     for answer, words in zip(answers, accepted, strict=True):
         said = set(answer.text.lower().replace("'", " ").strip(" .").split())

@@ -19,7 +19,7 @@ import torch
 
 from common.config import parse
 from common.files import write_csv_atomic
-from common.generation import generate_lines
+from common.generation import generate
 from common.memory import keep_freed_memory
 from common.models import load
 from common.prompts import translation_prompt
@@ -70,7 +70,7 @@ def main() -> None:
         model, tokenizer = load(folder, dtype="float32")
         new = config.max_new_tokens
         sides: dict[str, Callable[[], list[str]]] = {
-            "ours": lambda: [a.text for a in generate_lines(model, tokenizer, prompts, new, progress=False)],
+            "ours": lambda: [a.text for a in generate(model, tokenizer, prompts, new, progress=False)],
             "batches of 8": lambda: plain(model, tokenizer, prompts, new, 8),
             "one by one": lambda: plain(model, tokenizer, prompts, new, 1),
         }
