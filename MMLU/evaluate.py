@@ -14,11 +14,12 @@ from typing import Any, Literal
 from categories import category
 from questions import load_settings
 
-from common.choices import settings_in
-from common.config import parse
-from common.errors import hide_siblings, run
+from common.choices import LETTERS, settings_in
+from common.config import comma_list, parse
+from common.errors import InputError, hide_siblings, run
 from common.evaluation import Evaluation, evaluate
 from common.group_scorer import Setting
+from common.prompts import Style, hinted_header, mmlu_header
 
 
 @dataclass(kw_only=True)
@@ -28,18 +29,32 @@ class Evaluate(Evaluation):
     Attributes:
         data: folder written by build_variants.py, one <setting>.csv each.
         shots: solved questions before each question, 0 or 5, from data/dev.
-        demos: their setting, `same` as the question's or `en`.
+        demos: their setting, `same` as the question's or `en`, or `mixed`, each in the next of the languages.
+        labels: of the options, four, separated by commas.
+        hint: a sentence after the instruction, such as that languages are mixed; null is none.
     """
 
     data: str
     shots: Literal[0, 5] = 0
-    demos: Literal["same", "en"] = "same"
+    demos: Literal["same", "en", "mixed"] = "same"
+    labels: str = "A,B,C,D"
+    hint: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(comma_list(self.labels))) != len(LETTERS):
+            raise InputError(f"labels {self.labels!r}: four different ones are needed, separated by commas")
+
+    @property
+    def style(self) -> Style:
+        return Style(hinted_header(self.hint) if self.hint else mmlu_header, tuple(comma_list(self.labels)))
 
     def available(self) -> list[str]:
         return settings_in(self.data)
 
     def load_settings(self, names: Sequence[str]) -> dict[str, Setting]:
-        return load_settings(self.data, names, shots=self.shots, demos=self.demos, limit=self.limit)
+        keys = {key: getattr(self, key) for key in ("shots", "demos", "limit", "style")}
+        return load_settings(self.data, names, **keys)
 
     def depends(self) -> dict[str, Any]:
         return {"shots": self.shots} | ({"demos": self.demos} if self.shots else {})

@@ -3,15 +3,22 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.choices import Item, expand_settings, read_items, settings_in
+from common.choices import Item, expand_settings, family, read_items, settings_in
 from common.errors import InputError
 from common.group_scorer import Setting
+from common.prompts import PAPER_STYLE, Style
 from common.provenance import file_digest
 from common.units import by_subject
 
 
 def load_settings(
-    data: str, names: Sequence[str], *, shots: int, demos: str, limit: int | None = None
+    data: str,
+    names: Sequence[str],
+    *,
+    shots: int,
+    demos: str,
+    limit: int | None = None,
+    style: Style = PAPER_STYLE,
 ) -> dict[str, Setting]:
     """The settings asked for, in table order.
 
@@ -19,7 +26,8 @@ def load_settings(
         data: folder with `<setting>.csv`, and `dev/<setting>.csv` where `shots` is not 0.
         names: `all`, families or settings.
         shots: demonstrations before each question, the first of its subject.
-        demos: `same` for demonstrations in the question's setting, `en` for English ones.
+        demos: `same` for demonstrations in the question's setting, `en` for English ones, `mixed` for each in the next
+            of the languages there are (English first).
         limit: only so many first questions of each subject.
 
     Raises:
@@ -36,9 +44,10 @@ def load_settings(
             items = [item for rows in by_subject(items).values() for item in rows[:limit]]
         demonstrations = {}
         if shots:
-            dev = Path(data) / "dev" / f"{'en' if demos == 'en' else name}.csv"
-            demonstrations, digest = load_demonstrations(dev, shots, items), digest + file_digest(dev)
-        settings[name] = Setting(name, items, digest, demonstrations)
+            files = demonstration_files(data, name, demos)
+            demonstrations = load_demonstrations(files, shots, items)
+            digest += "".join(map(file_digest, files))
+        settings[name] = Setting(name, items, digest, demonstrations, style)
     if "en" in settings:
         english = {item.id for item in settings["en"].items}
         for setting in settings.values():
@@ -47,10 +56,25 @@ def load_settings(
     return settings
 
 
-def load_demonstrations(path: Path, shots: int, items: Sequence[Item]) -> dict[str, list[Item]]:
-    """The first `shots` questions of each subject in a dev file; InputError where a subject of `items` has fewer."""
-    demonstrations = {subject: rows[:shots] for subject, rows in by_subject(read_items(path)).items()}
-    for subject in by_subject(items):
-        if len(demonstrations.get(subject, ())) < shots:
-            raise InputError(f"{path}: fewer than {shots} questions of subject {subject}; add them or use --shots 0")
-    return demonstrations
+def demonstration_files(data: str, setting: str, demos: str) -> list[Path]:
+    """The files from which demonstrations are taken in turn: one, or with `mixed` one a language."""
+    folder = Path(data) / "dev"
+    names = {"same": [setting], "en": ["en"]}.get(demos)
+    if names is None:
+        names = [name for name in settings_in(folder) if family(name)[0] in ("en", "full")]
+    return [folder / f"{name}.csv" for name in names or ["en"]]
+
+
+def load_demonstrations(files: Sequence[Path], shots: int, items: Sequence[Item]) -> dict[str, list[Item]]:
+    """The first `shots` questions of each subject, the k-th from the k-th file and round again.
+
+    InputError where a file has fewer of a subject of `items`.
+    """
+    tables = [by_subject(read_items(path)) for path in files]
+    for path, table in zip(files, tables, strict=True):
+        for subject in by_subject(items):
+            if len(table.get(subject, ())) < shots:
+                raise InputError(
+                    f"{path}: fewer than {shots} questions of subject {subject}; add them or use --shots 0"
+                )
+    return {subject: [tables[k % len(tables)][subject][k] for k in range(shots)] for subject in tables[0]}

@@ -20,6 +20,11 @@ def mmlu_header(item: Item) -> str:
     return f"The following are multiple choice questions (with answers) about  {subject}.\n\n"
 
 
+def hinted_header(hint: str) -> Callable[[Item], str]:
+    """The paper's instruction with a sentence after it (paper, section 4.1)."""
+    return lambda item: f"{mmlu_header(item).rstrip()} {hint}\n\n"
+
+
 @dataclass(frozen=True)
 class Style:
     """How a question is put: `header` makes the instruction before it, `labels` stand before the options."""
@@ -47,6 +52,47 @@ def cloze_prompt(item: Item, demonstrations: Sequence[Item] = (), style: Style =
     solved = [(_asked(shot), shot.options[LETTERS.index(shot.answer)]) for shot in demonstrations]
     shots = "".join(f"{asked}\nAnswer: {answer}\n\n" for asked, answer in solved)
     return f"{style.header(item)}{shots}{_asked(item)}\nAnswer:"
+
+
+TRANSLATE_HINT = (
+    "Remember that the question and options can be in different languages. First translate them all to English. Then"
+    " output the answer."
+)
+
+
+def translate_then_answer(item: Item, demonstrations: Sequence[tuple[Item, Item]], style: Style = PAPER_STYLE) -> str:
+    """The paper's prompt for a translation by the model itself, after which its answer follows (section 4.1).
+
+    A demonstration is a question as it is asked, and in English. The text ends in "Question:"; the original code has a
+    blank behind it, which no tokenizer would put before a word.
+    """
+    shots = []
+    for shot, english in demonstrations:
+        answer = style.labels[LETTERS.index(shot.answer)]
+        shots.append(f"{_to_translate(shot, style)} {question_text(english, style.labels)} {answer}\n\n")
+    return hinted_header(TRANSLATE_HINT)(item) + "".join(shots) + _to_translate(item, style)
+
+
+def _to_translate(item: Item, style: Style) -> str:
+    label = "" if item.context else "Question: "
+    task = "Translate the question and options into English, and then answer."
+    return f"{label}{question_text(item, style.labels)}\n{task}\nQuestion:"
+
+
+def xlt_prompt(item: Item, language: str, labels: Sequence[str] = LETTERS) -> str:
+    """Cross-lingual-thought prompting: the six parts of its template for a multiple-choice question (arXiv 2305.07004).
+
+    `language` is the English name of the question's language.
+    """
+    request = question_text(item, labels).removesuffix("\nAnswer:")
+    return (
+        f"I want you to act as a multiple choice expert for {language}.\n"
+        f"{request}\n"
+        "You should retell the question and the options in English.\n"
+        "You should choose the correct option.\n"
+        "You should step-by-step answer the request.\n"
+        f"You should tell me the correct option ({', '.join(labels)}) in this format 'Answer: {labels[0]}'.\n"
+    )
 
 
 def native_header(topic: str) -> Callable[[Item], str]:

@@ -39,6 +39,13 @@ def record_rows(
         raise InputError(f"question {bad.id} in setting {setting}: the model gives NaN; try --dtype float32")
     rounded = np.round(logprobs.astype(np.float64), DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
     best = np.argmax(rounded if divisors is None else rounded / divisors, axis=1)
+    table = question_rows(items, setting, [LETTERS[index] for index in best])
+    table[LOGPROBS] = rounded
+    return table
+
+
+def question_rows(items: Sequence[Item], setting: str, predictions: Sequence[str]) -> pd.DataFrame:
+    """Records of questions in one setting without log-probabilities; a prediction is a letter, or "" for none."""
     table = pd.DataFrame(
         {
             "id": [item.id for item in items],
@@ -47,11 +54,10 @@ def record_rows(
             "question_language": [item.question_language for item in items],
             "option_languages": ["|".join(item.option_languages) for item in items],
             "answer": [item.answer for item in items],
-            "prediction": [LETTERS[index] for index in best],
-            "correct": [int(LETTERS[index] == item.answer) for index, item in zip(best, items, strict=True)],
+            "prediction": predictions,
+            "correct": [int(said == item.answer) for said, item in zip(predictions, items, strict=True)],
         }
     )
-    table[LOGPROBS] = rounded
     if any(item.context for item in items):
         table.insert(COLUMNS.index("question_language"), "context_language", [item.context_language for item in items])
     return table
@@ -82,7 +88,7 @@ def read_run(out: Path) -> dict[str, Any]:
 
 
 def load_records(out: Path) -> pd.DataFrame:
-    """All records of a run folder, settings in table order, `correct` as int and log-probabilities as float64.
+    """All records of a run folder, settings in table order, `correct` as int and log-probabilities, if any, as float64.
 
     Raises InputError, naming the file, for a record file that is missing, changed or cut since it was written, or that
     belongs to another configuration or run than run.json.
@@ -101,7 +107,7 @@ def load_records(out: Path) -> pd.DataFrame:
     if not tables:
         raise InputError(f"{out}/run.json: no finished setting; let evaluate.py run to its end")
     records = pd.concat(tables, ignore_index=True)
-    return records.astype({"correct": int} | dict.fromkeys(LOGPROBS, float))
+    return records.astype({"correct": int} | dict.fromkeys(records.columns.intersection(LOGPROBS), float))
 
 
 def paired_correct(records: pd.DataFrame, setting: str, other: str) -> tuple[np.ndarray, np.ndarray]:

@@ -53,5 +53,7 @@ def write_run(out, seed, accuracy, model="world", reversed_too=False):
         table = record_rows(items, name, logprobs).astype(str)
         written[name] = write_setting(out, table, list(table["id"]))
     config = {"model": model, "shots": 0, "score": "letter"}
-    (out / "run.json").write_text(json.dumps({"config": config, "records": written}))
+    (out / "run.json").write_text(
+        json.dumps({"config": config, "hash": "0" * 12, "model": {"name": model}, "records": written})
+    )
     return out

@@ -1,0 +1,149 @@
+"""The same question in several languages, answered together: votes, summed log-probabilities, and their upper bound.
+
+    python MMLU/ensemble.py --run MMLU/results/world --out MMLU/results/world/ensemble
+
+From the records of `en` and `full_*` alone. Writes <out>.csv. Much of the difference between languages is variance that
+an ensemble takes away (arXiv 2510.15551); what is right in any language bounds what a choice of language could reach.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from categories import load_category
+
+from common.choices import LETTERS, family
+from common.config import parse
+from common.errors import InputError, hide_siblings, run
+from common.files import write_csv_atomic
+from common.records import LOGPROBS
+from common.stats import mcnemar, paired_bootstrap, wilson
+
+
+@dataclass
+class Ensemble:
+    """Answer each question in several languages at once.
+
+    Attributes:
+        run: run folder of evaluate.py with settings full_* and, for the pool with English, en.
+        out: the table's file name without its ending.
+        category: only questions of this category (STEM, humanities, social sciences, other; english_only, shared).
+        seed: of the halves on which the best language of a subject is chosen and tested, and of the intervals.
+    """
+
+    run: str
+    out: str
+    category: str | None = None
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was answered: `predictions` [questions, languages] as numbers of letters, `logprobs` [.., .., 4]."""
+
+    languages: list[str]
+    subjects: np.ndarray
+    answers: np.ndarray
+    predictions: np.ndarray
+    logprobs: np.ndarray
+
+    @property
+    def correct(self) -> np.ndarray:
+        return self.predictions == self.answers[:, None]
+
+    def without(self, language: str) -> "Answers":
+        """The same without one language."""
+        kept = [place for place, code in enumerate(self.languages) if code != language]
+        codes = [self.languages[place] for place in kept]
+        return Answers(codes, self.subjects, self.answers, self.predictions[:, kept], self.logprobs[:, kept])
+
+
+def read_answers(records: pd.DataFrame, folder: str) -> Answers:
+    """The answers in every language; InputError where there are not two, or the questions differ between them."""
+    settings = [name for name in records["setting"].unique() if family(name)[0] in ("en", "full")]
+    tables = [records[records["setting"] == name].set_index("id") for name in settings]
+    if len(tables) < 2 or not set(LOGPROBS) <= set(records):
+        raise InputError(
+            f"{folder}: records of two languages with log-probabilities are needed; evaluate full_* and en"
+        )
+    if any(set(table.index) != set(tables[0].index) for table in tables):
+        raise InputError(f"{folder}: {', '.join(settings)} have different questions; evaluate all on the same data")
+    tables = [table.loc[tables[0].index] for table in tables]
+    logprobs = np.stack([table[LOGPROBS].to_numpy(float) for table in tables], axis=1)
+    return Answers(
+        [family(name)[1] or "en" for name in settings],
+        tables[0]["subject"].to_numpy(str),
+        tables[0]["answer"].map(LETTERS.index).to_numpy(),
+        np.stack([table["prediction"].map(LETTERS.index).to_numpy() for table in tables], axis=1),
+        logprobs - np.logaddexp.reduce(logprobs, axis=-1, keepdims=True),
+    )
+
+
+def summed(answers: Answers) -> np.ndarray:
+    """Number of the letter with the largest sum of log-probabilities, each language's normalised over the letters."""
+    return answers.logprobs.sum(axis=1).argmax(axis=1)
+
+
+def majority(answers: Answers) -> np.ndarray:
+    """Number of the letter that most languages give; of letters with as many votes, the one with the larger sum."""
+    votes = (answers.predictions[:, :, None] == np.arange(len(LETTERS))).sum(axis=1)
+    tied = np.where(votes == votes.max(axis=1, keepdims=True), answers.logprobs.sum(axis=1), -np.inf)
+    return tied.argmax(axis=1)
+
+
+def best_language(answers: Answers, seed: int) -> np.ndarray:
+    """Predictions in the language that is best for each subject on the other half of its questions."""
+    rng = np.random.default_rng(seed)
+    chosen = np.empty(len(answers.answers), int)
+    for subject in np.unique(answers.subjects):
+        rows = rng.permutation(np.flatnonzero(answers.subjects == subject))
+        halves = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+        for tested, held_out in (halves, halves[::-1]):
+            best = answers.correct[held_out].mean(axis=0).argmax() if len(held_out) else 0
+            chosen[tested] = answers.predictions[tested, best]
+    return chosen
+
+
+def table_of(answers: Answers, seed: int) -> pd.DataFrame:
+    """One row per pool of languages and way to answer, with the difference from the languages' mean accuracy.
+
+    Columns pool, method, languages, n, accuracy, ci_low, ci_high, vs_single, vs_single_low, vs_single_high (95% paired
+    bootstrap over questions), and p_mcnemar against English where it was asked. `single` is the mean over languages.
+    """
+    pools = {"all": answers} | ({"without_en": answers.without("en")} if "en" in answers.languages else {})
+    english = answers.correct[:, answers.languages.index("en")] if "en" in answers.languages else None
+    rows = []
+    for pool, own in pools.items():
+        single = own.correct.mean(axis=1)
+        methods = {code: own.correct[:, place] for place, code in enumerate(own.languages)}
+        methods |= {
+            "majority": majority(own) == own.answers,
+            "summed": summed(own) == own.answers,
+            "best_language_of_subject": best_language(own, seed) == own.answers,
+            "oracle": own.correct.any(axis=1),
+        }
+        rows.append({"pool": pool, "method": "single", "n": own.correct.size, "accuracy": single.mean()})
+        rows[-1] |= dict(zip(("ci_low", "ci_high"), wilson(int(own.correct.sum()), own.correct.size), strict=True))
+        for method, correct in methods.items():
+            row = {"pool": pool, "method": method, "n": len(correct), "accuracy": correct.mean()}
+            row |= dict(zip(("ci_low", "ci_high"), wilson(int(correct.sum()), len(correct)), strict=True))
+            change = paired_bootstrap(correct, single, seed=seed)
+            row |= dict(zip(("vs_single", "vs_single_low", "vs_single_high"), change, strict=True))
+            if english is not None and method != "en":
+                row["p_mcnemar"] = mcnemar(correct, english)
+            rows.append(row)
+        for row in rows:
+            row.setdefault("languages", " ".join(own.languages))
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    hide_siblings(__file__)
+    config = parse(Ensemble)
+    table = table_of(read_answers(load_category(config.run, config.category), config.run), config.seed)
+    write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
+    print(table.drop(columns="languages").to_string(index=False, float_format="{:.4f}".format))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Every fix that needs no training beside the plain prompt: the paper's section 4.1, and what came after it.
+#   bash MMLU/scripts/mitigation.sh                                  the world and its model
+#   DATA=DIR [TRANSLATOR=... METHODS=... SETTINGS=...] bash MMLU/scripts/mitigation.sh MODEL [--key value ...]
+# DIR from build_variants.py with demonstrations in dev/; METHODS are files of configs/mitigation; keys of mitigate.py.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+out=${RESULTS:-MMLU/results/mitigation/$name}
+settings=${SETTINGS:-en,full,question,options,threewrong,mixup}
+methods=${METHODS:-labels_lower,labels_digits,labels_cdef,hint_various,hint_different,shots_english,shots_same,shots_mixed}
+methods=${METHODS:-$methods,translate_test,translate_self,xlt}
+keys=(--translator "${TRANSLATOR:-facebook/nllb-200-distilled-600M}")
+write_keys=() model_keys=() category=()
+if [[ -z "$data" ]]; then
+    world_variants
+    keys=(--translator dictionary --dictionary MMLU/results/world/data/dictionaries)
+    model_keys=(--dtype float32)
+    write_keys=(--max_new_tokens 48) category=(--category english_only) # the world's model writes nothing of use
+fi
+
+evaluate() { # evaluate NAME CONFIG KEYS...
+    "$python" MMLU/mitigate.py --config MMLU/configs/zero_shot.yaml --config "$2" --model "$model" --data "$data" \
+        --settings "$settings" --out "$out/$1" "${model_keys[@]}" "${@:3}"
+}
+
+evaluate plain MMLU/configs/zero_shot.yaml "${@:2}"
+runs=()
+for method in ${methods//,/ }; do
+    own=()
+    case $method in
+        translate_test) own=("${keys[@]}") ;;
+        translate_self | xlt) own=("${write_keys[@]}") ;;
+    esac
+    evaluate "$method" "MMLU/configs/mitigation/$method.yaml" "${own[@]}" "${@:2}"
+    runs+=("$method=$out/$method")
+done
+"$python" MMLU/calibrate.py --run "$out/plain" --out "$out/calibrated"
+"$python" MMLU/ensemble.py --run "$out/plain" --out "$out/ensemble" "${category[@]}"
+runs+=("calibrated=$out/calibrated")
+IFS=,
+"$python" MMLU/tabulate_mitigation.py --plain "$out/plain" --runs "${runs[*]}" --out "$out/mitigation" "${category[@]}"

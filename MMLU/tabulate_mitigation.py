@@ -1,0 +1,152 @@
+"""The methods of mitigate.py beside the plain prompt: what each does to every setting, and what it costs.
+
+    python MMLU/tabulate_mitigation.py --plain DIR --runs xlt=DIR,labels_lower=DIR --out MMLU/results/mitigation
+
+Writes <out>.csv (a row a method and setting), <out>.md and the plot <out>.png, <out>.pdf from records alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+from categories import load_category
+
+from common.choices import family
+from common.config import named_list, parse
+from common.errors import InputError, hide_siblings, run
+from common.files import write_csv_atomic, write_text_atomic
+from common.plots import house_style, plot_arms, save_figure
+from common.records import read_run
+from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson
+
+PLAIN = "plain"
+POOLED = ("full", "options", "question", "threewrong", "mixup")  # columns of the table in Markdown, after en
+
+
+@dataclass
+class TabulateMitigation:
+    """Set methods beside the plain prompt.
+
+    Attributes:
+        plain: run folder of the plain prompt (MMLU/evaluate.py).
+        runs: name=folder of each method, a list or separated by commas.
+        out: the table's file name without its ending.
+        category: only questions of this category (STEM, humanities, social sciences, other; english_only, shared).
+        seed: of the bootstrap intervals.
+    """
+
+    plain: str
+    runs: str | list[str]
+    out: str
+    category: str | None = None
+    seed: int = 42
+
+
+def columns_of(records: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """`correct` of every setting and of every family with several languages pooled, [questions, settings]."""
+    table = records.pivot(index="id", columns="setting", values="correct")
+    columns = {name: [name] for name in table}
+    for name in table:
+        columns.setdefault(family(name)[0], []).append(name) if family(name)[1] else None
+    return {name: table[settings].dropna() for name, settings in columns.items()}
+
+
+def tabulate(runs: Mapping[str, str], category: str | None, seed: int) -> pd.DataFrame:
+    """One row per method and setting, or family of settings; the first run is the plain prompt.
+
+    Columns method, setting, n, accuracy, ci_low, ci_high; extracted, the share of answers that name an option; vs_plain
+    with its 95% paired bootstrap interval over questions; p_mcnemar where the column is one setting; gap_closed, the
+    share of the plain prompt's drop from English that is recovered, with its interval.
+    """
+    records = {name: load_category(folder, category) for name, folder in runs.items()}
+    correct = {name: columns_of(table) for name, table in records.items()}
+    plain = correct[PLAIN]
+    if "en" not in plain:
+        raise InputError(f"{runs[PLAIN]}: setting en is missing; evaluate the plain prompt in English too")
+    rows = []
+    for name, columns in correct.items():
+        for setting, own in columns.items():
+            row = {"method": name, "setting": setting, "n": own.size, "accuracy": own.to_numpy().mean()}
+            row["ci_low"], row["ci_high"] = wilson(int(own.to_numpy().sum()), own.size)
+            row["extracted"] = share_extracted(records[name], list(own))
+            if name != PLAIN and setting in plain:
+                base = plain[setting]
+                if list(base) != list(own) or set(base.index) != set(own.index):
+                    raise InputError(f"{runs[name]}: setting {setting} has other questions than the plain prompt's")
+                base, english = base.loc[own.index], plain["en"].loc[own.index].iloc[:, 0]
+                means = own.mean(axis=1), base.mean(axis=1)
+                change = paired_bootstrap(*means, seed=seed)
+                row |= dict(zip(("vs_plain", "vs_plain_low", "vs_plain_high"), change, strict=True))
+                if own.shape[1] == 1:
+                    row["p_mcnemar"] = mcnemar(own.iloc[:, 0], base.iloc[:, 0])
+                if setting != "en":
+                    closed = gap_closed(english, means[1], means[0], seed=seed)
+                    row |= dict(zip(("gap_closed", "gap_closed_low", "gap_closed_high"), closed, strict=True))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def share_extracted(records: pd.DataFrame, settings: list[str]) -> float:
+    """Share of the answers in these settings that name an option; 1 where letters were compared."""
+    if "extracted" not in records:
+        return 1.0
+    return records.loc[records["setting"].isin(settings), "extracted"].astype(int).mean()
+
+
+def costs(runs: Mapping[str, str]) -> pd.DataFrame:
+    """Tokens computed and seconds of each method, over all sessions of its run and all its settings."""
+    rows = []
+    for name, folder in runs.items():
+        sessions = [session for session in read_run(Path(folder))["sessions"] if session["end"]]
+        times = [[datetime.fromisoformat(session[key]) for key in ("start", "end")] for session in sessions]
+        tokens = sum(session.get("computed_tokens", 0) for session in sessions)
+        rows.append((name, tokens, sum((end - start).total_seconds() for start, end in times)))
+    return pd.DataFrame(rows, columns=["method", "tokens", "seconds"])
+
+
+def markdown(table: pd.DataFrame, cost: pd.DataFrame) -> str:
+    """Methods down, settings across."""
+    shown = ["en", *(name for name in POOLED if name in set(table["setting"]))]
+    cells = {(row.method, row.setting): row for row in table.itertuples()}
+    lines = [
+        "# Fixes that need no training",
+        "",
+        "Percent with 95% Wilson intervals; in brackets the difference from the",
+    ]
+    lines[-1] += " plain prompt, in points, with its paired interval."
+    lines += ["", f"| method | {' | '.join(shown)} | extracted | tokens | seconds |"]
+    lines += ["|" + " --- |" * (len(shown) + 4)]
+    for row in cost.itertuples():
+        extracted = min(one.extracted for (method, _), one in cells.items() if method == row.method)
+        found = [_cell(cells[row.method, name]) if (row.method, name) in cells else "" for name in shown]
+        lines += [
+            f"| {row.method} | {' | '.join(found)} | {100 * extracted:.1f} | {row.tokens:,} | {row.seconds:.0f} |"
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: tuple) -> str:
+    text = f"{100 * row.accuracy:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+    if pd.isna(getattr(row, "vs_plain", float("nan"))):
+        return text
+    return f"{text} ({100 * row.vs_plain:+.1f} [{100 * row.vs_plain_low:+.1f}, {100 * row.vs_plain_high:+.1f}])"
+
+
+def main() -> None:
+    hide_siblings(__file__)
+    config = parse(TabulateMitigation)
+    runs = {PLAIN: config.plain} | named_list(config.runs, "runs")
+    table, cost = tabulate(runs, config.category, config.seed), costs(runs)
+    text = markdown(table, cost)
+    write_csv_atomic(f"{config.out}.csv", table.merge(cost, on="method"), float_format="%.6g")
+    write_text_atomic(f"{config.out}.md", text)
+    pooled = table[table["setting"].isin(["en", *POOLED])].rename(columns={"method": "arm", "setting": "column"})
+    with house_style():
+        save_figure(plot_arms(pooled), config.out)
+    print(text)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,347 @@
+"""Fixes that need no training: prompts to the character, chat, written answers, and what records alone give."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from common.choices import LETTERS, monolingual, read_items
+from common.extraction import extract_label
+from common.models import load
+from common.prompts import Style, chat_prompt, hinted_header, mmlu_prompt, translate_then_answer, xlt_prompt
+from common.records import LOGPROBS
+from common.scoring import score_continuations
+from common.tokenization import prompt_tokens, tokenize_pairs
+from tests.mmlu import write_run, write_variants
+from tests.scripts import ROOT, call, load_script
+from tests.tiny import byte_level_tokenizer, characters_tokenizer, tiny_llama
+
+mitigate = load_script("MMLU/mitigate.py")
+calibrate = load_script("MMLU/calibrate.py")
+ensemble = load_script("MMLU/ensemble.py")
+tabulate = load_script("MMLU/tabulate_mitigation.py")
+CONFIGS = sorted((ROOT / "MMLU" / "configs" / "mitigation").glob("*.yaml"))
+ROOTS = monolingual("a", "abstract_algebra", "", "Wie viele Wurzeln?", ("0", "1", "2", "Keine"), "B", "de")
+ENGLISH = monolingual("a", "abstract_algebra", "", "How many roots?", ("0", "1", "2", "None"), "B", "en")
+HEADER = "The following are multiple choice questions (with answers) about  abstract algebra."
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+
+
+def test_other_labels():
+    assert mmlu_prompt(ENGLISH, [ENGLISH], Style(labels=("1", "2", "3", "4"))) == (
+        f"{HEADER}\n\nHow many roots?\n1. 0\n2. 1\n3. 2\n4. None\nAnswer: 2\n\n"
+        "How many roots?\n1. 0\n2. 1\n3. 2\n4. None\nAnswer:"
+    )
+
+
+def test_the_papers_hints_follow_the_instruction():
+    hints = [
+        yaml.safe_load((CONFIGS[0].parent / f"hint_{name}.yaml").read_text())["hint"]
+        for name in ("various", "different")
+    ]
+    assert [mmlu_prompt(ENGLISH, (), Style(hinted_header(hint))).split("\n\n")[0] for hint in hints] == [
+        f"{HEADER} Keep in mind that the question and options may be presented in various languages.",
+        f"{HEADER} Remember that the question and options can be in different languages.",
+    ]
+
+
+def test_translate_then_answer():
+    assert translate_then_answer(ROOTS, [(ROOTS, ENGLISH)]) == (
+        f"{HEADER} Remember that the question and options can be in different languages. First translate them all to"
+        " English. Then output the answer.\n\n"
+        "Question: Wie viele Wurzeln?\nA. 0\nB. 1\nC. 2\nD. Keine\nAnswer:\n"
+        "Translate the question and options into English, and then answer.\n"
+        "Question: How many roots?\nA. 0\nB. 1\nC. 2\nD. None\nAnswer: B\n\n"
+        "Question: Wie viele Wurzeln?\nA. 0\nB. 1\nC. 2\nD. Keine\nAnswer:\n"
+        "Translate the question and options into English, and then answer.\nQuestion:"
+    )
+
+
+def test_cross_lingual_thought():
+    assert xlt_prompt(ROOTS, "German") == (
+        "I want you to act as a multiple choice expert for German.\n"
+        "Wie viele Wurzeln?\nA. 0\nB. 1\nC. 2\nD. Keine\n"
+        "You should retell the question and the options in English.\n"
+        "You should choose the correct option.\n"
+        "You should step-by-step answer the request.\n"
+        "You should tell me the correct option (A, B, C, D) in this format 'Answer: A'.\n"
+    )
+
+
+def chat_tokenizer():
+    tokenizer = byte_level_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def test_chat_template_without_a_second_bos():
+    tokenizer = chat_tokenizer()
+    text = chat_prompt(tokenizer, mmlu_prompt(ENGLISH))
+    assert text == (f"<s><|user|>\n{HEADER}\n\nHow many roots?\nA. 0\nB. 1\nC. 2\nD. None\nAnswer:\n<|assistant|>\n")
+    pairs = tokenize_pairs(tokenizer, [text], [["A", "B", "C", "D"]])
+    for pair, letter in zip(pairs, LETTERS, strict=True):
+        assert list(pair.tokens).count(tokenizer.bos_token_id) == 1 and pair.tokens[0] == tokenizer.bos_token_id
+        assert tokenizer.decode(pair.tokens[pair.start :]) == letter
+    assert prompt_tokens(tokenizer, [text])[0].count(tokenizer.bos_token_id) == 1
+    assert prompt_tokens(tokenizer, ["A river"])[0] == tokenizer("A river").input_ids
+
+
+def test_labels_of_several_tokens_are_scored_whole():
+    tokenizer = characters_tokenizer()
+    pairs = tokenize_pairs(tokenizer, ["Answer:"], [[" 10", " 11", " 20", " 21"]])
+    assert [tokenizer.decode(pair.tokens[pair.start :]) for pair in pairs] == [" 10", " 11", " 20", " 21"]
+    assert {len(pair.tokens) - pair.start for pair in pairs} == {3}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_variants(tmp_path_factory.mktemp("variants"), ["law", "shared_birth"], questions=5)
+
+
+@pytest.fixture
+def ask(monkeypatch, tiny_checkpoint, data, tmp_path):
+    def run(*keys, model=tiny_checkpoint, out="run", settings="en,mixup"):
+        base = ["--model", model, "--data", data, "--out", tmp_path / out, "--settings", settings, "--device", "cpu"]
+        return call(mitigate, [*base, *keys], monkeypatch), tmp_path / out
+
+    return run
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_method_leaves_records(ask, config, tmp_path, data):
+    keys = ["--config", config]
+    if config.stem == "translate_test":
+        (tmp_path / "words").mkdir()
+        for code in ("de", "fr", "es", "it"):
+            (tmp_path / "words" / f"en-{code}.tsv").write_text(f"sea\tMeer{code}\n")
+        keys += ["--translator", "dictionary", "--dictionary", tmp_path / "words"]
+    if config.stem in ("translate_self", "xlt"):
+        keys += ["--max_new_tokens", "4"]
+    code, out = ask(*keys)
+    assert code == 0
+    records = pd.read_csv(out / "mixup.csv", keep_default_na=False)
+    assert list(records["id"]) == [item.id for item in read_items(data / "mixup.csv")]
+    assert set(records["prediction"]) <= {*LETTERS, ""} and (out / "summary_by_category.csv").exists()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("units/*/*.csv")}
+    assert ask(*keys)[0] == 0 and {path: path.stat().st_mtime_ns for path in out.glob("units/*/*.csv")} == before
+
+
+def test_other_labels_are_what_is_scored(ask, data, tiny_checkpoint):
+    _, out = ask("--labels", "a,b,c,d")
+    model, tokenizer = load(str(tiny_checkpoint), device="cpu")
+    prompts = [mmlu_prompt(item, (), Style(labels=tuple("abcd"))) for item in read_items(data / "en.csv")]
+    expected = score_continuations(model, tokenizer, prompts, [" a", " b", " c", " d"], progress=False)
+    assert np.abs(pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy() - expected).max() < 1e-5
+
+
+def test_mixed_demonstrations_take_the_languages_in_turn(ask, capsys):
+    assert ask("--shots", "5", "--demos", "mixed", "--settings", "full_de", "--show", "1")[0] == 0
+    shown = capsys.readouterr().out
+    asked = [line.split(":")[0] for line in shown.splitlines() if "which dev place" in line]
+    assert asked == ["en", "de", "fr", "es", "it"]
+
+
+def test_chat_scores_the_letter_of_the_assistants_turn(ask, data, tmp_path):
+    tokenizer = chat_tokenizer()
+    tokenizer.save_pretrained(tmp_path / "chat")
+    torch.manual_seed(1)
+    tiny_llama(len(tokenizer)).save_pretrained(tmp_path / "chat")
+    code, out = ask("--chat", "true", model=tmp_path / "chat")
+    assert code == 0
+    model, tokenizer = load(str(tmp_path / "chat"), device="cpu")
+    for row, item in zip(pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy(), read_items(data / "en.csv"), strict=True):
+        ids = prompt_tokens(tokenizer, [chat_prompt(tokenizer, mmlu_prompt(item))])
+        with torch.no_grad():
+            logprobs = model(torch.tensor(ids)).logits[0, -1].log_softmax(-1)
+        letters = [tokenizer(letter, add_special_tokens=False).input_ids[0] for letter in LETTERS]
+        assert np.abs(logprobs[letters].numpy() - row).max() < 1e-4
+
+
+def test_a_model_without_template_is_told_so(ask, capsys):
+    assert ask("--chat", "true")[0] == 2 and "no chat template" in capsys.readouterr().err
+
+
+def always(text, folder):
+    """A model that says one token for ever: every hidden state is the same, and the head knows one token."""
+    tokenizer = byte_level_tokenizer()
+    (token,) = tokenizer(text, add_special_tokens=False).input_ids
+    model = tiny_llama(len(tokenizer), tie_word_embeddings=False)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.fill_(1.0 if "embed" in name or "norm" in name else 0.0)
+        model.lm_head.weight[token] = 1.0
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("write", ["xlt", "translation"])
+def test_written_answers_are_read_by_the_rule(ask, data, tmp_path, write):
+    keys = ["--write", write, "--shots", "5", "--max_new_tokens", "3"]
+    _, out = ask(*keys, model=always(" B", tmp_path / "b"))
+    records = pd.read_csv(out / "en.csv")
+    assert set(records["prediction"]) == {"B"} and set(records["said"]) == {"B B B"}
+    assert list(records["correct"]) == [int(item.answer == "B") for item in read_items(data / "en.csv")]
+    _, out = ask(*keys, model=always(" river", tmp_path / "river"), out="none")
+    records = pd.read_csv(out / "en.csv", keep_default_na=False)
+    assert set(records["prediction"]) == {""} and set(records["extracted"]) == {0} and set(records["correct"]) == {0}
+    session = json.loads((out / "run.json").read_text())["sessions"][0]
+    assert session["computed_tokens"] > session["prompt_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (" A", 0),
+        ("B.", 1),
+        ("(C) because", 2),
+        ("Which river?\nA. Po\nAnswer: D", 3),
+        ("Answer: A\nOn second thought\nAnswer: B", 1),
+        ("Answer: (B)", 1),
+        ("Apples", None),
+        ("a", None),
+        ("The answer is A", None),
+        ("A river. Answer: none", None),
+        ("", None),
+    ],
+)
+def test_extraction(text, place):
+    assert extract_label(text, LETTERS) == place
+
+
+def test_translate_test_asks_in_english_and_records_the_original_languages(ask, data, tmp_path, capsys):
+    (tmp_path / "words").mkdir()
+    for code in ("de", "fr", "es", "it"):
+        (tmp_path / "words" / f"en-{code}.tsv").write_text(f"wird\t{code}\nocean\tsea0\n")
+    keys = ["--translator", "dictionary", "--dictionary", tmp_path / "words"]
+    assert ask(*keys, "--show", "1", settings="full_de")[0] == 0
+    assert "C. wird ocean" in capsys.readouterr().out
+    _, out = ask(*keys, settings="en,full_de")
+    assert set(pd.read_csv(out / "full_de.csv")["question_language"]) == {"de"}
+
+
+def test_what_mitigate_refuses(ask, capsys):
+    for keys, said in [
+        (["--labels", "A,B,C"], "four different ones"),
+        (["--write", "xlt", "--score", "cloze"], "--score letter"),
+        (["--write", "xlt", "--max_new_tokens", "0"], "max_new_tokens is 0"),
+        (["--translator", "dictionary"], "--dictionary"),
+    ]:
+        code, out = ask(*keys)
+        assert code == 2 and said in capsys.readouterr().err and not list(out.glob("*.csv"))
+
+
+@pytest.fixture
+def plain(tmp_path):
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    return write_run(folder, seed=0, accuracy=0.4, reversed_too=True)
+
+
+def slow_votes(out, codes):
+    """Predictions of majority and sum, question by question."""
+    tables = [pd.read_csv(out / f"{code}.csv").set_index("id") for code in codes]
+    found = []
+    for name in tables[0].index:
+        sums, votes = np.zeros(4), np.zeros(4)
+        for table in tables:
+            logits = table.loc[name, LOGPROBS].to_numpy(float)
+            sums += logits - np.log(np.exp(logits).sum())
+            votes[LETTERS.index(table.loc[name, "prediction"])] += 1
+        most = [place for place in range(4) if votes[place] == votes.max()]
+        found.append((LETTERS[max(most, key=lambda place: sums[place])], LETTERS[int(sums.argmax())]))
+    return tables, found
+
+
+def test_ensembles_equal_a_slow_count(plain, tmp_path, monkeypatch):
+    assert call(ensemble, ["--run", plain, "--out", tmp_path / "table"], monkeypatch) == 0
+    table = pd.read_csv(tmp_path / "table.csv").set_index(["pool", "method"])
+    codes = ["full_de", "full_fr", "full_es", "full_it"]
+    tables, votes = slow_votes(plain, codes)
+    answers = tables[0]["answer"]
+    own = table.loc["without_en"]
+    assert own.loc["majority", "accuracy"] == pytest.approx(
+        np.mean([a == b for (a, _), b in zip(votes, answers, strict=True)])
+    )
+    assert own.loc["summed", "accuracy"] == pytest.approx(
+        np.mean([a == b for (_, a), b in zip(votes, answers, strict=True)])
+    )
+    right = np.array([one["correct"] for one in tables])
+    assert own.loc["oracle", "accuracy"] == pytest.approx(right.any(axis=0).mean())
+    assert own.loc["single", "accuracy"] == pytest.approx(right.mean()) and own.loc["single", "n"] == right.size
+    assert (
+        table.loc[("all", "oracle"), "accuracy"] == 1
+        and table.loc[("all", "best_language_of_subject"), "accuracy"] == 1
+    )
+
+
+def test_planted_preferences_are_found_and_taken_out():
+    rng = np.random.default_rng(0)
+    languages = np.array([rng.permutation(["en", "de", "fr", "es"]) for _ in range(400)])
+    truth = rng.integers(0, 4, 400)
+    letter, spoken = np.array([0.5, 0.1, -0.2, -0.4]), {"en": 1.2, "de": -0.5, "es": -0.4, "fr": -0.3}
+    clean = np.eye(4)[truth] * 0.4 + rng.normal(0, 0.05, (400, 4))
+    scores = clean + letter + np.vectorize(spoken.get)(languages)
+    found, by_language = calibrate.preferences(scores, languages)
+    assert found == pytest.approx(letter, abs=0.1) and by_language == pytest.approx(spoken, abs=0.1)
+    records = pd.DataFrame(scores, columns=LOGPROBS).assign(
+        answer=np.array(LETTERS)[truth],
+        prediction=np.array(LETTERS)[scores.argmax(1)],
+        option_languages=["|".join(row) for row in languages],
+        question_language="en",
+    )
+    assert (scores.argmax(1) == truth).mean() < 0.6 and calibrate.calibrated(records, 42)["correct"].mean() > 0.95
+
+
+def test_bias_equals_a_slow_count(plain, tmp_path, monkeypatch):
+    out = tmp_path / "calibrated"
+    assert call(calibrate, ["--run", plain, "--out", out], monkeypatch) == 0
+    table = pd.read_csv(out / "bias.csv").set_index(["question", "non_english_options", "correct_option"])
+    counts = {}
+    for path in plain.glob("*.csv"):
+        for row in pd.read_csv(path, keep_default_na=False).itertuples():
+            codes = row.option_languages.split("|")
+            question = "en" if row.question_language == "en" else "other"
+            chosen = codes[LETTERS.index(row.prediction)] != "en"
+            counts.setdefault((question, sum(code != "en" for code in codes), "all"), []).append(chosen)
+    assert {key for key in table.index if key[2] == "all"} == set(counts)
+    for key, chosen in counts.items():
+        assert table.loc[key, "n"] == len(chosen) and table.loc[key, "chosen_non_english"] == pytest.approx(
+            np.mean(chosen)
+        )
+    assert table.loc[("en", 1, "all"), "chance"] == 0.25
+    assert {"en.csv", "mixup.csv", "summary.csv", "run.json"} <= {path.name for path in out.iterdir()}
+
+
+def test_the_table_sets_methods_beside_the_plain_prompt(plain, tmp_path, monkeypatch, capsys):
+    better = tmp_path / "better"
+    better.mkdir()
+    write_run(better, seed=1, accuracy=0.9, reversed_too=True)
+    for folder in (plain, better):
+        info = json.loads((folder / "run.json").read_text())
+        session = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:00:09+00:00", "computed_tokens": 70}
+        (folder / "run.json").write_text(json.dumps(info | {"sessions": [session]}))
+    keys = ["--plain", plain, "--runs", f"better={better}", "--out", tmp_path / "table"]
+    assert call(tabulate, keys, monkeypatch) == 0
+    table = pd.read_csv(tmp_path / "table.csv").set_index(["method", "setting"])
+    ours, theirs = (pd.read_csv(folder / "full_de.csv")["correct"] for folder in (better, plain))
+    row = table.loc[("better", "full_de")]
+    assert row["vs_plain"] == pytest.approx(ours.mean() - theirs.mean(), abs=1e-5)
+    assert row["gap_closed"] == pytest.approx((ours.mean() - theirs.mean()) / (1 - theirs.mean()), abs=1e-5)
+    assert row["seconds"] == 9 and row["tokens"] == 70 and row["extracted"] == 1 and row["p_mcnemar"] < 0.05
+    pooled = table.loc[("better", "full")]
+    assert pooled["n"] == 4 * len(ours) and np.isnan(pooled["p_mcnemar"])
+    assert (tmp_path / "table.png").exists() and "| better |" in capsys.readouterr().out
+
+
+def test_records_without_logprobs_cannot_be_calibrated(ask, tmp_path, monkeypatch, capsys):
+    _, out = ask("--write", "xlt", "--max_new_tokens", "2")
+    assert call(calibrate, ["--run", out, "--out", tmp_path / "x"], monkeypatch) == 2
+    assert "no log-probabilities" in capsys.readouterr().err
+    assert call(ensemble, ["--run", out, "--out", tmp_path / "x"], monkeypatch) == 2
