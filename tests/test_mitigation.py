@@ -313,7 +313,7 @@ def test_bias_equals_a_slow_count(plain, tmp_path, monkeypatch):
     assert {key for key in table.index if key[2] == "all"} == set(counts)
     for key, chosen in counts.items():
         assert table.loc[key, "n"] == len(chosen) and table.loc[key, "chosen_non_english"] == pytest.approx(
-            np.mean(chosen)
+            np.mean(chosen), abs=1e-5
         )
     assert table.loc[("en", 1, "all"), "chance"] == 0.25
     assert {"en.csv", "mixup.csv", "summary.csv", "run.json"} <= {path.name for path in out.iterdir()}
