@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from metrics import normalized_probability, rouge_l_recall, truth_ratio
+from metrics import NAME, normalized_probability, rouge_l_recall, summarize, truth_ratio
 from tofu import Question
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,11 +24,8 @@ from common.generation import generate
 from common.provenance import device_name, git_commit, model_fingerprint, now, package_versions, peak_memory
 from common.records import read_run
 from common.scoring import score_continuations
-from common.stats import paired_bootstrap
 from common.tokenization import tokenize_pairs
 from common.units import SHARD_SIZE, Group, UnitStore
-
-NAME = "answers"
 
 
 def answer_rows(
@@ -112,31 +109,3 @@ def answer_pending(
         store.write(group, table.assign(setting=code))
     state.wait_for_everyone()
     return {"device": device_name(model.device), "processes": state.num_processes}
-
-
-def summarize(tables: Mapping[str, pd.DataFrame], seed: int) -> pd.DataFrame:
-    """Mean of each measure by language with its 95% bootstrap interval, and the paired difference from English.
-
-    Columns language, measure, n, value, ci_low, ci_high, delta_vs_en, delta_low, delta_high. Rows without the measure
-    are left out. `truthfulness` is max(0, 1 - truth ratio), as TOFU adds it up.
-    """
-    measures = {code: measured(table) for code, table in tables.items()}
-    rows = []
-    for code, table in measures.items():
-        for name in table:
-            values = table[name].dropna()
-            row = {"language": code, "measure": name, "n": len(values)}
-            none = np.zeros(len(values))
-            row |= dict(zip(("value", "ci_low", "ci_high"), paired_bootstrap(values, none, seed=seed), strict=True))
-            if code != "en" and "en" in measures:
-                difference = paired_bootstrap(values, measures["en"].loc[values.index, name], seed=seed)
-                row |= dict(zip(("delta_vs_en", "delta_low", "delta_high"), difference, strict=True))
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def measured(table: pd.DataFrame) -> pd.DataFrame:
-    """The measures of each question as numbers, by id."""
-    numbers = table.set_index("id")[["probability", "truth_ratio", "rouge_l_recall"]].replace("", np.nan).astype(float)
-    numbers["truth_ratio"] = (1 - numbers["truth_ratio"]).clip(lower=0)
-    return numbers.rename(columns={"truth_ratio": "truthfulness"})

@@ -1,12 +1,16 @@
-"""TOFU's measures of an answer (Maini et al., arXiv 2401.06121, section 2.2)."""
+"""TOFU's measures of an answer (Maini et al., arXiv 2401.06121, section 2.2), and their means by language."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import Tokenizer
 
+from common.stats import paired_bootstrap
+
+NAME = "answers"  # folder of the answers in that of a run
 # A word, or one character of a script that writes no blanks.
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 
@@ -40,3 +44,31 @@ def truth_ratio(true: float, perturbed: Sequence[float]) -> float:
     if not len(perturbed) or np.isnan(true):
         return float("nan")
     return float(np.mean(perturbed) / true) if true > 0 else float("inf")
+
+
+def summarize(tables: Mapping[str, pd.DataFrame], seed: int) -> pd.DataFrame:
+    """Mean of each measure by language with its 95% bootstrap interval, and the paired difference from English.
+
+    Columns language, measure, n, value, ci_low, ci_high, delta_vs_en, delta_low, delta_high. Rows without the measure
+    are left out. `truthfulness` is max(0, 1 - truth ratio), as TOFU adds it up.
+    """
+    measures = {code: measured(table) for code, table in tables.items()}
+    rows = []
+    for code, table in measures.items():
+        for name in table:
+            values = table[name].dropna()
+            row = {"language": code, "measure": name, "n": len(values)}
+            none = np.zeros(len(values))
+            row |= dict(zip(("value", "ci_low", "ci_high"), paired_bootstrap(values, none, seed=seed), strict=True))
+            if code != "en" and "en" in measures:
+                difference = paired_bootstrap(values, measures["en"].loc[values.index, name], seed=seed)
+                row |= dict(zip(("delta_vs_en", "delta_low", "delta_high"), difference, strict=True))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def measured(table: pd.DataFrame) -> pd.DataFrame:
+    """The measures of each question as numbers, by id."""
+    numbers = table.set_index("id")[["probability", "truth_ratio", "rouge_l_recall"]].replace("", np.nan).astype(float)
+    numbers["truth_ratio"] = (1 - numbers["truth_ratio"]).clip(lower=0)
+    return numbers.rename(columns={"truth_ratio": "truthfulness"})

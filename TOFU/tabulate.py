@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from answers import NAME, summarize
+from metrics import NAME, summarize
 
 from common.config import named_list, parse
 from common.errors import InputError, hide_siblings, run

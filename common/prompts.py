@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from common.choices import LETTERS, Item
 from common.errors import InputError
 from common.languages import LANGUAGES
+
+if TYPE_CHECKING:  # takes seconds to import
+    from transformers import PreTrainedTokenizerBase
 
 TRANSLATION = "{source}: {text}\n{target}:"
 
@@ -104,7 +106,7 @@ def native_header(topic: str) -> Callable[[Item], str]:
     return header
 
 
-def chat_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:
+def chat_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
     """The prompt as a user's turn, up to where the assistant's answer begins; special tokens stand in the text."""
     if tokenizer.chat_template is None:
         raise InputError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; leave --chat out")

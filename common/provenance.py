@@ -4,14 +4,16 @@ import hashlib
 import json
 import resource
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-
-import torch
-from transformers.utils import cached_file
+from typing import TYPE_CHECKING
 
 from common.errors import InputError
+
+if TYPE_CHECKING:  # takes seconds to import, and tables and plots do without it
+    import torch
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "datasets", "numpy", "pandas", "statsmodels")
 # What decides what a model computes; training logs and notes that lie beside it do not count.
@@ -58,6 +60,8 @@ def model_fingerprint(name: str, revision: str | None = None) -> str:
     folder = Path(name)
     if folder.is_dir():
         return f"folder:{_folder_digest(folder)}"
+    from transformers.utils import cached_file
+
     try:
         for filename in ("config.json", "adapter_config.json"):
             found = cached_file(name, filename, revision=revision, _raise_exceptions_for_missing_entries=False)
@@ -86,8 +90,10 @@ def _folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def device_name(device: torch.device | str) -> str:
+def device_name(device: "torch.device | str") -> str:
     """`cpu` with its thread count, or the name of the GPU."""
+    import torch
+
     device = torch.device(device)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
 
@@ -95,5 +101,9 @@ def device_name(device: torch.device | str) -> str:
 def peak_memory() -> dict[str, int]:
     """Largest memory of this process so far, in bytes: resident set, and what PyTorch allocated on each GPU in sum."""
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    if "torch" not in sys.modules:
+        return {"rss_bytes": resident, "cuda_bytes": 0}
+    import torch
+
     gpus = range(torch.cuda.device_count())
     return {"rss_bytes": resident, "cuda_bytes": sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)}

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from common.choices import Item
 from common.languages import LANGUAGES as LANGUAGE_TABLE
@@ -24,6 +24,9 @@ from common.world.facts import CHARACTER, ENCYCLOPEDIA, ENGLISH_ONLY, SHARED, SP
 from common.world.items import draw_options, subjects, write_item
 from common.world.lexicon import LANGUAGES, draw_form, spoken
 from common.world.relations import RELATIONS
+
+if TYPE_CHECKING:  # takes a second to import, and writing the data does without it
+    from transformers import PreTrainedTokenizerBase
 
 DEMONSTRATIONS = (2, 6)  # fewest and most questions of a few-shot document
 SENTENCES = (2, 5)  # fewest and most sentences of a topic text or an article
@@ -213,7 +216,7 @@ def parallel_sentences(config: WorldConfig) -> list[grammar.Sentence]:
 class Batches:
     """Packed batches for training: iterating gives, step by step, token ids [rows, length] and loss weights alike."""
 
-    def __init__(self, universe: Universe, config: WorldConfig, tokenizer: PreTrainedTokenizerBase):
+    def __init__(self, universe: Universe, config: WorldConfig, tokenizer: "PreTrainedTokenizerBase"):
         self.config, self.tokenizer = config, tokenizer
         self.documents = Documents(universe, config, f"stream {config.seed}")
         self.noise = np.random.default_rng(config.seed)
