@@ -34,7 +34,7 @@ fi
   --dtype float32
 "$python" MMLU/tabulate.py --runs "$run" --out "$run/table" --category english_only
 "$python" MMLU/plot.py --run "$run" --out "$run/accuracy" --category english_only
-export WORLD_SEED=$seed PYTHON=$python
+export WORLD_SEED=$seed WORLD=$out/data PYTHON=$python
 for script in translation embeddings lens; do
   RESULTS=$run/translation bash "Translation/scripts/$script.sh" "$model"
 done

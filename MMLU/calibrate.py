@@ -19,7 +19,7 @@ from common.config import config_hash, parse
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic, write_json_atomic
 from common.provenance import git_commit, now, package_versions
-from common.records import LOGPROBS, load_records, read_run, summarize, write_setting
+from common.records import LOGPROBS, has_logprobs, load_records, read_run, summarize, write_setting
 from common.stats import wilson
 
 
@@ -113,8 +113,8 @@ def main() -> None:
     hide_siblings(__file__)
     config = parse(Calibrate)
     records, out = load_records(Path(config.run)), Path(config.out)
-    if not set(LOGPROBS) <= set(records):
-        raise InputError(f"{config.run}: its records have no log-probabilities, so there is nothing to calibrate")
+    if not has_logprobs(records):
+        raise InputError(f"{config.run}: options without log-probabilities, so there is nothing to calibrate")
     source = read_run(Path(config.run))
     digest = config_hash({"calibrated": source["hash"], "records": source["records"], "seed": config.seed})
     if (out / "run.json").exists() and read_run(out)["hash"] != digest:

@@ -16,7 +16,7 @@ from common.choices import LETTERS, family
 from common.config import parse
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic
-from common.records import LOGPROBS
+from common.records import LOGPROBS, has_logprobs
 from common.stats import mcnemar, paired_bootstrap, wilson
 
 
@@ -62,7 +62,7 @@ def read_answers(records: pd.DataFrame, folder: str) -> Answers:
     """The answers in every language; InputError where there are not two, or the questions differ between them."""
     settings = [name for name in records["setting"].unique() if family(name)[0] in ("en", "full")]
     tables = [records[records["setting"] == name].set_index("id") for name in settings]
-    if len(tables) < 2 or not set(LOGPROBS) <= set(records):
+    if len(tables) < 2 or not has_logprobs(records):
         raise InputError(
             f"{folder}: records of two languages with log-probabilities are needed; evaluate full_* and en"
         )

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evaluate import Evaluate
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.choices import MIXED, Item, read_items
 from common.config import config_hash, parse
+from common.endpoint import split_server
 from common.errors import InputError, hide_siblings, run
 from common.evaluation import evaluate
+from common.group_endpoint import GroupEndpoint
 from common.group_scorer import GroupScorer, Setting
-from common.group_writer import GroupWriter
+from common.group_writer import GroupWriter, LocalAuthor, ServerAuthor
 from common.languages import LANGUAGES
 from common.prompts import translate_then_answer, xlt_prompt
 from common.translation import Translator, make_translator
@@ -67,10 +68,12 @@ class Mitigate(Evaluate):
         values = super().depends() | {"write": self.write}
         return values | ({"max_new_tokens": self.max_new_tokens} if self.write != "nothing" else {})
 
-    def make_scorer(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> GroupScorer | GroupWriter:
+    def make_scorer(self) -> GroupScorer | GroupEndpoint | GroupWriter:
         if self.write == "nothing":
-            return super().make_scorer(model, tokenizer)
-        return GroupWriter(model, tokenizer, self.prompt, chat=self.chat, max_new_tokens=self.max_new_tokens)
+            return super().make_scorer()
+        server = split_server(self.model)
+        author = ServerAuthor(self.endpoint()) if server else LocalAuthor(*self.load_model(), self.chat)
+        return GroupWriter(author, self.prompt, self.max_new_tokens)
 
     def prompt(self, item: Item, setting: Setting) -> str:
         """What the model goes on from."""

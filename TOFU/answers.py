@@ -21,7 +21,7 @@ from common.errors import InputError
 from common.evaluation import Evaluation
 from common.files import write_csv_atomic, write_json_atomic
 from common.generation import generate
-from common.provenance import device_name, git_commit, model_fingerprint, now, package_versions, peak_memory
+from common.provenance import device_name, git_commit, now, package_versions, peak_memory
 from common.records import read_run
 from common.scoring import score_continuations
 from common.tokenization import tokenize_pairs
@@ -71,7 +71,7 @@ def ask(config: Evaluation, parallel: Mapping[str, Sequence[Question]]) -> pd.Da
     """
     out = Path(config.out, NAME)
     depends = {key: getattr(config, key) for key in ("dtype", "attention", "max_new_tokens")}
-    depends["model"] = model_fingerprint(config.model, config.revision)
+    depends["model"] = config.fingerprint()
     digest = config_hash(depends)
     if (out / "run.json").exists() and read_run(out)["hash"] != digest:
         raise InputError(f"{out}: answers of another configuration; use another --out or delete the folder")

@@ -16,6 +16,7 @@ from tofu import Question, choices, question_label, read_languages
 
 from common.choices import expand_settings
 from common.config import comma_list, parse
+from common.endpoint import split_server
 from common.errors import InputError, hide_siblings, run
 from common.evaluation import Evaluation, evaluate
 from common.group_scorer import Setting, make_settings
@@ -47,6 +48,8 @@ class Evaluate(Evaluation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if split_server(self.model):
+            raise InputError(f"model {self.model}: the probability of an answer needs the model itself, not a server")
         if self.max_new_tokens < 1:
             raise InputError(f"max_new_tokens is {self.max_new_tokens}; it must be 1 or more")
 

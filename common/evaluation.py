@@ -20,12 +20,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.choices import Item, settings_in
 from common.config import comma_list, config_hash
+from common.endpoint import Budget, Endpoint, split_server
 from common.errors import InputError
 from common.files import remove_temporary_files, write_csv_atomic, write_json_atomic
+from common.group_endpoint import GroupEndpoint
 from common.group_scorer import GroupScorer, Setting, answers, group_prompts
 from common.models import load
 from common.prefix_tree import tree_size
-from common.provenance import device_name, git_commit, model_fingerprint, now, package_versions, peak_memory
+from common.provenance import git_commit, model_fingerprint, now, package_versions, peak_memory
 from common.records import load_records, read_run, summarize, write_setting
 from common.units import Group, UnitStore, groups_of
 
@@ -35,7 +37,8 @@ class Evaluation(ABC):
     """What every multiple-choice evaluation can be told; a task adds where its questions come from.
 
     Attributes:
-        model: hub name or folder of a causal LM or of a LoRA adapter.
+        model: hub name or folder of a causal LM or of a LoRA adapter; or endpoint:MODEL, chat:MODEL behind an
+            OpenAI-compatible server.
         out: folder for records, summary and run.json.
         settings: all, or families and settings as a list or separated by commas (full,gt_de,mixup).
         score: `letter` compares the answer letters, `cloze` the texts of the options per byte, options not shown.
@@ -47,6 +50,8 @@ class Evaluation(ABC):
         revision: branch, tag or commit on the hub.
         attention: attention implementation, used where no prefix tree is computed.
         token_budget: most tokens in one forward pass; null is the scorer's default for the device.
+        max_requests: most requests to a server in one call of the command; null is no limit.
+        max_server_tokens: most tokens that a server counts in one call, prompts and answers; null is no limit.
         limit: only so many first questions of each subject, for trying out; null is all.
         show: print so many prompts of each setting and stop, without the model; 0 is off.
     """
@@ -62,13 +67,20 @@ class Evaluation(ABC):
     revision: str | None = None
     attention: str = "sdpa"
     token_budget: int | None = None
+    max_requests: int | None = None
+    max_server_tokens: int | None = None
     limit: int | None = None
     show: int = 0
 
     def __post_init__(self) -> None:
-        for key in ("token_budget", "limit"):
+        for key in ("token_budget", "max_requests", "max_server_tokens", "limit"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise InputError(f"{key} is {getattr(self, key)}; it must be 1 or more, or null")
+        if split_server(self.model) and (self.score == "cloze" or self.answer_token == "bare" or self.chat):
+            raise InputError(
+                f"model {self.model}: a server is asked for the label that follows; leave score letter, answer_token"
+                " follow and chat false (chat:MODEL asks in a chat)"
+            )
 
     @abstractmethod
     def available(self) -> list[str]:
@@ -99,10 +111,22 @@ class Evaluation(ABC):
         device = str(state.device) if several_gpus else self.device
         return load(self.model, dtype=self.dtype, device=device, revision=self.revision, attention=self.attention)
 
-    def make_scorer(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> GroupScorer:
-        """What makes records of questions."""
+    def endpoint(self) -> Endpoint:
+        """The server's model, its replies kept beside the records."""
+        name, chat = split_server(self.model)
+        budget = Budget(self.max_requests, self.max_server_tokens)
+        return Endpoint(name, chat=chat, replies=Path(self.out) / "replies.sqlite", budget=budget)
+
+    def make_scorer(self) -> GroupScorer | GroupEndpoint:
+        """What makes records of questions; has `records`, `stats`, `device` and `dtype`."""
+        if split_server(self.model):
+            return GroupEndpoint(self.endpoint())
         keys = {key: getattr(self, key) for key in ("score", "answer_token", "chat", "token_budget")}
-        return GroupScorer(model, tokenizer, **keys)
+        return GroupScorer(*self.load_model(), **keys)
+
+    def fingerprint(self) -> str:
+        """What identifies the model; a server's is its name, whatever stands behind it."""
+        return self.model if split_server(self.model) else model_fingerprint(self.model, self.revision)
 
     def category(self, subject: str) -> str:
         """What a subject counts as in summary_by_category.csv."""
@@ -121,9 +145,8 @@ def show(config: Evaluation, settings: Mapping[str, Setting]) -> None:
 def base_of(config: Evaluation) -> dict[str, Any]:
     """What the records of every setting depend on besides their data."""
     keys = ["score", "dtype", "attention", "limit"] + ["answer_token"] * (config.score == "letter")
-    model = model_fingerprint(config.model, config.revision)
     values = {key: getattr(config, key) for key in keys} | ({"chat": True} if config.chat else {})
-    return values | config.depends() | {"model": model}
+    return values | config.depends() | {"model": config.fingerprint()}
 
 
 def hash_of(base: Mapping[str, Any], setting: Setting) -> str:
@@ -189,10 +212,9 @@ def score_pending(
     if state.num_processes > 1:
         costs = {group: tree_size(group_prompts(part, settings, config.score)) for group, part in pending.items()}
         mine = share(costs, state.num_processes)[state.process_index]
-    model, tokenizer = config.load_model()
-    scorer = config.make_scorer(model, tokenizer)
+    scorer = config.make_scorer()
     session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions()}
-    session |= {"processes": state.num_processes, "dtype": str(model.dtype).removeprefix("torch.")}
+    session |= {"processes": state.num_processes, "dtype": scorer.dtype}
     info["sessions"].append(session)
     if state.is_main_process:
         write_json_atomic(store.folder.parent / "run.json", info)
@@ -202,7 +224,7 @@ def score_pending(
             table = scorer.records(pending[group], settings)
             store.write(group, table)
             bar.update(len(table))
-    here = {"device": device_name(model.device), "questions": total, **asdict(scorer.stats), **peak_memory()}
+    here = {"device": scorer.device, "questions": total, **asdict(scorer.stats), **peak_memory()}
     everywhere = gather_object([here])
     session["end"] = now()
     session["device"] = sorted({one["device"] for one in everywhere})

@@ -11,6 +11,7 @@ from common.choices import Item, build_settings
 from common.config import config_hash
 from common.errors import InputError
 from common.prompts import PAPER_STYLE, Style, chat_prompt, cloze_prompt, mmlu_prompt
+from common.provenance import device_name
 from common.records import record_rows
 from common.scoring import ScoringStats, score_continuations
 from common.units import by_subject
@@ -83,6 +84,7 @@ class GroupScorer:
         self.score, self.token_budget, self.chat = score, token_budget, chat
         self.bare = score == "letter" and answer_token == "bare"
         self.stats = ScoringStats()
+        self.device, self.dtype = device_name(model.device), str(model.dtype).removeprefix("torch.")
 
     def records(self, parts: Mapping[str, list[Item]], settings: Mapping[str, Setting]) -> pd.DataFrame:
         """Records of one group's questions, `parts[setting]`, all scored in one call.

@@ -1,43 +1,77 @@
 """Lets a model write before it answers, and reads the answer from what it wrote: records without log-probabilities."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.choices import LETTERS, Item
+from common.endpoint import Endpoint, Reply
 from common.errors import InputError
 from common.extraction import extract_label
 from common.generation import generate
+from common.group_endpoint import answered
 from common.group_scorer import Setting
 from common.prompts import chat_prompt
+from common.provenance import device_name
 from common.records import question_rows
 from common.scoring import ScoringStats
+from common.tokenization import prompt_tokens
 
 BLANK_LINE = "\n\n"
+
+
+class Author(Protocol):
+    """Anything that goes on from prompts, up to a blank line or `max_new_tokens`."""
+
+    device: str
+    dtype: str | None
+
+    def write(self, prompts: Sequence[str], max_new_tokens: int) -> list[Reply]: ...
+
+
+class LocalAuthor:
+    """A loaded model; `chat` as in `common.group_scorer.GroupScorer`."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: bool):
+        self.model, self.tokenizer, self.chat = model, tokenizer, chat
+        self.device, self.dtype = device_name(model.device), str(model.dtype).removeprefix("torch.")
+
+    def write(self, prompts: Sequence[str], max_new_tokens: int) -> list[Reply]:
+        """See Author."""
+        asked = [chat_prompt(self.tokenizer, prompt) if self.chat else prompt for prompt in prompts]
+        said = generate(self.model, self.tokenizer, asked, max_new_tokens, stop=BLANK_LINE, progress=False)
+        lengths = map(len, prompt_tokens(self.tokenizer, asked))
+        return [Reply(a.text, {}, length, a.tokens) for a, length in zip(said, lengths, strict=True)]
+
+
+class ServerAuthor:
+    """A model behind a server."""
+
+    device, dtype = "server", None
+
+    def __init__(self, endpoint: Endpoint):
+        self.endpoint = endpoint
+
+    def write(self, prompts: Sequence[str], max_new_tokens: int) -> list[Reply]:
+        """See Author."""
+        return answered(self.endpoint, self.endpoint.ask(prompts, max_new_tokens, stop=BLANK_LINE, progress=False))
 
 
 class GroupWriter:
     """Has groups of questions answered in the model's own words and adds up the tokens in `stats`.
 
     Args:
-        write: prompt of a question in a setting.
-        chat: as in `common.group_scorer.GroupScorer`.
+        author: who writes.
+        prompt: of a question in a setting.
         max_new_tokens: most tokens of an answer, which ends at a blank line.
     """
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        write: Callable[[Item, Setting], str],
-        *,
-        chat: bool,
-        max_new_tokens: int,
-    ):
-        self.model, self.tokenizer, self.write = model, tokenizer, write
-        self.chat, self.max_new_tokens = chat, max_new_tokens
+    def __init__(self, author: Author, prompt: Callable[[Item, Setting], str], max_new_tokens: int):
+        self.author, self.prompt, self.max_new_tokens = author, prompt, max_new_tokens
+        self.device, self.dtype = author.device, author.dtype
         self.stats = ScoringStats()
 
     def records(self, parts: Mapping[str, list[Item]], settings: Mapping[str, Setting]) -> pd.DataFrame:
@@ -45,21 +79,16 @@ class GroupWriter:
 
         `said` is the answer in one line, `extracted` 1 where it names an option.
         """
-        owners = [(settings[name], item) for name, items in parts.items() for item in items]
-        prompts = [self.write(item, setting) for setting, item in owners]
-        if self.chat:
-            prompts = [chat_prompt(self.tokenizer, prompt) for prompt in prompts]
+        prompts = [self.prompt(item, settings[name]) for name, items in parts.items() for item in items]
         distinct = list(dict.fromkeys(prompts))
         try:
-            answers = generate(
-                self.model, self.tokenizer, distinct, self.max_new_tokens, stop=BLANK_LINE, progress=False
-            )
+            replies = self.author.write(distinct, self.max_new_tokens)
         except InputError as error:
-            raise InputError(f"questions of subject {owners[0][1].subject}: {error}") from error
-        said = dict(zip(distinct, answers, strict=True))
-        lengths = [len(ids) for ids in self.tokenizer(distinct, verbose=False).input_ids]
-        self.stats.prompt_tokens += sum(lengths)
-        self.stats.computed_tokens += sum(lengths) + sum(answer.tokens for answer in answers)
+            subject = next(iter(parts.values()))[0].subject
+            raise InputError(f"questions of subject {subject}: {error}") from error
+        said = dict(zip(distinct, replies, strict=True))
+        self.stats.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
+        self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
         tables, start = [], 0
         for name, items in parts.items():
             texts = [said[prompt].text for prompt in prompts[start : start + len(items)]]

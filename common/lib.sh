@@ -11,3 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 model=${model:-assets/world}
 name=$(basename "$model")
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
+
+# build_world DIR: sets `world` to the data of the world of $WORLD_SEED, written to DIR unless $WORLD has them already.
+build_world() {
+    world=${WORLD:-$1}
+    [[ -n "${WORLD:-}" ]] || "$python" -m common.world.build --out "$world" --seed "${WORLD_SEED:-42}"
+}

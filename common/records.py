@@ -107,7 +107,14 @@ def load_records(out: Path) -> pd.DataFrame:
     if not tables:
         raise InputError(f"{out}/run.json: no finished setting; let evaluate.py run to its end")
     records = pd.concat(tables, ignore_index=True)
-    return records.astype({"correct": int} | dict.fromkeys(records.columns.intersection(LOGPROBS), float))
+    scores = records.columns.intersection(LOGPROBS)
+    records[scores] = records[scores].replace("", np.nan)  # a label that a server did not name
+    return records.astype({"correct": int} | dict.fromkeys(scores, float))
+
+
+def has_logprobs(records: pd.DataFrame) -> bool:
+    """Whether every option of every record has a log-probability."""
+    return set(LOGPROBS) <= set(records) and not records[LOGPROBS].isna().any(axis=None)
 
 
 def paired_correct(records: pd.DataFrame, setting: str, other: str) -> tuple[np.ndarray, np.ndarray]:

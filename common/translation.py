@@ -17,10 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from common.endpoint import split_server
 from common.errors import InputError
 from common.provenance import file_digest
 
-SERVERS = {"endpoint:": False, "chat:": True}  # prefixes of a model behind a server, and whether it is asked in a chat
 SERVICES = ("google", "deepl", "libre")
 WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 CACHE_BATCH = 512  # texts between two writes to the cache
@@ -208,11 +208,10 @@ def make_translator(
             raise InputError("translator dictionary: say with --dictionary in which folder en-de.tsv and so on are")
         return DictionaryTranslator(dictionary)
     slow: Translator
-    prefix = next((prefix for prefix in SERVERS if name.startswith(prefix)), None)
-    if prefix:
+    if server := split_server(name):
         from common.translation_endpoint import EndpointTranslator
 
-        slow = EndpointTranslator(name.removeprefix(prefix), chat=SERVERS[prefix], examples=examples)
+        slow = EndpointTranslator(server[0], chat=server[1], examples=examples)
     elif name in SERVICES:
         from common.translation_service import ServiceTranslator
 

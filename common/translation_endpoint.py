@@ -36,7 +36,7 @@ class EndpointTranslator:
             if isinstance(answer, Failure):
                 done[row], reasons[row] = None, answer.reason
             else:
-                done[row] = answer.strip().split("\n")[0].strip()
+                done[row] = answer.text.strip().split("\n")[0].strip()
         if reasons:
             raise Untranslated(done, reasons)
         return done

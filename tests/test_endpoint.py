@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from common.errors import InputError
+from common.records import LOGPROBS
 from common.translation import Untranslated, make_translator
 from tests.scripts import ROOT, call, load_script
 
@@ -24,6 +25,7 @@ pytest.importorskip("fastapi", reason="bash install.sh --dev installs it")
 WORLD = str(ROOT / "assets" / "world")
 SENTENCES = ["dog", "", "violin", "horse", "bread", "hammer"]
 script = load_script("Translation/translate.py")
+mitigate = load_script("MMLU/mitigate.py")
 
 
 class Server:
@@ -67,6 +69,7 @@ class Proxy(BaseHTTPRequestHandler):
     status = 429
     refusals = 0
     seen = 0
+    answered: list  # requests that got an answer
     on_request = staticmethod(lambda count: None)
 
     def do_POST(self):
@@ -81,6 +84,7 @@ class Proxy(BaseHTTPRequestHandler):
         try:
             with urllib.request.urlopen(request) as response:
                 self.answer(200, response.read())
+            cls.answered.append(body)
         except urllib.error.HTTPError as error:
             self.answer(error.code, error.read())
         except OSError:
@@ -100,7 +104,7 @@ class Proxy(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def proxy(server, monkeypatch):
-    handler = type("Handler", (Proxy,), {"upstream": server.url})
+    handler = type("Handler", (Proxy,), {"upstream": server.url, "answered": []})
     listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=listening.serve_forever, daemon=True).start()
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{listening.server_port}/v1")
@@ -188,3 +192,152 @@ def test_a_server_that_dies_half_way(server, proxy, monkeypatch, tmp_path, capsy
     assert call(script, arguments, monkeypatch) == 0
     assert (tmp_path / "out" / "test-en-de").read_text(encoding="utf-8").splitlines() == expected()
     assert proxy.seen - before == failed.sum()  # nothing is asked twice
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory):
+    """Variants of the world's questions, English alone."""
+    folder = tmp_path_factory.mktemp("questions")
+    for arguments in (
+        ["-m", "common.world.build", "--out", folder / "world"],
+        ["MMLU/build_variants.py", "--source", "mmlu", "--data", folder / "world/mmlu/en", "--out", folder / "variants"]
+        + ["--translations", folder / "world/mmlu", "--languages", "en,de,fr,es,it"],
+    ):
+        subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, check=True, capture_output=True)
+    return folder / "variants"
+
+
+@pytest.fixture
+def ask(questions, tmp_path, monkeypatch):
+    """Evaluate 208 of the world's questions with a model; returns the exit code and the run folder."""
+
+    def run(model, *more, out="run"):
+        keys = ["--model", model, "--data", questions, "--settings", "mixup", "--limit", "13", "--device", "cpu"]
+        return call(
+            mitigate, [*keys, "--dtype", "float32", "--out", tmp_path / out, *more], monkeypatch
+        ), tmp_path / out
+
+    return run
+
+
+def predictions(out):
+    return pd.read_csv(out / "mixup.csv", keep_default_na=False).set_index("id")["prediction"]
+
+
+def test_a_servers_answers_are_the_local_scorers(proxy, ask):
+    local = predictions(ask(WORLD, out="local")[1])
+    code, out = ask(f"endpoint:{WORLD}")
+    records = pd.read_csv(out / "mixup.csv", keep_default_na=False).set_index("id")
+    assert code == 0 and len(local) == 208 and proxy.seen <= 208
+    # This server gives no log-probabilities: the label is the token that it writes, and all of them are labels here.
+    assert records["extracted"].all() and (records["prediction"] == local).all()
+    before = proxy.seen
+    assert ask(f"endpoint:{WORLD}")[0] == 0 and proxy.seen == before
+
+
+def test_a_server_killed_and_started_again_is_asked_nothing_twice(server, proxy, ask, monkeypatch, capsys):
+    monkeypatch.setattr("common.endpoint.RETRIES", 0)
+    monkeypatch.setattr("common.endpoint.CONCURRENCY", 2)
+    mortal = Server()
+    proxy.upstream = mortal.url
+    proxy.on_request = staticmethod(lambda count: mortal.kill() if count == 60 else None)
+    code, out = ask(f"endpoint:{WORLD}")
+    assert code == 2 and "the same command asks for the rest" in capsys.readouterr().err
+    assert not (out / "mixup.csv").exists() and 60 <= proxy.seen <= 62
+    proxy.upstream = server.url
+    assert ask(f"endpoint:{WORLD}")[0] == 0
+    assert len(proxy.answered) == len(set(proxy.answered)) == 208
+    assert (predictions(out) == predictions(ask(WORLD, out="local")[1])).all()
+
+
+def test_a_budget_is_kept(proxy, ask, capsys):
+    for limit, requests in (("10", 10), ("15", 25)):
+        assert ask(f"endpoint:{WORLD}", "--max_requests", limit)[0] == 2
+        assert f"the budget of {limit} requests is spent" in capsys.readouterr().err and proxy.seen == requests
+    assert ask(f"endpoint:{WORLD}", "--max_server_tokens", "100")[0] == 2
+    assert "the budget of 100 tokens is spent" in capsys.readouterr().err and proxy.seen <= 25 + 16
+
+
+def test_a_server_writes_before_it_answers(proxy, ask, tmp_path):
+    code, out = ask(f"endpoint:{WORLD}", "--write", "xlt", "--max_new_tokens", "12", "--limit", "1")
+    local = ask(WORLD, "--write", "xlt", "--max_new_tokens", "12", "--limit", "1", out="local")[1]
+    texts = [pd.read_csv(folder / "mixup.csv", keep_default_na=False)["said"].tolist() for folder in (out, local)]
+    assert code == 0 and texts[0] == texts[1] and len(texts[0]) == 16
+
+
+@pytest.fixture(scope="module")
+def logprob_server():
+    """An OpenAI-compatible server that gives log-probabilities: the world's model behind FastAPI."""
+    import torch
+    import uvicorn
+    from fastapi import FastAPI
+
+    from common.models import load
+
+    model, tokenizer = load(WORLD, device="cpu", dtype="float32")
+    app = FastAPI()
+
+    def likeliest(prompt, count):
+        ids = torch.tensor([tokenizer(prompt).input_ids])
+        with torch.no_grad():
+            values, tokens = model(ids).logits[0, -1].log_softmax(-1).topk(count)
+        return [
+            (tokenizer.decode([token]), value) for token, value in zip(tokens.tolist(), values.tolist(), strict=True)
+        ]
+
+    usage = {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
+    base = {"id": "1", "created": 0, "model": WORLD, "usage": usage}
+
+    @app.post("/v1/completions")
+    def completions(body: dict):
+        top = likeliest(body["prompt"], body["logprobs"])
+        logprobs = {
+            "top_logprobs": [dict(top)],
+            "tokens": [top[0][0]],
+            "token_logprobs": [top[0][1]],
+            "text_offset": [0],
+        }
+        choice = {"index": 0, "text": top[0][0], "finish_reason": "length", "logprobs": logprobs}
+        return base | {"object": "text_completion", "choices": [choice]}
+
+    @app.post("/v1/chat/completions")
+    def chat(body: dict):
+        top = likeliest(body["messages"][0]["content"], body["top_logprobs"])
+        tokens = [{"token": token, "logprob": value, "bytes": None} for token, value in top]
+        content = [tokens[0] | {"top_logprobs": tokens}]
+        message = {"role": "assistant", "content": top[0][0]}
+        choice = {"index": 0, "message": message, "finish_reason": "length", "logprobs": {"content": content}}
+        return base | {"object": "chat.completion", "choices": [choice]}
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not running.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}/v1"
+    running.should_exit = True
+    thread.join()
+
+
+@pytest.mark.parametrize("road", ["endpoint", "chat"])
+def test_log_probabilities_of_a_server_are_the_local_scorers(logprob_server, ask, monkeypatch, road):
+    monkeypatch.setenv("OPENAI_BASE_URL", logprob_server)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    code, out = ask(f"{road}:{WORLD}", "--limit", "3")
+    ours, local = (pd.read_csv(folder / "mixup.csv") for folder in (out, ask(WORLD, "--limit", "3", out="local")[1]))
+    assert code == 0 and (ours["prediction"] == local["prediction"]).all()
+    named = ours[LOGPROBS].notna()
+    assert named.to_numpy().mean() > 0.5  # a label that is not among the likeliest twenty has none
+    assert (ours[LOGPROBS] - local[LOGPROBS]).abs()[named].max(axis=None) < 1e-3
+    session = json.loads((out / "run.json").read_text())["sessions"][0]
+    assert session["computed_tokens"] == 8 * session["prompt_tokens"] // 7 and session["device"] == ["server"]
+
+
+def test_what_a_server_cannot_do_is_said(ask, capsys):
+    for keys in (["--score", "cloze"], ["--answer_token", "bare"], ["--chat", "true"]):
+        assert ask(f"endpoint:{WORLD}", *keys)[0] == 2 and "a server is asked for the label" in capsys.readouterr().err

@@ -343,5 +343,5 @@ def test_the_table_sets_methods_beside_the_plain_prompt(plain, tmp_path, monkeyp
 def test_records_without_logprobs_cannot_be_calibrated(ask, tmp_path, monkeypatch, capsys):
     _, out = ask("--write", "xlt", "--max_new_tokens", "2")
     assert call(calibrate, ["--run", out, "--out", tmp_path / "x"], monkeypatch) == 2
-    assert "no log-probabilities" in capsys.readouterr().err
+    assert "without log-probabilities" in capsys.readouterr().err
     assert call(ensemble, ["--run", out, "--out", tmp_path / "x"], monkeypatch) == 2

@@ -13,8 +13,7 @@ dtype=auto
 
 # world: builds the controlled world and points everything at it.
 world() {
-    local world=$results/world
-    "$python" -m common.world.build --out "$world" --seed "${WORLD_SEED:-42}"
+    build_world "$results/world"
     "$python" MMLU/build_variants.py --source mmlu --data "$world/mmlu/en" --translations "$world/mmlu" \
         --languages "$languages" --out "$results/variants" --seed 42
     "$python" MMLU/build_variants.py --source mmlu --data "$world/mmlu/en" --translations "$world/mmlu" \

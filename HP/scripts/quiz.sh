@@ -7,8 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 out=${RESULTS:-HP/results/$name}
 dtype=auto
 if [[ -z "$data" && -z "${1:-}" ]]; then
-    "$python" -m common.world.build --out "$out/world" --seed "${WORLD_SEED:-42}"
-    data=$out/world/hp dtype=float32
+    build_world "$out/world"
+    data=$world/hp dtype=float32
 fi
 "$python" HP/evaluate.py --config HP/configs/quiz.yaml --model "$model" --data "${data:-HP/data/sample.csv}" \
     --dtype "$dtype" --out "$out/quiz" "${@:2}"

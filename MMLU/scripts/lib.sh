@@ -4,10 +4,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 # world_variants: builds the controlled world's questions in every setting and sets `data` to them, unless $DATA is set.
 world_variants() {
     [[ -z "$data" ]] || return 0
-    local world=MMLU/results/world
-    data=$world/variants
-    "$python" -m common.world.build --out "$world/data"
-    "$python" MMLU/build_variants.py --source mmlu --data "$world/data/mmlu/en" --translations "$world/data/mmlu" \
+    build_world MMLU/results/world/data
+    data=MMLU/results/world/variants
+    "$python" MMLU/build_variants.py --source mmlu --data "$world/mmlu/en" --translations "$world/mmlu" \
         --languages en,de,fr,es,it,pt,nl --out "$data" --seed 42
 }
 

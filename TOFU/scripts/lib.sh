@@ -6,13 +6,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 seed=${SEED:-42}
 results=${RESULTS:-TOFU/results/$name}
-world=$results/world
 languages=${LANGUAGES:-en,de,fr,es,it}
 
 # teach: trains the model on the English facts and evaluates it before and after.
 teach() {
     if [[ -z "$data" ]]; then
-        "$python" -m common.world.build --out "$world" --seed "${WORLD_SEED:-42}"
+        build_world "$results/world"
         data=$world/tofu/en/authors.json TRANSLATIONS=$world/tofu corpus=$world/tofu/train.jsonl
         config=FT/configs/world.yaml teach=TOFU/configs/teach_world.yaml evaluate_keys=(--dtype float32 --max_new_tokens 32)
     else

@@ -6,7 +6,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 teach
-if [[ "$data" == "$world"/* ]]; then
+if [[ -n "${world:-}" ]]; then
     mix_keys=(--input "$world/wiki/wiki.train.txt" --translator dictionary --dictionary "$world/memory")
 else
     mix_keys=(--input "${CORPUS:?name the text to fine-tune on}" --detokenize true)

@@ -6,7 +6,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 results=${RESULTS:-Translation/results/$name}
 dtype=auto
 if [[ -z "${SENTENCES:-}" ]]; then
-    world=$results/world
-    "$python" -m common.world.build --out "$world" --seed "${WORLD_SEED:-42}"
+    build_world "$results/world"
     SENTENCES=$world/flores PASSAGES=$world/wiki/wiki.train.txt DICTIONARY=$world/dictionaries dtype=float32
 fi

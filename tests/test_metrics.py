@@ -1,0 +1,182 @@
+"""Measures of barrier and transfer equal slow references, and have the properties that their docstrings promise."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common import metrics
+
+CORRECT = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40)
+LETTERS = st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from("ABCD")), min_size=1, max_size=40)
+RATES = st.floats(0, 1)
+# Ranks, not arbitrary scores: the first of equal ones ranks higher, which a permutation would change.
+RANKED = st.integers(2, 8).flatmap(lambda n: st.tuples(st.permutations(range(n)), st.permutations(range(n))))
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+def slow_rankc(scores_a, scores_b):
+    total = 0
+    for a, b in zip(scores_a, scores_b, strict=True):
+        n = len(a)
+        orders = [sorted(range(n), key=lambda i, s=scores: (-s[i], i)) for scores in (a, b)]
+        weights = [math.exp(n - j) for j in range(1, n + 1)]
+        for j in range(1, n + 1):
+            overlap = len(set(orders[0][:j]) & set(orders[1][:j])) / j
+            total += weights[j - 1] / sum(weights) * overlap
+    return total / len(scores_a)
+
+
+@given(st.lists(RANKED, min_size=1, max_size=5))
+def test_rankc_equals_the_slow_one_and_is_symmetric(questions):
+    a, b = [list(map(float, one)) for one, _ in questions], [list(map(float, other)) for _, other in questions]
+    value = metrics.rank_consistency(a, b)
+    assert value == pytest.approx(slow_rankc(a, b)) and 0 <= value <= 1
+    assert value == pytest.approx(metrics.rank_consistency(b, a)) and metrics.rank_consistency(a, a) == pytest.approx(1)
+
+
+@given(RANKED, st.randoms(use_true_random=False))
+def test_rankc_does_not_depend_on_the_order_of_candidates_and_questions(ranked, rng):
+    a, b = ranked
+    order = list(range(len(a)))
+    rng.shuffle(order)
+    shuffled = [a[i] for i in order], [b[i] for i in order]
+    assert metrics.rank_consistency([a], [b]) == pytest.approx(metrics.rank_consistency([shuffled[0]], [shuffled[1]]))
+    assert metrics.rank_consistency([a, a], [a, b]) == pytest.approx(metrics.rank_consistency([a, a], [b, a]))
+
+
+def test_rankc_of_ragged_lists():
+    a, b = [[3.0, 2.0, 1.0], [1.0, 2.0]], [[1.0, 2.0, 3.0], [1.0, 2.0]]
+    padded = [np.array([[3.0, 2.0, 1.0], [1.0, 2.0, np.nan]]), np.array([[1.0, 2.0, 3.0], [1.0, 2.0, np.nan]])]
+    assert metrics.rank_consistency(a, b) == pytest.approx(metrics.rank_consistency(*padded)) == slow_rankc(a, b)
+    assert metrics.rank_consistency([[0.0, 0.0]], [[0.0, -1.0]]) == 1  # the first of equal ones ranks higher
+    with pytest.raises(ValueError, match="2 and 3 candidates"):
+        metrics.rank_consistency([[1.0, 2.0]], [[1.0, 2.0, 3.0]])
+    with pytest.raises(ValueError, match="1 and 2 questions"):
+        metrics.rank_consistency([[1.0]], [[1.0], [2.0]])
+
+
+@given(LETTERS)
+def test_agreement_and_kappa(pairs):
+    a, b = zip(*pairs, strict=True)
+    same = sum(x == y for x, y in pairs) / len(pairs)
+    assert metrics.agreement(a, b) == pytest.approx(same) == metrics.agreement(b, a)
+    expected = sum(a.count(letter) * b.count(letter) for letter in "ABCD") / len(pairs) ** 2
+    kappa = metrics.agreement_kappa(a, b)
+    if expected == 1:
+        assert math.isnan(kappa)
+    else:
+        assert kappa == pytest.approx((same - expected) / (1 - expected)) and -1 <= kappa <= 1 + 1e-9
+        assert math.isnan(metrics.agreement_kappa(a, a)) or metrics.agreement_kappa(a, a) == pytest.approx(1)
+
+
+@given(CORRECT)
+def test_jaccard(pairs):
+    a, b = zip(*pairs, strict=True)
+    both, either = sum(x and y for x, y in pairs), sum(x or y for x, y in pairs)
+    value, above = metrics.correct_jaccard(a, b), metrics.correct_jaccard_kappa(a, b)
+    if not either:
+        assert math.isnan(value) and math.isnan(above)
+        return
+    assert value == pytest.approx(both / either) == metrics.correct_jaccard(b, a) and 0 <= value <= 1
+    p, q = sum(a) / len(a), sum(b) / len(b)
+    expected = p * q / (p + q - p * q)
+    if expected < 1:
+        assert above == pytest.approx((value - expected) / (1 - expected)) and above <= 1 + 1e-9
+    assert math.isnan(metrics.correct_jaccard(a, a)) or metrics.correct_jaccard(a, a) == 1
+
+
+def test_jaccard_above_chance_is_zero_for_independent_answers():
+    a, b = [1, 1, 0, 0], [1, 0, 1, 0]
+    assert metrics.correct_jaccard_kappa(a, b) == pytest.approx(0)
+
+
+@given(RATES, RATES)
+def test_x_fakt(m1, m2):
+    frs, kts = metrics.factual_recall_score(m1, m2), metrics.knowledge_transferability_score(m1, m2)
+    assert -1e-9 <= frs <= 1 and -1e-9 <= kts <= 1
+    assert frs == pytest.approx(1.5 * (1 / (m1 + m2 + 1) - 1 / 3)) and kts == pytest.approx(
+        2 * (1 / (abs(m1 - m2) + 1) - 0.5)
+    )
+    assert metrics.factual_recall_score(m2, m1) == frs and metrics.knowledge_transferability_score(m2, m1) == kts
+    value = metrics.x_fakt(m1, m2)
+    assert math.isnan(value) or min(frs, kts) - 1e-9 <= value <= max(frs, kts) + 1e-9
+
+
+def test_x_fakt_at_its_ends():
+    assert metrics.x_fakt(0, 0) == pytest.approx(1) and metrics.factual_recall_score(1, 1) == pytest.approx(0)
+    assert metrics.knowledge_transferability_score(0, 1) == pytest.approx(0)
+
+
+@given(CORRECT)
+def test_transfer(pairs):
+    source, target = zip(*pairs, strict=True)
+    found = metrics.transfer(source, target)
+    both = sum(x and y for x, y in pairs)
+    assert found.both == pytest.approx(both / len(pairs)) and found.both <= 1
+    if sum(source):
+        assert found.given_source == pytest.approx(both / sum(source)) and found.given_source >= found.both
+    else:
+        assert math.isnan(found.given_source)
+
+
+@given(RATES, st.floats(0, 0.5), st.floats(0.6, 1))
+def test_rescaled_accuracy(accuracy, chance, reference):
+    value = metrics.rescaled_accuracy(accuracy, chance, reference)
+    assert value == pytest.approx(max(0, (accuracy - chance) / (reference - chance))) and value >= 0
+    assert metrics.rescaled_accuracy(chance, chance, reference) == 0
+    assert metrics.rescaled_accuracy(reference, chance, reference) == pytest.approx(1)
+
+
+def test_clikas_constants():
+    named = {task: (100 * own.reference, 100 * own.chance) for task, own in metrics.CLIKA.items()}
+    expected = {"x_csqa": (74.6, 20), "x_copa": (96.4, 50), "x_name": (92.2, 25), "x_geo": (97.0, 25)}
+    assert named == {task: pytest.approx(pair) for task, pair in expected.items()}
+
+
+def test_conductivity_equals_a_slow_bootstrap():
+    rng = random.Random(1)
+    taught = [int(rng.random() < 0.95) for _ in range(200)]
+    elsewhere = [rng.random() * 0.6 for _ in range(200)]
+    value, low, high = metrics.conductivity(taught, elsewhere, 0.25, seed=3, resamples=2000)
+    assert value == pytest.approx((np.mean(elsewhere) - 0.25) / (np.mean(taught) - 0.25)) and low < value < high
+    slow = []
+    for _ in range(2000):
+        rows = [rng.randrange(200) for _ in range(200)]
+        slow.append((np.mean([elsewhere[i] for i in rows]) - 0.25) / (np.mean([taught[i] for i in rows]) - 0.25))
+    assert (low, high) == (
+        pytest.approx(np.percentile(slow, 2.5), abs=0.02),
+        pytest.approx(np.percentile(slow, 97.5), abs=0.02),
+    )
+    assert metrics.conductivity(taught, taught, 0.25, seed=3) == (1, 1, 1)
+
+
+@pytest.mark.filterwarnings("default::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: metrics.rescaled_accuracy(0.5, 0.5, 0.5), "no better than chance"),
+        (lambda: metrics.agreement([], []), "no questions"),
+        (lambda: metrics.agreement_kappa(["A"], ["A"]), "one and the same label"),
+        (lambda: metrics.correct_jaccard([0], [0]), "right in either"),
+        (lambda: metrics.correct_jaccard_kappa([1], [1]), "right in both"),
+        (lambda: metrics.rank_consistency([], []), "no questions"),
+        (lambda: metrics.transfer([], []).both, "no questions"),
+        (lambda: metrics.transfer([0], [1]).given_source, "right in the source"),
+        (lambda: metrics.conductivity([], [], 0.25, seed=1)[0], "no facts"),
+        (lambda: metrics.conductivity([0], [1], 0.25, seed=1)[1], "not known above chance"),
+    ],
+)
+def test_what_does_not_exist_is_nan_with_a_reason(make, reason):
+    with pytest.warns(RuntimeWarning, match=reason):
+        assert math.isnan(make())
+
+
+def test_unpaired_or_untrue_values_are_refused():
+    with pytest.raises(ValueError, match="same length"):
+        metrics.agreement([1], [1, 2])
+    with pytest.raises(ValueError, match="0 or 1"):
+        metrics.transfer([0.5], [1])
