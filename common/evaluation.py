@@ -7,16 +7,13 @@ processes, resumption, run.json.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.choices import Item, settings_in
 from common.config import comma_list, config_hash
@@ -25,57 +22,43 @@ from common.errors import InputError
 from common.files import remove_temporary_files, write_csv_atomic, write_json_atomic
 from common.group_endpoint import GroupEndpoint
 from common.group_scorer import GroupScorer, Setting, answers, group_prompts
-from common.models import load
+from common.model_run import ModelRun
 from common.prefix_tree import tree_size
-from common.provenance import git_commit, model_fingerprint, now, package_versions, peak_memory
+from common.provenance import git_commit, now, package_versions, peak_memory
 from common.records import load_records, read_run, summarize, write_setting
 from common.units import Group, UnitStore, groups_of
 
 
 @dataclass(kw_only=True)
-class Evaluation(ABC):
+class Evaluation(ModelRun, ABC):
     """What every multiple-choice evaluation can be told; a task adds where its questions come from.
 
+    The model may also be endpoint:MODEL or chat:MODEL, behind an OpenAI-compatible server.
+
     Attributes:
-        model: hub name or folder of a causal LM or of a LoRA adapter; or endpoint:MODEL, chat:MODEL behind an
-            OpenAI-compatible server.
-        out: folder for records, summary and run.json.
         settings: all, or families and settings as a list or separated by commas (full,gt_de,mixup).
         score: `letter` compares the answer letters, `cloze` the texts of the options per byte, options not shown.
         answer_token: `follow` is the token that really follows "Answer:", `bare` that of the letter alone, as in the
             paper's code.
         chat: put the prompt as a user's turn into the tokenizer's chat template, for instruction-tuned models.
-        dtype: auto (as stored), float32, bfloat16 or float16.
-        device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
-        revision: branch, tag or commit on the hub.
-        attention: attention implementation, used where no prefix tree is computed.
-        token_budget: most tokens in one forward pass; null is the scorer's default for the device.
         max_requests: most requests to a server in one call of the command; null is no limit.
         max_server_tokens: most tokens that a server counts in one call, prompts and answers; null is no limit.
         limit: only so many first questions of each subject, for trying out; null is all.
         show: print so many prompts of each setting and stop, without the model; 0 is off.
     """
 
-    model: str
-    out: str
     settings: str | list[str] = "all"
     score: Literal["letter", "cloze"] = "letter"
     answer_token: Literal["follow", "bare"] = "follow"
     chat: bool = False
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
-    revision: str | None = None
-    attention: str = "sdpa"
-    token_budget: int | None = None
     max_requests: int | None = None
     max_server_tokens: int | None = None
     limit: int | None = None
     show: int = 0
 
     def __post_init__(self) -> None:
-        for key in ("token_budget", "max_requests", "max_server_tokens", "limit"):
-            if getattr(self, key) is not None and getattr(self, key) < 1:
-                raise InputError(f"{key} is {getattr(self, key)}; it must be 1 or more, or null")
+        super().__post_init__()
+        self.require_positive("max_requests", "max_server_tokens", "limit")
         if split_server(self.model) and (self.score == "cloze" or self.answer_token == "bare" or self.chat):
             raise InputError(
                 f"model {self.model}: a server is asked for the label that follows; leave score letter, answer_token"
@@ -94,23 +77,6 @@ class Evaluation(ABC):
         """What the records depend on besides the keys above and what is in a setting's digest."""
         return {}
 
-    def processes(self) -> PartialState:
-        """The processes that share the work; InputError where they would all take one device."""
-        on_cpu = self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
-        # A process that has done its share may wait for hours; the default timeout would end the whole run.
-        state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))
-        if state.num_processes > 1 and self.device not in ("auto", "cpu"):
-            raise InputError(f"device {self.device!r} with {state.num_processes} processes: use auto, or one process")
-        return state
-
-    def load_model(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Model and tokenizer, on this process's own device where several share the work."""
-        state = self.processes()
-        # "cpu:0" is not "cpu": it would copy the weights to other addresses, which changes the last bits of products.
-        several_gpus = state.num_processes > 1 and state.device.type != "cpu"
-        device = str(state.device) if several_gpus else self.device
-        return load(self.model, dtype=self.dtype, device=device, revision=self.revision, attention=self.attention)
-
     def endpoint(self) -> Endpoint:
         """The server's model, its replies kept beside the records."""
         name, chat = split_server(self.model)
@@ -126,7 +92,7 @@ class Evaluation(ABC):
 
     def fingerprint(self) -> str:
         """What identifies the model; a server's is its name, whatever stands behind it."""
-        return self.model if split_server(self.model) else model_fingerprint(self.model, self.revision)
+        return self.model if split_server(self.model) else super().fingerprint()
 
     def category(self, subject: str) -> str:
         """What a subject counts as in summary_by_category.csv."""

@@ -275,6 +275,31 @@ def plot_directions(table: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
+def plot_consistency(table: pd.DataFrame) -> Figure:
+    """Heat maps of measures for every pair of languages, one a measure.
+
+    `table` has measure, language_a, language_b, value; values from 0 to 1.
+    """
+    measures = list(table["measure"].unique())
+    figure = Figure(figsize=(1.2 + 2.6 * len(measures), 2.8), layout="constrained")
+    axes = figure.subplots(1, len(measures), squeeze=False)[0]
+    for axis, measure in zip(axes, measures, strict=True):
+        rows = table[table["measure"] == measure]
+        codes = list(rows["language_a"].unique())
+        grid = rows.pivot(index="language_a", columns="language_b", values="value").loc[codes, codes].to_numpy()
+        image = axis.imshow(grid, cmap="cividis", vmin=0, vmax=1)
+        for (down, across), value in np.ndenumerate(grid):
+            if not np.isnan(value):
+                color = "white" if value < 0.5 else "black"
+                axis.text(across, down, f"{value:.2f}", ha="center", va="center", color=color, fontsize="small")
+        axis.set_xticks(range(len(codes)), codes)
+        axis.set_yticks(range(len(codes)), codes)
+        axis.set_title(measure.replace("_", " "), loc="left")
+        axis.grid(False)
+    figure.colorbar(image, ax=list(axes))
+    return figure
+
+
 def plot_systems(table: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     """Mean of each metric over the directions of each system, as bars; one panel a metric."""
     systems = list(table["system"].unique())

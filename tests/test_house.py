@@ -64,9 +64,10 @@ def test_commands_in_readmes_name_files_and_keys_that_exist(root, command):
         programs.append(words[words.index("-m") + 1].replace(".", "/") + ".py")
     for program in programs:
         text = (root / program).read_text(encoding="utf-8")
-        for module in re.findall(r"^from (common\.\S+) import", text, re.M):  # keys that a configuration inherits
-            path = root / f"{module.replace('.', '/')}.py"
-            text += path.read_text(encoding="utf-8") if path.exists() else ""
+        for _ in range(2):  # keys that a configuration inherits, and those that these inherit
+            for module in sorted(set(re.findall(r"^from (common\.\S+) import", text, re.M))):
+                path = root / f"{module.replace('.', '/')}.py"
+                text += path.read_text(encoding="utf-8") if path.exists() else ""
         for key in (word[2:].split("=")[0].replace("-", "_") for word in words if word.startswith("--")):
             known = key in ("config", "help") or re.search(rf"^    {key}: ", text, re.M)
             launcher = words[0] == "accelerate" and key in ACCELERATE_KEYS

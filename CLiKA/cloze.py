@@ -1,0 +1,187 @@
+"""Cloze sentences with candidates in several languages (BMLAMA): accuracy, and do languages rank the candidates alike?
+
+    python CLiKA/cloze.py --config CLiKA/configs/cloze.yaml --model MODEL --data DIR --out DIR
+
+DIR holds <language>.tsv with the columns Prompt (one <mask>), Ans, Candidate Ans, row-parallel. A candidate's score is
+the mean log-probability per token of the candidate and what follows it. Writes <out>/<language>.csv, accuracy.csv,
+rank_consistency.csv (RankC of every pair, arXiv 2310.10378) and its heat map. Killed, the same command goes on.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from common.config import comma_list, parse
+from common.errors import InputError, hide_siblings, run
+from common.files import write_csv_atomic
+from common.languages import LANGUAGES, get
+from common.metrics import rank_consistency
+from common.model_run import ModelRun, by_units
+from common.plots import house_style, plot_consistency, save_figure
+from common.scoring import score_continuations
+from common.stats import wilson
+from common.tokenization import leading_tokens, tokenize_pairs
+
+MASK = "<mask>"
+COLUMNS = ("Prompt", "Ans", "Candidate Ans")
+SEPARATOR = ", "  # between candidates
+
+
+@dataclass(kw_only=True)
+class Cloze(ModelRun):
+    """Rank the candidates of cloze sentences in several languages.
+
+    Attributes:
+        data: folder of <language>.tsv files.
+        languages: ISO codes, a list or separated by commas; null is every file.
+        limit: only so many first sentences; null is all.
+    """
+
+    data: str
+    languages: str | list[str] | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("limit")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence with a gap: text before and behind it, the candidates, and which of them is right."""
+
+    id: str
+    before: str
+    behind: str
+    candidates: tuple[str, ...]
+    answer: int
+
+
+def read_cloze(path: Path) -> list[Sentence]:
+    """The sentences of one language; InputError naming file and row for what is missing or malformed."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if not rows or not set(COLUMNS) <= set(rows[0]):
+        raise InputError(f"{path}: no rows under the columns {', '.join(COLUMNS)}, separated by tabs")
+    return [sentence_of(row, f"{path}, row {number}", number) for number, row in enumerate(rows, 1)]
+
+
+def sentence_of(row: dict[str, str | None], where: str, number: int) -> Sentence:
+    """One row."""
+    prompt, answer, listed = ((row[name] or "").strip() for name in COLUMNS)
+    if prompt.count(MASK) != 1:
+        raise InputError(f"{where}: {prompt!r} must have one {MASK}")
+    candidates = tuple(candidate.strip() for candidate in listed.split(SEPARATOR))
+    if len(set(candidates)) < len(candidates) or not all(candidates):
+        raise InputError(f"{where}: the candidates {listed!r} are not all different")
+    if answer not in candidates:
+        raise InputError(f"{where}: the answer {answer!r} is not among the candidates {listed!r}")
+    before, behind = prompt.split(MASK)
+    return Sentence(f"{number:05d}", before, behind, candidates, candidates.index(answer))
+
+
+def read_parallel(config: Cloze) -> dict[str, list[Sentence]]:
+    """The sentences of every language; InputError where rows differ in number, candidates or answer."""
+    folder = Path(config.data)
+    codes = (
+        comma_list(config.languages) if config.languages else [c for c in LANGUAGES if (folder / f"{c}.tsv").exists()]
+    )
+    if not codes:
+        raise InputError(f"{folder}: no <language>.tsv such as en.tsv")
+    for code in codes:
+        get(code)
+    parallel = {code: read_cloze(folder / f"{code}.tsv") for code in codes}
+    first = parallel[codes[0]]
+    for code, rows in parallel.items():
+        where = folder / f"{code}.tsv"
+        if len(rows) != len(first):
+            raise InputError(f"{where}: {len(rows)} rows where {codes[0]} has {len(first)}; the rows must be parallel")
+        for row, other in zip(rows, first, strict=True):
+            if (len(row.candidates), row.answer) != (len(other.candidates), other.answer):
+                raise InputError(f"{where}, row {int(row.id)}: other candidates or another answer than in {codes[0]}")
+    # A single candidate is always right and always ranked alike.
+    kept = [place for place, row in enumerate(first) if len(row.candidates) > 1][: config.limit]
+    if len(kept) < len(first) and config.limit is None:
+        print(f"note: {len(first) - len(kept)} sentences have a single candidate and are left out")
+    return {code: [rows[place] for place in kept] for code, rows in parallel.items()}
+
+
+def cloze_rows(
+    rows: Sequence[Sentence], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, token_budget: int | None
+) -> pd.DataFrame:
+    """One row a sentence: number of the right candidate, of the best one, and all scores, separated by blanks."""
+    # A text that begins with its gap needs something to predict from; without BOS, what ends a text stands before it.
+    start = "" if len(leading_tokens(tokenizer)) else tokenizer.eos_token or ""
+    prompts = [row.before.rstrip() or start for row in rows]
+    blanks = [" " if row.before != row.before.rstrip() else "" for row in rows]
+    continuations = [
+        [f"{blank}{candidate}{row.behind}" for candidate in row.candidates]
+        for row, blank in zip(rows, blanks, strict=True)
+    ]
+    scores = score_continuations(
+        model, tokenizer, prompts, continuations, token_budget=token_budget, progress=False
+    ).astype(float)
+    for pair in tokenize_pairs(tokenizer, prompts, continuations):
+        scores[pair.prompt, pair.continuation] /= len(pair.tokens) - pair.start
+    best = np.nanargmax(scores, axis=1)
+    return pd.DataFrame(
+        {
+            "id": [row.id for row in rows],
+            "answer": [row.answer for row in rows],
+            "prediction": best,
+            "correct": [int(row.answer == place) for row, place in zip(rows, best, strict=True)],
+            "scores": [" ".join(f"{value:.6f}" for value in own[~np.isnan(own)]) for own in scores],
+        }
+    )
+
+
+def accuracies(tables: dict[str, pd.DataFrame], sentences: Sequence[Sentence]) -> pd.DataFrame:
+    """Columns language, n, accuracy, ci_low, ci_high (95% Wilson), chance."""
+    chance = float(np.mean([1 / len(row.candidates) for row in sentences]))
+    rows = []
+    for code, table in tables.items():
+        right, n = table["correct"].astype(int).sum(), len(table)
+        rows.append((code, n, right / n, *wilson(int(right), n), chance))
+    return pd.DataFrame(rows, columns=["language", "n", "accuracy", "ci_low", "ci_high", "chance"])
+
+
+def rankings(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """RankC of every pair: columns measure, language_a, language_b, value."""
+    scores = {
+        code: [[float(cell) for cell in row.split()] for row in table["scores"]] for code, table in tables.items()
+    }
+    rows = [("RankC", a, b, rank_consistency(scores[a], scores[b])) for a in scores for b in scores]
+    return pd.DataFrame(rows, columns=["measure", "language_a", "language_b", "value"])
+
+
+def main() -> None:
+    hide_siblings(__file__)
+    config = parse(Cloze)
+    parallel = read_parallel(config)
+    out = Path(config.out)
+
+    def compute(rows, model, tokenizer) -> pd.DataFrame:
+        return cloze_rows(rows, model, tokenizer, config.token_budget)
+
+    tables = by_units(config, out, ("dtype", "attention"), parallel, compute)
+    if not config.processes().is_main_process:
+        return
+    accuracy, ranking = accuracies(tables, next(iter(parallel.values()))), rankings(tables)
+    write_csv_atomic(out / "accuracy.csv", accuracy, float_format="%.6g")
+    write_csv_atomic(out / "rank_consistency.csv", ranking, float_format="%.6g")
+    with house_style():
+        save_figure(plot_consistency(ranking), out / "rank_consistency")
+    print(accuracy.to_string(index=False, float_format="{:.4f}".format))
+    print(ranking.pivot(index="language_a", columns="language_b", values="value").round(4).to_string())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,182 @@
+"""Performance and consistency across languages from predictions: CLiKA's rescaled accuracy, and who agrees with whom.
+
+    python CLiKA/score.py --predictions FILE.csv --out DIR
+    python CLiKA/score.py --runs llama=MMLU/results/zero_shot/llama --out DIR --chance 0.25 --reference 0.9
+
+FILE has the columns model,task,language,id,answer,prediction, a row a question and language. Runs are folders of
+evaluate.py of MMLU/, HP/ or TOFU/, of which the settings in one language are read. Writes <out>/accuracy.csv,
+<out>/consistency.csv (every pair of languages) and a heat map <out>/<model>-<task>.png, .pdf.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+
+from common import metrics
+from common.choices import family
+from common.config import named_list, parse
+from common.errors import InputError, hide_siblings, run
+from common.files import write_csv_atomic
+from common.languages import LANGUAGES
+from common.plots import house_style, plot_consistency, save_figure
+from common.records import load_records
+from common.stats import wilson
+from common.units import read_text
+
+COLUMNS = ["model", "task", "language", "id", "answer", "prediction"]
+RECORDS = "records"  # the task of our own records
+ENGLISH = "en"
+
+
+@dataclass
+class Score:
+    """Score predictions in several languages.
+
+    Attributes:
+        out: folder of the tables and heat maps.
+        predictions: CSV file with model,task,language,id,answer,prediction; null where runs are named.
+        runs: name=folder of runs of evaluate.py, a list or separated by commas; null where predictions are named.
+        chance: accuracy by chance, a fraction, of tasks that CLiKA has no constants for; null is unknown.
+        reference: accuracy that counts as 1, a fraction, of the same tasks; null is unknown.
+    """
+
+    out: str
+    predictions: str | None = None
+    runs: str | list[str] | None = None
+    chance: float | None = None
+    reference: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.predictions is None) == (self.runs is None):
+            raise InputError("name either --predictions FILE or --runs name=folder")
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """The long table; InputError naming file and row for a missing column, cell or a question given twice."""
+    try:
+        table = read_text(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a CSV file: {error}") from error
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; it needs {','.join(COLUMNS)}")
+    required = table[COLUMNS[:-1]]  # a prediction may be empty: no answer
+    if (required == "").any(axis=None):
+        row, column = next((r, c) for r, c in zip(*(required == "").to_numpy().nonzero(), strict=True))
+        raise InputError(f"{path}, row {row + 1}: {COLUMNS[column]} is empty; fill it in")
+    again = table.duplicated(["model", "task", "language", "id"])
+    if again.any():
+        row = int(again.to_numpy().argmax())
+        raise InputError(f"{path}, row {row + 1}: question {table['id'][row]!r} is there twice; ids must be unique")
+    return table
+
+
+def read_runs(runs: dict[str, str]) -> pd.DataFrame:
+    """The same table from records: settings en and full_*, one task."""
+    tables = []
+    for name, folder in runs.items():
+        records = load_records(Path(folder))
+        records = records[records["setting"].map(lambda setting: family(setting)[0] in ("en", "full"))]
+        if records.empty:
+            raise InputError(f"{folder}: no setting en or full_*; evaluate them")
+        languages = records["setting"].map(lambda setting: family(setting)[1] or ENGLISH)
+        tables.append(records.assign(model=name, task=RECORDS, language=languages)[COLUMNS])
+    return pd.concat(tables, ignore_index=True)
+
+
+def by_language(table: pd.DataFrame, where: str) -> dict[str, pd.DataFrame]:
+    """A model's answers to a task by language, rows in one order; InputError where questions or answers differ."""
+    found = {code: rows.set_index("id") for code, rows in table.groupby("language", sort=False)}
+    codes = [*(code for code in LANGUAGES if code in found), *(code for code in found if code not in LANGUAGES)]
+    first = found[codes[0]]
+    for code in codes:
+        different = first.index.symmetric_difference(found[code].index)
+        if len(different):
+            raise InputError(
+                f"{where}: question {different[0]!r} is in one of {codes[0]} and {code} only; ask it in both"
+            )
+    return {code: found[code].loc[first.index] for code in codes}
+
+
+def constants(task: str, config: Score) -> metrics.Constants | None:
+    """Chance and reference of a task: CLiKA's own, else the configuration's; None where neither is known."""
+    if task in metrics.CLIKA:
+        return metrics.CLIKA[task]
+    if config.chance is None or config.reference is None:
+        return None
+    return metrics.Constants(config.chance, config.reference)
+
+
+MEASURES: dict[str, Callable[[pd.DataFrame, pd.DataFrame], float]] = {
+    "agreement": lambda a, b: metrics.agreement(a["prediction"], b["prediction"]),
+    "agreement_kappa": lambda a, b: metrics.agreement_kappa(a["prediction"], b["prediction"]),
+    "correct_jaccard": lambda a, b: metrics.correct_jaccard(a["correct"], b["correct"]),
+    "correct_jaccard_kappa": lambda a, b: metrics.correct_jaccard_kappa(a["correct"], b["correct"]),
+    "both_correct": lambda a, b: metrics.transfer(a["correct"], b["correct"]).both,
+    "correct_given_other": lambda a, b: metrics.transfer(b["correct"], a["correct"]).given_source,
+}
+
+
+def consistency(languages: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Columns measure, language_a, language_b, value: every pair; `correct_given_other` is a's, given b right."""
+    rows = [
+        (name, a, b, measure(languages[a], languages[b]))
+        for name, measure in MEASURES.items()
+        for a in languages
+        for b in languages
+    ]
+    return pd.DataFrame(rows, columns=["measure", "language_a", "language_b", "value"])
+
+
+def accuracy(languages: dict[str, pd.DataFrame], own: metrics.Constants | None) -> pd.DataFrame:
+    """Columns language, n, accuracy, ci_low, ci_high (95% Wilson), rescaled_accuracy, and the measures with English."""
+    rows = []
+    for code, table in languages.items():
+        share = table["correct"].mean()
+        row = {"language": code, "n": len(table), "accuracy": share}
+        row |= dict(zip(("ci_low", "ci_high"), wilson(int(table["correct"].sum()), len(table)), strict=True))
+        row["rescaled_accuracy"] = metrics.rescaled_accuracy(share, *own) if own else float("nan")
+        if ENGLISH in languages and code != ENGLISH:
+            row |= {f"{name}_en": measure(table, languages[ENGLISH]) for name, measure in MEASURES.items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    hide_siblings(__file__)
+    config = parse(Score)
+    source = config.predictions or str(config.runs)
+    table = read_predictions(Path(source)) if config.predictions else read_runs(named_list(config.runs, "runs"))
+    table["correct"] = (table["prediction"] == table["answer"]).astype(int)
+    scored, pairs, figures = [], [], {}
+    for (model, task), rows in table.groupby(["model", "task"], sort=False):
+        languages, own = by_language(rows, f"{source}, {model}, {task}"), constants(task, config)
+        if own is None:
+            print(f"note: {task} has no rescaled accuracy, its chance and reference are unknown: --chance, --reference")
+        with warnings.catch_warnings(record=True) as reasons:
+            warnings.simplefilter("always")
+            scored.append(accuracy(languages, own).assign(model=model, task=task))
+            pairs.append(consistency(languages).assign(model=model, task=task))
+        for reason in sorted({str(one.message) for one in reasons}):
+            print(f"note: {model}, {task}: some values are missing, {reason}")
+        figures[f"{quote(model, safe='')}-{quote(task, safe='')}"] = pairs[-1]
+    first = ["model", "task"]
+    for name, tables in (("accuracy", scored), ("consistency", pairs)):
+        joined = pd.concat(tables, ignore_index=True)
+        joined = joined[[*first, *joined.columns.drop(first)]]
+        write_csv_atomic(Path(config.out, f"{name}.csv"), joined, float_format="%.6g")
+        if name == "accuracy":
+            print(joined.to_string(index=False, float_format="{:.4f}".format))
+    with house_style():
+        for name, own in figures.items():
+            save_figure(
+                plot_consistency(own[own["measure"].isin(["agreement", "correct_jaccard"])]), Path(config.out, name)
+            )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,217 @@
+"""CLiKA/: consistency from predictions and records; cloze sentences against one forward pass each."""
+
+import csv
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from common import metrics
+from common.models import load
+from tests.mmlu import write_run
+from tests.scripts import call, load_script
+from tests.tiny import characters_tokenizer, tiny_llama
+
+score = load_script("CLiKA/score.py")
+cloze = load_script("CLiKA/cloze.py")
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    """Two models, two tasks, three languages, forty questions each, in another order for each language."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for model in ("a", "b/c"):
+        for task in ("x_geo", "own"):
+            answers = rng.choice(list("ABCD"), 40)
+            for language in ("de", "en", "xx"):
+                for number in rng.permutation(40):
+                    right = rng.random() < {"en": 0.9, "de": 0.5, "xx": 0.3}[language]
+                    said = answers[number] if right else rng.choice(list("ABCD"))
+                    rows.append((model, task, language, f"{number:03d}", answers[number], said))
+    table = pd.DataFrame(rows, columns=["model", "task", "language", "id", "answer", "prediction"])
+    table.to_csv(tmp_path / "predictions.csv", index=False)
+    return tmp_path / "predictions.csv", table
+
+
+def test_measures_are_those_of_common_metrics(predictions, tmp_path, monkeypatch, capsys):
+    path, table = predictions
+    assert call(score, ["--predictions", path, "--out", tmp_path / "out"], monkeypatch) == 0
+    accuracy = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index(["model", "task", "language"])
+    pairs = pd.read_csv(tmp_path / "out" / "consistency.csv").set_index(
+        ["model", "task", "measure", "language_a", "language_b"]
+    )["value"]
+    own = table[(table["model"] == "a") & (table["task"] == "x_geo")].pivot(index="id", columns="language")
+    german, english = own["prediction"]["de"], own["prediction"]["en"]
+    right = {code: (own["prediction"][code] == own["answer"][code]).astype(int) for code in ("de", "en", "xx")}
+    where = ("a", "x_geo")
+    assert pairs[(*where, "agreement", "de", "en")] == pytest.approx((german == english).mean())
+    assert pairs[(*where, "correct_jaccard", "de", "xx")] == pytest.approx(
+        (right["de"] & right["xx"]).sum() / (right["de"] | right["xx"]).sum(), abs=1e-5
+    )
+    assert pairs[(*where, "correct_given_other", "de", "en")] == pytest.approx(
+        right["de"][right["en"] == 1].mean(), abs=1e-5
+    )
+    assert pairs[(*where, "agreement", "en", "en")] == 1 and len(pairs) == 2 * 2 * 6 * 9
+    row = accuracy.loc[("a", "x_geo", "de")]
+    assert row["accuracy"] == pytest.approx(right["de"].mean()) and row["n"] == 40
+    assert row["rescaled_accuracy"] == pytest.approx(
+        metrics.rescaled_accuracy(right["de"].mean(), 0.25, 0.97), abs=1e-5
+    )
+    assert row["agreement_kappa_en"] == pytest.approx(metrics.agreement_kappa(german, english), abs=1e-5)
+    assert (
+        accuracy.loc[("a", "own"), "rescaled_accuracy"].isna().all()
+        and "own has no rescaled" in capsys.readouterr().out
+    )
+    assert (tmp_path / "out" / "b%2Fc-own.png").exists()
+
+
+def test_our_records_are_read(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    write_run(tmp_path / "run", seed=0, accuracy=0.5)
+    keys = ["--runs", f"tiny={tmp_path / 'run'}", "--out", tmp_path / "out", "--chance", "0.25", "--reference", "1"]
+    assert call(score, keys, monkeypatch) == 0
+    table = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index("language")
+    assert list(table.index) == ["en", "de", "fr", "es", "it"] and table.loc["en", "rescaled_accuracy"] == 1
+    records = pd.read_csv(tmp_path / "run" / "full_de.csv")
+    assert table.loc["de", "accuracy"] == pytest.approx(records["correct"].mean())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.drop(columns="answer"), "no column answer"),
+        (lambda t: pd.concat([t, t.tail(1)]), "row 481: question .* is there twice"),
+        (lambda t: t.assign(id=["", *t["id"][1:]]), "row 1: id is empty"),
+        (lambda t: t.drop(index=0), "is in one of en and de only"),
+    ],
+)
+def test_malformed_predictions_are_refused(predictions, tmp_path, monkeypatch, capsys, change, said):
+    path, table = predictions
+    change(table).to_csv(path, index=False)
+    assert call(score, ["--predictions", path, "--out", tmp_path / "out"], monkeypatch) == 2
+    assert re.search(said, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_source_is_named(tmp_path, monkeypatch, capsys):
+    assert call(score, ["--out", tmp_path / "out"], monkeypatch) == 2 and "either" in capsys.readouterr().err
+
+
+ROWS = {
+    "en": [
+        ("The river of Paris is <mask>.", "the Seine", "the Po, the Seine, the Tagus"),
+        ("<mask> is the capital of Portugal.", "Lisbon", "Lisbon, Rome"),
+        ("Rome has <mask> hills", "seven", "seven, two, nine, no"),
+        ("A <mask>", "sea", "sea"),
+    ],
+    "de": [
+        ("Der Fluss von Paris ist <mask>.", "die Seine", "der Po, die Seine, der Tejo"),
+        ("<mask> ist die Hauptstadt Portugals.", "Lissabon", "Lissabon, Rom"),
+        ("Rom hat <mask> Hügel", "sieben", "sieben, zwei, neun, keine"),
+        ("Ein <mask>", "Meer", "Meer"),
+    ],
+}
+
+
+def write_cloze(folder, rows=ROWS):
+    folder.mkdir(exist_ok=True)
+    for code, own in rows.items():
+        with open(folder / f"{code}.tsv", "w", encoding="utf-8", newline="") as file:
+            csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None).writerows(
+                [("Prompt", "Ans", "Candidate Ans", "Subject"), *((*row, "x") for row in own)]
+            )
+    return folder
+
+
+def slow_scores(model, tokenizer, prompt, candidates):
+    """Mean log-probability of the tokens from the gap on, one forward pass a candidate."""
+    before = prompt.split("<mask>")[0].rstrip()
+    scores = []
+    for candidate in candidates:
+        text = prompt.replace("<mask>", candidate)
+        ids = tokenizer(text, return_tensors="pt").input_ids
+        start = len(tokenizer(before).input_ids)
+        if tokenizer.bos_token_id != tokenizer("a").input_ids[0] and not before:
+            ids = torch.cat([torch.tensor([[tokenizer.eos_token_id]]), ids], dim=1)
+            start = 1
+        with torch.no_grad():
+            logprobs = model(ids).logits[0].log_softmax(-1)
+        own = [logprobs[place - 1, ids[0, place]].item() for place in range(start, ids.shape[1])]
+        scores.append(sum(own) / len(own))
+    return scores
+
+
+@pytest.mark.parametrize("bos", [True, False])
+def test_scores_equal_one_forward_pass_each(bos, tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    checkpoint = tiny_checkpoint
+    if not bos:  # such as Qwen and GPT-2: nothing to predict a sentence's first word from but the end of a text
+        checkpoint = tmp_path / "no_bos"
+        tokenizer = characters_tokenizer()
+        tokenizer.save_pretrained(checkpoint)
+        torch.manual_seed(0)
+        tiny_llama(len(tokenizer)).save_pretrained(checkpoint)
+    keys = [
+        "--model",
+        checkpoint,
+        "--data",
+        write_cloze(tmp_path / "data"),
+        "--out",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+    ]
+    assert call(cloze, keys, monkeypatch) == 0 and "1 sentences have a single candidate" in capsys.readouterr().out
+    model, tokenizer = load(str(checkpoint), device="cpu")
+    found = {}
+    for code in ("en", "de"):
+        table = pd.read_csv(tmp_path / "out" / f"{code}.csv", dtype=str)
+        found[code] = [list(map(float, row.split())) for row in table["scores"]]
+        for row, scores, correct in zip(ROWS[code], found[code], table["correct"], strict=False):
+            candidates = row[2].split(", ")
+            assert scores == pytest.approx(slow_scores(model, tokenizer, row[0], candidates), abs=1e-4)
+            assert int(correct) == (candidates[int(np.argmax(scores))] == row[1])
+    ranking = pd.read_csv(tmp_path / "out" / "rank_consistency.csv").pivot(
+        index="language_a", columns="language_b", values="value"
+    )
+    assert np.allclose(ranking, ranking.T) and np.allclose(np.diag(ranking), 1)
+    assert ranking.loc["en", "de"] == pytest.approx(metrics.rank_consistency(found["en"], found["de"]), abs=1e-5)
+    assert pd.read_csv(tmp_path / "out" / "accuracy.csv")["chance"][0] == pytest.approx(
+        (1 / 3 + 1 / 2 + 1 / 4) / 3, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (("No gap", "a", "a, b"), "row 2: 'No gap' must have one <mask>"),
+        (("A <mask>", "c", "a, b"), "row 2: the answer 'c' is not among"),
+        (("A <mask>", "a", "a, a"), "row 2: the candidates 'a, a' are not all different"),
+        (("A <mask>", "a", "a, b, c"), "row 2: other candidates or another answer than in en"),
+    ],
+)
+def test_malformed_cloze_rows_are_refused(row, said, tmp_path, monkeypatch, capsys):
+    data = write_cloze(tmp_path / "data", ROWS | {"de": [ROWS["de"][0], row, *ROWS["de"][2:]]})
+    keys = ["--model", "none", "--data", data, "--out", tmp_path / "out"]
+    assert call(cloze, keys, monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert "de.tsv" in error and said in error and not (tmp_path / "out").exists()
+
+
+def test_fewer_rows_and_no_files_are_refused(tmp_path, monkeypatch, capsys):
+    data = write_cloze(tmp_path / "data", ROWS | {"de": ROWS["de"][:2]})
+    assert call(cloze, ["--model", "none", "--data", data, "--out", tmp_path / "out"], monkeypatch) == 2
+    assert "2 rows where en has 4" in capsys.readouterr().err
+    assert call(cloze, ["--model", "none", "--data", tmp_path, "--out", tmp_path / "out"], monkeypatch) == 2
+    assert "no <language>.tsv" in capsys.readouterr().err
+
+
+def test_real_bmlama(real_data, tiny_checkpoint, tmp_path, monkeypatch):
+    source = real_data / "bmlama"
+    if not source.exists():
+        pytest.skip("no bmlama/")
+    keys = ["--model", tiny_checkpoint, "--data", source, "--out", tmp_path, "--limit", "30", "--device", "cpu"]
+    assert call(cloze, keys, monkeypatch) == 0
+    assert len(pd.read_csv(tmp_path / "it.csv")) == 30 and len(pd.read_csv(tmp_path / "rank_consistency.csv")) == 25
