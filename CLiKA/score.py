@@ -3,9 +3,10 @@
     python CLiKA/score.py --predictions FILE.csv --out DIR
     python CLiKA/score.py --runs llama=MMLU/results/zero_shot/llama --out DIR --chance 0.25 --reference 0.9
 
-FILE has the columns model,task,language,id,answer,prediction, a row a question and language. Runs are folders of
-evaluate.py of MMLU/, HP/ or TOFU/, of which the settings in one language are read. Writes <out>/accuracy.csv,
-<out>/consistency.csv (every pair of languages) and a heat map <out>/<model>-<task>.png, .pdf.
+FILE has the columns model,task,language,id,answer,prediction, a row a question and language, answers as letters or
+whatever else means the same in every language. Runs are folders of evaluate.py of MMLU/, HP/ or TOFU/, of which the
+settings in one language are read. Writes <out>/accuracy.csv, <out>/consistency.csv (every pair of languages) and a heat
+map <out>/<model>-<task>.png, .pdf.
 """
 
 import warnings
@@ -42,6 +43,8 @@ class Score:
         runs: name=folder of runs of evaluate.py, a list or separated by commas; null where predictions are named.
         chance: accuracy by chance, a fraction, of tasks that CLiKA has no constants for; null is unknown.
         reference: accuracy that counts as 1, a fraction, of the same tasks; null is unknown.
+        taught: language in which the facts were taught, for the conductivity of every other; null for none.
+        seed: of the intervals of the conductivity.
     """
 
     out: str
@@ -49,6 +52,8 @@ class Score:
     runs: str | list[str] | None = None
     chance: float | None = None
     reference: float | None = None
+    taught: str | None = None
+    seed: int = 42
 
     def __post_init__(self) -> None:
         if (self.predictions is None) == (self.runs is None):
@@ -102,13 +107,9 @@ def by_language(table: pd.DataFrame, where: str) -> dict[str, pd.DataFrame]:
     return {code: found[code].loc[first.index] for code in codes}
 
 
-def constants(task: str, config: Score) -> metrics.Constants | None:
-    """Chance and reference of a task: CLiKA's own, else the configuration's; None where neither is known."""
-    if task in metrics.CLIKA:
-        return metrics.CLIKA[task]
-    if config.chance is None or config.reference is None:
-        return None
-    return metrics.Constants(config.chance, config.reference)
+def constants(task: str, config: Score) -> tuple[float | None, float | None]:
+    """Chance and reference of a task: CLiKA's own, else the configuration's, of which each may be unknown."""
+    return metrics.CLIKA.get(task, (config.chance, config.reference))
 
 
 MEASURES: dict[str, Callable[[pd.DataFrame, pd.DataFrame], float]] = {
@@ -132,14 +133,23 @@ def consistency(languages: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["measure", "language_a", "language_b", "value"])
 
 
-def accuracy(languages: dict[str, pd.DataFrame], own: metrics.Constants | None) -> pd.DataFrame:
-    """Columns language, n, accuracy, ci_low, ci_high (95% Wilson), rescaled_accuracy, and the measures with English."""
+def accuracy(
+    languages: dict[str, pd.DataFrame], chance: float | None, reference: float | None, taught: str | None, seed: int
+) -> pd.DataFrame:
+    """Columns language, n, accuracy, ci_low, ci_high (95% Wilson), rescaled_accuracy, and the measures with English.
+
+    With `taught`, also conductivity of every other language and its 95% bootstrap interval over facts.
+    """
     rows = []
     for code, table in languages.items():
         share = table["correct"].mean()
         row = {"language": code, "n": len(table), "accuracy": share}
         row |= dict(zip(("ci_low", "ci_high"), wilson(int(table["correct"].sum()), len(table)), strict=True))
-        row["rescaled_accuracy"] = metrics.rescaled_accuracy(share, *own) if own else float("nan")
+        known = chance is not None and reference is not None
+        row["rescaled_accuracy"] = metrics.rescaled_accuracy(share, chance, reference) if known else float("nan")
+        if taught is not None and code != taught:
+            found = metrics.conductivity(languages[taught]["correct"], table["correct"], chance, seed=seed)
+            row |= dict(zip(("conductivity", "conductivity_low", "conductivity_high"), found, strict=True))
         if ENGLISH in languages and code != ENGLISH:
             row |= {f"{name}_en": measure(table, languages[ENGLISH]) for name, measure in MEASURES.items()}
         rows.append(row)
@@ -154,12 +164,16 @@ def main() -> None:
     table["correct"] = (table["prediction"] == table["answer"]).astype(int)
     scored, pairs, figures = [], [], {}
     for (model, task), rows in table.groupby(["model", "task"], sort=False):
-        languages, own = by_language(rows, f"{source}, {model}, {task}"), constants(task, config)
-        if own is None:
+        languages, (chance, reference) = by_language(rows, f"{source}, {model}, {task}"), constants(task, config)
+        if config.taught is not None and (config.taught not in languages or chance is None):
+            raise InputError(f"{source}, {model}, {task}: --taught {config.taught} needs answers in it, and --chance")
+        if chance is None or reference is None:
             print(f"note: {task} has no rescaled accuracy, its chance and reference are unknown: --chance, --reference")
         with warnings.catch_warnings(record=True) as reasons:
             warnings.simplefilter("always")
-            scored.append(accuracy(languages, own).assign(model=model, task=task))
+            scored.append(
+                accuracy(languages, chance, reference, config.taught, config.seed).assign(model=model, task=task)
+            )
             pairs.append(consistency(languages).assign(model=model, task=task))
         for reason in sorted({str(one.message) for one in reasons}):
             print(f"note: {model}, {task}: some values are missing, {reason}")
@@ -172,9 +186,9 @@ def main() -> None:
         if name == "accuracy":
             print(joined.to_string(index=False, float_format="{:.4f}".format))
     with house_style():
-        for name, own in figures.items():
+        for name, table in figures.items():
             save_figure(
-                plot_consistency(own[own["measure"].isin(["agreement", "correct_jaccard"])]), Path(config.out, name)
+                plot_consistency(table[table["measure"].isin(["agreement", "correct_jaccard"])]), Path(config.out, name)
             )
 
 

@@ -9,7 +9,7 @@ Killed at any moment, the same command goes on where it stopped.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from quiz import read_quiz
 
@@ -51,6 +51,9 @@ class Evaluate(Evaluation):
         if dropped:
             print(f"note: {len(dropped)} questions left out, their answers differ between languages")
         return make_settings(parallel, self.seed, Style(native_header(self.topic)), self.limit)
+
+    def depends(self) -> dict[str, Any]:
+        return {"topic": self.topic, "seed": self.seed}
 
     def available(self) -> list[str]:
         return list(self.all_settings)

@@ -2,11 +2,12 @@
 
     python MMLU/calibrate.py --run MMLU/results/world --out MMLU/results/world_calibrated
 
-From records with log-probabilities alone. Writes records with calibrated predictions (the files of evaluate.py), and
-<out>/bias.csv: how often an option that is not English is chosen, by how many of the four are not.
+From records with log-probabilities alone. The preference for languages is what `mixup` shows, where no language is the
+right one more often; in other settings it could not be told from knowledge. Writes records with calibrated predictions
+(the files of evaluate.py), and <out>/bias.csv: how often an option that is not English is chosen, by how many of the
+four are not.
 """
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from common.files import write_csv_atomic, write_json_atomic
 from common.provenance import git_commit, now, package_versions
 from common.records import LOGPROBS, has_logprobs, load_records, read_run, summarize, write_setting
 from common.stats import wilson
+from common.units import DECIMALS
+
+MIXUP = "mixup"
 
 
 @dataclass
@@ -30,7 +34,7 @@ class Calibrate:
     Attributes:
         run: run folder of evaluate.py.
         out: folder of the calibrated records.
-        seed: of the halves: the preferences taken out of one half of a setting are those of the other.
+        seed: of the halves: the preferences taken out of one half of the questions are those of the other.
     """
 
     run: str
@@ -56,19 +60,29 @@ def preferences(scores: np.ndarray, languages: np.ndarray) -> tuple[np.ndarray, 
 
 
 def calibrated(records: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One setting's records with log-probabilities normalised over the letters and without preferences."""
+    """Records with log-probabilities normalised over the letters and without preferences.
+
+    What is taken out of half of the questions was found on the other half: effects of letter and language in `mixup`;
+    without that setting, the effect of the letter alone over all settings.
+    """
     logprobs = records[LOGPROBS].to_numpy(float)
     logprobs = logprobs - np.logaddexp.reduce(logprobs, axis=1, keepdims=True)
     languages = option_languages(records)
-    order = np.random.default_rng(seed).permutation(len(records))
-    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    mixed = (records["setting"] == MIXUP).to_numpy()
+    if not mixed.any():
+        mixed, languages = np.ones(len(records), bool), np.full(languages.shape, "any")
+    ids = np.random.default_rng(seed).permutation(records["id"].unique())
+    first = records["id"].isin(ids[: len(ids) // 2]).to_numpy()
     scores = logprobs.copy()
-    for own, other in (halves, halves[::-1]):
-        if not len(other):
+    for own, other in ((first, ~first & mixed), (~first, first & mixed)):
+        if not other.any():
             continue
         letter, spoken = preferences(logprobs[other], languages[other])
-        scores[own] -= letter + np.vectorize(lambda code, spoken=spoken: spoken.get(code, 0.0))(languages[own])
-    scores = np.round(scores, 6) + 0.0
+        effects = np.array([[spoken.get(code, 0.0) for code in row] for row in languages[own]]).reshape(
+            -1, len(LETTERS)
+        )
+        scores[own] -= letter + effects
+    scores = np.round(scores, DECIMALS) + 0.0
     table = records.copy()
     table["prediction"] = np.array(LETTERS)[scores.argmax(axis=1)]
     table["correct"] = (table["prediction"] == table["answer"]).astype(int)
@@ -113,17 +127,15 @@ def main() -> None:
     hide_siblings(__file__)
     config = parse(Calibrate)
     records, out = load_records(Path(config.run)), Path(config.out)
-    if not has_logprobs(records):
-        raise InputError(f"{config.run}: options without log-probabilities, so there is nothing to calibrate")
     source = read_run(Path(config.run))
+    if not has_logprobs(records) or source["config"].get("score") != "letter":
+        raise InputError(f"{config.run}: labels without log-probabilities, so there is nothing to calibrate")
     digest = config_hash({"calibrated": source["hash"], "records": source["records"], "seed": config.seed})
-    if (out / "run.json").exists() and read_run(out)["hash"] != digest:
+    if (out / "run.json").exists() and read_run(out)["config"].get("calibrate", {}).get("run") != config.run:
         raise InputError(f"{out}: records of another run; use another --out or delete it")
-    shutil.rmtree(out / "units", ignore_errors=True)
-    written = {}
-    for setting, rows in records.groupby("setting", sort=False):
-        table = calibrated(rows, config.seed)
-        text = table.astype(str).assign(**{name: table[name].map("{:.6f}".format) for name in LOGPROBS})
+    written, everything = {}, calibrated(records, config.seed)
+    for setting, rows in everything.groupby("setting", sort=False):
+        text = rows.astype(str).assign(**{name: rows[name].map(f"{{:.{DECIMALS}f}}".format) for name in LOGPROBS})
         written[setting] = {"hash": digest, **write_setting(out, text, list(rows["id"]))}
     info = {"config": source["config"] | {"calibrate": asdict(config)}, "hash": digest, "model": source["model"]}
     session = {"start": now(), "end": now(), "git_commit": git_commit(), "packages": package_versions()}

@@ -7,6 +7,7 @@ an ensemble takes away (arXiv 2510.15551); what is right in any language bounds 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from common.choices import LETTERS, family
 from common.config import parse
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic
-from common.records import LOGPROBS, has_logprobs
+from common.records import LOGPROBS, has_logprobs, read_run
 from common.stats import mcnemar, paired_bootstrap, wilson
 
 
@@ -61,6 +62,7 @@ class Answers:
 def read_answers(records: pd.DataFrame, folder: str) -> Answers:
     """The answers in every language; InputError where there are not two, or the questions differ between them."""
     settings = [name for name in records["setting"].unique() if family(name)[0] in ("en", "full")]
+    records = records[records["setting"].isin(settings)]
     tables = [records[records["setting"] == name].set_index("id") for name in settings]
     if len(tables) < 2 or not has_logprobs(records):
         raise InputError(
@@ -123,7 +125,8 @@ def table_of(answers: Answers, seed: int) -> pd.DataFrame:
             "oracle": own.correct.any(axis=1),
         }
         rows.append({"pool": pool, "method": "single", "n": own.correct.size, "accuracy": single.mean()})
-        rows[-1] |= dict(zip(("ci_low", "ci_high"), wilson(int(own.correct.sum()), own.correct.size), strict=True))
+        interval = paired_bootstrap(single, np.zeros(len(single)), seed=seed)[1:]  # over questions, not answers
+        rows[-1] |= dict(zip(("ci_low", "ci_high"), interval, strict=True))
         for method, correct in methods.items():
             row = {"pool": pool, "method": method, "n": len(correct), "accuracy": correct.mean()}
             row |= dict(zip(("ci_low", "ci_high"), wilson(int(correct.sum()), len(correct)), strict=True))
@@ -140,6 +143,8 @@ def table_of(answers: Answers, seed: int) -> pd.DataFrame:
 def main() -> None:
     hide_siblings(__file__)
     config = parse(Ensemble)
+    if read_run(Path(config.run))["config"].get("score") != "letter":
+        raise InputError(f"{config.run}: its options are not compared by their letters; evaluate with --score letter")
     table = table_of(read_answers(load_category(config.run, config.category), config.run), config.seed)
     write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
     print(table.drop(columns="languages").to_string(index=False, float_format="{:.4f}".format))

@@ -19,7 +19,7 @@ from common.config import comma_list, parse
 from common.errors import InputError, hide_siblings, run
 from common.evaluation import Evaluation, evaluate
 from common.group_scorer import Setting
-from common.prompts import Style, hinted_header, mmlu_header
+from common.prompts import PAPER_STYLE, Style, hinted_header, mmlu_header
 
 
 @dataclass(kw_only=True)
@@ -57,7 +57,10 @@ class Evaluate(Evaluation):
         return load_settings(self.data, names, **keys)
 
     def depends(self) -> dict[str, Any]:
-        return {"shots": self.shots} | ({"demos": self.demos} if self.shots else {})
+        values = {"shots": self.shots} | ({"demos": self.demos} if self.shots else {})
+        if self.style != PAPER_STYLE:
+            values |= {"labels": self.labels, "hint": self.hint}
+        return values
 
     def category(self, subject: str) -> str:
         return category(subject)

@@ -23,9 +23,10 @@ from common.errors import InputError, hide_siblings, run
 from common.evaluation import evaluate
 from common.group_endpoint import GroupEndpoint
 from common.group_scorer import GroupScorer, Setting
-from common.group_writer import GroupWriter, LocalAuthor, ServerAuthor
+from common.group_writer import BLANK_LINE, GroupWriter, LocalAuthor, ServerAuthor
 from common.languages import LANGUAGES
 from common.prompts import translate_then_answer, xlt_prompt
+from common.provenance import file_digest
 from common.translation import Translator, make_translator
 
 
@@ -62,18 +63,29 @@ class Mitigate(Evaluate):
             return settings
         cache = self.cache or str(Path(self.out).with_name("translations.sqlite"))
         translator = make_translator(self.translator, dictionary=self.dictionary, cache_file=cache, device=self.device)
-        return {name: in_english(setting, translator) for name, setting in settings.items()}
+        with self.processes().main_process_first():  # the others find what it translated
+            return {name: in_english(setting, translator) for name, setting in settings.items()}
 
     def depends(self) -> dict[str, Any]:
-        values = super().depends() | {"write": self.write}
-        return values | ({"max_new_tokens": self.max_new_tokens} if self.write != "nothing" else {})
+        values = super().depends() | {"write": self.write, "translator": self.translator}
+        if self.write != "nothing":
+            values["max_new_tokens"] = self.max_new_tokens
+        if self.write == "translation" and self.shots:
+            values["english"] = file_digest(self.english_file)
+        return values
 
     def make_scorer(self) -> GroupScorer | GroupEndpoint | GroupWriter:
         if self.write == "nothing":
             return super().make_scorer()
         server = split_server(self.model)
-        author = ServerAuthor(self.endpoint()) if server else LocalAuthor(*self.load_model(), self.chat)
-        return GroupWriter(author, self.prompt, self.max_new_tokens)
+        local = None if server else LocalAuthor(*self.load_model(), self.chat, self.token_budget)
+        author = local or ServerAuthor(self.endpoint())
+        # A translation ends as the demonstrations do; steps of thought have blank lines between them.
+        stop = BLANK_LINE if self.write == "translation" and not self.chat else None
+        return GroupWriter(author, self.prompt, self.max_new_tokens, stop)
+
+    def prompts(self, setting: Setting, items: Sequence[Item]) -> list[str]:
+        return super().prompts(setting, items) if self.write == "nothing" else [self.prompt(i, setting) for i in items]
 
     def prompt(self, item: Item, setting: Setting) -> str:
         """What the model goes on from."""
@@ -87,7 +99,11 @@ class Mitigate(Evaluate):
     @cached_property
     def english_demonstrations(self) -> dict[str, Item]:
         """Every demonstration in English, by id."""
-        return {item.id: item for item in read_items(Path(self.data) / "dev" / "en.csv")}
+        return {item.id: item for item in read_items(self.english_file)}
+
+    @property
+    def english_file(self) -> Path:
+        return Path(self.data) / "dev" / "en.csv"
 
 
 def in_english(setting: Setting, translator: Translator) -> Setting:

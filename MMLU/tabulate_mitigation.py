@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from categories import load_category
 
@@ -69,7 +70,7 @@ def tabulate(runs: Mapping[str, str], category: str | None, seed: int) -> pd.Dat
     for name, columns in correct.items():
         for setting, own in columns.items():
             row = {"method": name, "setting": setting, "n": own.size, "accuracy": own.to_numpy().mean()}
-            row["ci_low"], row["ci_high"] = wilson(int(own.to_numpy().sum()), own.size)
+            row["ci_low"], row["ci_high"] = interval_of(own, seed)
             row["extracted"] = share_extracted(records[name], list(own))
             if name != PLAIN and setting in plain:
                 base = plain[setting]
@@ -86,6 +87,13 @@ def tabulate(runs: Mapping[str, str], category: str | None, seed: int) -> pd.Dat
                     row |= dict(zip(("gap_closed", "gap_closed_low", "gap_closed_high"), closed, strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def interval_of(correct: pd.DataFrame, seed: int) -> tuple[float, float]:
+    """95%: Wilson's for one setting; for several, whose questions are the same, a bootstrap over questions."""
+    if correct.shape[1] == 1:
+        return wilson(int(correct.to_numpy().sum()), len(correct))
+    return paired_bootstrap(correct.mean(axis=1), np.zeros(len(correct)), seed=seed)[1:]
 
 
 def share_extracted(records: pd.DataFrame, settings: list[str]) -> float:

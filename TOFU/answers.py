@@ -13,6 +13,7 @@ from common.evaluation import Evaluation
 from common.files import write_csv_atomic
 from common.generation import generate
 from common.model_run import by_units
+from common.prompts import chat_prompt
 from common.scoring import score_continuations
 from common.tokenization import tokenize_pairs
 
@@ -23,17 +24,18 @@ def answer_rows(
     tokenizer: PreTrainedTokenizerBase,
     max_new_tokens: int,
     token_budget: int | None = None,
+    chat: bool = False,
 ) -> pd.DataFrame:
     """One row a question: what the model says, and TOFU's three measures (metrics.py)."""
-    prompts = [row.prompt for row in rows]
+    prompts = [chat_prompt(tokenizer, row.prompt) if chat else row.prompt for row in rows]
     written = [[row.answer, row.truth, *row.perturbed_answer] for row in rows]
-    continuations = [[f" {text}" for text in texts] for texts in written]
+    continuations = [[text if chat else f" {text}" for text in texts] for texts in written]
     logprobs = score_continuations(model, tokenizer, prompts, continuations, token_budget=token_budget, progress=False)
     tokens = np.full(logprobs.shape, np.nan)
     for pair in tokenize_pairs(tokenizer, prompts, continuations):
         tokens[pair.prompt, pair.continuation] = len(pair.tokens) - pair.start
     probabilities = normalized_probability(logprobs, tokens)
-    said = generate(model, tokenizer, prompts, max_new_tokens, progress=False)
+    said = generate(model, tokenizer, prompts, max_new_tokens, token_budget=token_budget, progress=False)
     table = []
     for row, probability, count, answer in zip(rows, probabilities, tokens, said, strict=True):
         perturbed = probability[2 : 2 + len(row.perturbed_answer)]
@@ -44,7 +46,7 @@ def answer_rows(
                 "answer_tokens": int(count[0]),
                 "probability_paraphrased": probability[1] if row.paraphrased_answer else np.nan,
                 "probability_perturbed": perturbed.mean() if len(perturbed) else np.nan,
-                "truth_ratio": truth_ratio(probability[1] if row.paraphrased_answer else np.nan, perturbed),
+                "truth_ratio": truth_ratio(probability[1], perturbed),
                 "rouge_l_recall": rouge_l_recall(row.answer, answer.text),
                 "said": " ".join(answer.text.split()),  # a cell in one line, whatever came
                 "finished": int(answer.finished),
@@ -61,9 +63,9 @@ def ask(config: Evaluation, parallel: Mapping[str, Sequence[Question]]) -> pd.Da
     out = Path(config.out, NAME)
 
     def compute(rows, model, tokenizer) -> pd.DataFrame:
-        return answer_rows(rows, model, tokenizer, config.max_new_tokens, config.token_budget)
+        return answer_rows(rows, model, tokenizer, config.max_new_tokens, config.token_budget, config.chat)
 
-    tables = by_units(config, out, ("dtype", "attention", "max_new_tokens"), parallel, compute)
+    tables = by_units(config, out, ("dtype", "attention", "chat", "max_new_tokens"), parallel, compute)
     summary = summarize(tables, config.seed)
     if config.processes().is_main_process:
         write_csv_atomic(out / "summary.csv", summary, float_format="%.6g")

@@ -1,6 +1,7 @@
 """TOFU's measures of an answer (Maini et al., arXiv 2401.06121, section 2.2), and their means by language."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,15 +12,17 @@ from rouge_score.tokenizers import Tokenizer
 from common.stats import paired_bootstrap
 
 NAME = "answers"  # folder of the answers in that of a run
-# A word, or one character of a script that writes no blanks.
-WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+# Characters of scripts that write no blanks, each a word of its own.
+UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff])")
 
 
 class Words(Tokenizer):
     """Words in lower case, in any script; the library's own tokenizer drops every letter outside a to z."""
 
     def tokenize(self, text: str) -> list[str]:
-        return WORD.findall(text.lower())
+        # Marks belong to letters: the vowel signs of Hindi and Bengali are no letters by themselves.
+        kept = [char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in text.lower()]
+        return UNSPACED.sub(r" \1 ", "".join(kept)).split()
 
 
 ROUGE = RougeScorer(["rougeL"], tokenizer=Words())
@@ -36,9 +39,9 @@ def normalized_probability(logprob: np.ndarray, tokens: np.ndarray) -> np.ndarra
 
 
 def truth_ratio(true: float, perturbed: Sequence[float]) -> float:
-    """Mean normalized probability of the perturbed answers over that of the paraphrased one.
+    """Mean normalized probability of the perturbed answers over that of the true one.
 
-    0 and up, 1 where the model cannot tell them apart; NaN without a paraphrase or perturbations. The mean is the
+    0 and up, 1 where the model cannot tell them apart; NaN without perturbations. The mean is the
     arithmetic one of the paper's equation (its code takes the geometric one).
     """
     if not len(perturbed) or np.isnan(true):

@@ -54,11 +54,11 @@ def tabulate(runs: Mapping[str, str], seed: int) -> pd.DataFrame:
 
 def read_answers(folder: Path) -> dict[str, pd.DataFrame]:
     """The answers of a run by language."""
-    read_run(folder / NAME)
-    files = {code: folder / NAME / f"{code}.csv" for code in LANGUAGES}
+    written = read_run(folder / NAME)["languages"]
+    files = {code: folder / NAME / f"{code}.csv" for code in LANGUAGES if code in written}
     found = {code: read_text(path) for code, path in files.items() if path.exists()}
     if "en" not in found:
-        raise InputError(f"{files['en']}: no such file; let TOFU/evaluate.py run to its end")
+        raise InputError(f"{folder / NAME}/en.csv: no such file; let TOFU/evaluate.py run to its end")
     return found
 
 

@@ -23,6 +23,7 @@ from common.errors import InputError
 CONCURRENCY = 16  # requests under way
 RETRIES = 6  # of a request, on 408, 409, 429, 5xx and lost connections, after 0.5, 1, 2, 4, 8 and 8 s or as told
 TIMEOUT = 120.0  # seconds
+FEW = 5  # log-probabilities that servers give which refuse to give more
 LOCK_SECONDS = 120.0  # wait for another process that writes to the file of replies
 SERVERS = {"endpoint:": False, "chat:": True}  # prefixes of a model behind a server, and whether it is asked in a chat
 
@@ -47,7 +48,7 @@ class Failure:
 
 @dataclass
 class Budget:
-    """What may be asked of a server and what has been, over the life of this object; None is no limit.
+    """What one process may ask of a server and what it has, over the life of this object; None is no limit.
 
     Requests under way when the tokens are spent are finished.
     """
@@ -154,6 +155,9 @@ class Endpoint:
             raise InputError(
                 f"{client.base_url} has no model {self.model!r} or no such route: {error.message}"
             ) from error
+        except self._openai.BadRequestError as error:
+            fewer = fewer_logprobs(keys)
+            return await self._ask(client, prompt, fewer) if fewer else Failure(f"{client.base_url}: {error.message}")
         except self._openai.APIConnectionError as error:
             self._gone = f"{client.base_url} cannot be reached: {error.message}"
             return Failure(self._gone)
@@ -186,6 +190,16 @@ class Endpoint:
         with closing(sqlite3.connect(self.replies, timeout=LOCK_SECONDS)) as database, database:
             row = (self._key(prompt, keys), json.dumps(asdict(reply)))
             database.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", row)
+
+
+def fewer_logprobs(keys: dict[str, Any]) -> dict[str, Any] | None:
+    """A request that a server might take which refused this one: with fewer log-probabilities, then with none."""
+    name = "top_logprobs" if "top_logprobs" in keys else "logprobs"
+    if name not in keys:
+        return None
+    if keys[name] > FEW:
+        return keys | {name: FEW}
+    return {key: value for key, value in keys.items() if key not in ("logprobs", "top_logprobs")}
 
 
 def reply_of(done: Any, chat: bool) -> Reply:

@@ -73,6 +73,10 @@ class Evaluation(ModelRun, ABC):
     def load_settings(self, names: Sequence[str]) -> dict[str, Setting]:
         """The settings that `names` (`all`, families, settings) ask for, in table order."""
 
+    def prompts(self, setting: Setting, items: Sequence[Item]) -> list[str]:
+        """What the model reads of some questions of a setting, before a chat template."""
+        return setting.prompts(items, self.score)
+
     def depends(self) -> dict[str, Any]:
         """What the records depend on besides the keys above and what is in a setting's digest."""
         return {}
@@ -103,7 +107,7 @@ def show(config: Evaluation, settings: Mapping[str, Setting]) -> None:
     """Print the first prompts of each setting and what may follow them."""
     for setting in settings.values():
         items = setting.items[: config.show]
-        for item, prompt in zip(items, setting.prompts(items, config.score), strict=True):
+        for item, prompt in zip(items, config.prompts(setting, items), strict=True):
             follows = f"{item.answer} of {answers(item, config.score, setting.style)}"
             print(f"=== {setting.name}, question {item.id}, answer {follows} ===\n{prompt}\n")
 
@@ -115,9 +119,9 @@ def base_of(config: Evaluation) -> dict[str, Any]:
     return values | config.depends() | {"model": config.fingerprint()}
 
 
-def hash_of(base: Mapping[str, Any], setting: Setting) -> str:
+def hash_of(config: Evaluation, base: Mapping[str, Any], setting: Setting) -> str:
     """Hash of all that a setting's records depend on; one full prompt stands for the wording of all."""
-    prompts = setting.prompts(setting.items[:1], base["score"])
+    prompts = config.prompts(setting, setting.items[:1])
     return config_hash({**base, "setting": setting.name, "data": setting.digest, "prompt": prompts})
 
 
@@ -136,7 +140,7 @@ def still_valid(config: Evaluation, base: Mapping[str, Any], records: Mapping[st
     """Of an earlier run.json's finished settings those that this configuration and data would make again."""
     names = [name for name in config.available() if name in records]
     settings = config.load_settings(names) if names else {}
-    return {name: records[name] for name in names if records[name]["hash"] == hash_of(base, settings[name])}
+    return {name: records[name] for name in names if records[name]["hash"] == hash_of(config, base, settings[name])}
 
 
 def open_run(config: Evaluation, base: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
@@ -230,7 +234,7 @@ def evaluate(config: Evaluation) -> None:
         return
     state = config.processes()
     base = base_of(config)
-    hashes = {name: hash_of(base, setting) for name, setting in settings.items()}
+    hashes = {name: hash_of(config, base, setting) for name, setting in settings.items()}
     info = open_run(config, base, hashes)
     if state.is_main_process:
         remove_temporary_files(config.out)

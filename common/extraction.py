@@ -10,12 +10,10 @@ from collections.abc import Sequence
 def extract_label(text: str, labels: Sequence[str]) -> int | None:
     """Number of the label that the answer names, from 0; None where it names none.
 
-    The label after the last "Answer:" counts; without one, a label that the text begins with. A label may stand in
-    parentheses, and no letter or digit may follow it: "A.", "(A)" and "A" name A, "Apples" does not. Case counts.
+    What counts is how the text goes on after its last "Answer:", or how it begins where there is no "Answer:". A label
+    may stand in parentheses; behind it come punctuation, the end of the line or of the text, so that "A river" and
+    "Apples" name no option. Case counts.
     """
-    label = rf"\s*\(?({'|'.join(map(re.escape, labels))})(?!\w)"
-    named = re.findall(rf"Answer:{label}", text)
-    if named:
-        return list(labels).index(named[-1])
-    first = re.match(label, text)
-    return list(labels).index(first[1]) if first and "Answer:" not in text else None
+    last = text.rpartition("Answer:")[2]
+    named = re.match(rf"\s*\(?({'|'.join(map(re.escape, labels))})(?=[.,:;)]|[ \t]*(?:\n|$))", last)
+    return list(labels).index(named[1]) if named else None

@@ -36,13 +36,13 @@ def generate(
     prompts: Sequence[str],
     max_new_tokens: int,
     *,
-    stop: str = "\n",
+    stop: str | None = "\n",
     token_budget: int | None = None,
     progress: bool = True,
 ) -> list[Answer]:
     """The greedy continuation of each prompt up to `stop`, or to the end of the text, in the order of `prompts`.
 
-    `stop` is one or more line ends;
+    `stop` is one or more line ends, None for the end of the text alone;
     `token_budget` is the most tokens in a batch, prompts and answers together; by default one for the device. Raises
     InputError for a prompt that leaves no room for an answer, and for a model without a key-value cache.
     """
@@ -98,6 +98,13 @@ def _line_ends(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
     return torch.tensor(["\n" in text for text in texts])
 
 
+def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
+    """The tokens that end a text: the tokenizer's, and those of the generation config, as the end of a chat's turn."""
+    own = model.generation_config.eos_token_id if model.generation_config is not None else None
+    found = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    return torch.tensor(sorted({token for token in found if token is not None}), dtype=torch.long)
+
+
 @torch.inference_mode()
 def _greedy(
     model: PreTrainedModel,
@@ -106,7 +113,7 @@ def _greedy(
     shared: int,
     cache: DynamicCache | None,
     max_new_tokens: int,
-    stop: str,
+    stop: str | None,
 ) -> list[Answer]:
     """One batch, the longest prompt first."""
     device = model.device
@@ -122,6 +129,7 @@ def _greedy(
         past.batch_repeat_interleave(len(ids))
     positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
     ends = _line_ends(tokenizer).to(device)
+    closing = _end_tokens(model, tokenizer).to(device)
     alive = torch.arange(len(ids), device=device)  # rows still in the batch
     new: list[list[int]] = [[] for _ in ids]
     finished = [False] * len(ids)
@@ -130,11 +138,11 @@ def _greedy(
             tokens, attention_mask=mask, position_ids=positions, past_key_values=past, use_cache=True, logits_to_keep=1
         )
         chosen = output.logits[:, -1].argmax(-1)
-        ended = chosen == tokenizer.eos_token_id
+        ended = torch.isin(chosen, closing)
         lines = ends[chosen.clamp(max=len(ends) - 1)]
         for place, (row, token) in enumerate(zip(alive.tolist(), chosen.tolist(), strict=True)):
             new[row].append(token)
-            if lines[place] and stop in tokenizer.decode(new[row], skip_special_tokens=True):
+            if stop and lines[place] and stop in tokenizer.decode(new[row], skip_special_tokens=True):
                 ended[place] = True
             finished[row] = bool(ended[place])
         keep = (~ended).nonzero().flatten()
@@ -145,6 +153,5 @@ def _greedy(
         alive, mask = alive[keep], torch.nn.functional.pad(mask[keep], (0, 1), value=1)
         tokens, positions = chosen[keep, None], positions[keep, -1:] + 1
     texts = tokenizer.batch_decode(new, skip_special_tokens=True)
-    return [
-        Answer(text.split(stop)[0].strip(), end, len(row)) for text, end, row in zip(texts, finished, new, strict=True)
-    ]
+    texts = [(text.split(stop)[0] if stop else text).strip() for text in texts]
+    return [Answer(text, end, len(row)) for text, end, row in zip(texts, finished, new, strict=True)]

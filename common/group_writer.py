@@ -24,25 +24,28 @@ BLANK_LINE = "\n\n"
 
 
 class Author(Protocol):
-    """Anything that goes on from prompts, up to a blank line or `max_new_tokens`."""
+    """Anything that goes on from prompts, up to `stop`, the end of the text or `max_new_tokens`."""
 
     device: str
     dtype: str | None
 
-    def write(self, prompts: Sequence[str], max_new_tokens: int) -> list[Reply]: ...
+    def write(self, prompts: Sequence[str], max_new_tokens: int, stop: str | None) -> list[Reply]: ...
 
 
 class LocalAuthor:
     """A loaded model; `chat` as in `common.group_scorer.GroupScorer`."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: bool):
-        self.model, self.tokenizer, self.chat = model, tokenizer, chat
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: bool, token_budget: int | None = None
+    ):
+        self.model, self.tokenizer, self.chat, self.token_budget = model, tokenizer, chat, token_budget
         self.device, self.dtype = device_name(model.device), str(model.dtype).removeprefix("torch.")
 
-    def write(self, prompts: Sequence[str], max_new_tokens: int) -> list[Reply]:
+    def write(self, prompts: Sequence[str], max_new_tokens: int, stop: str | None) -> list[Reply]:
         """See Author."""
         asked = [chat_prompt(self.tokenizer, prompt) if self.chat else prompt for prompt in prompts]
-        said = generate(self.model, self.tokenizer, asked, max_new_tokens, stop=BLANK_LINE, progress=False)
+        keys = {"stop": stop, "token_budget": self.token_budget, "progress": False}
+        said = generate(self.model, self.tokenizer, asked, max_new_tokens, **keys)
         lengths = map(len, prompt_tokens(self.tokenizer, asked))
         return [Reply(a.text, {}, length, a.tokens) for a, length in zip(said, lengths, strict=True)]
 
@@ -55,9 +58,9 @@ class ServerAuthor:
     def __init__(self, endpoint: Endpoint):
         self.endpoint = endpoint
 
-    def write(self, prompts: Sequence[str], max_new_tokens: int) -> list[Reply]:
+    def write(self, prompts: Sequence[str], max_new_tokens: int, stop: str | None) -> list[Reply]:
         """See Author."""
-        return answered(self.endpoint, self.endpoint.ask(prompts, max_new_tokens, stop=BLANK_LINE, progress=False))
+        return answered(self.endpoint, self.endpoint.ask(prompts, max_new_tokens, stop=stop, progress=False))
 
 
 class GroupWriter:
@@ -66,11 +69,14 @@ class GroupWriter:
     Args:
         author: who writes.
         prompt: of a question in a setting.
-        max_new_tokens: most tokens of an answer, which ends at a blank line.
+        max_new_tokens: most tokens of an answer.
+        stop: where an answer ends before its text does, such as a blank line; None for nowhere.
     """
 
-    def __init__(self, author: Author, prompt: Callable[[Item, Setting], str], max_new_tokens: int):
-        self.author, self.prompt, self.max_new_tokens = author, prompt, max_new_tokens
+    def __init__(
+        self, author: Author, prompt: Callable[[Item, Setting], str], max_new_tokens: int, stop: str | None = None
+    ):
+        self.author, self.prompt, self.max_new_tokens, self.stop = author, prompt, max_new_tokens, stop
         self.device, self.dtype = author.device, author.dtype
         self.stats = ScoringStats()
 
@@ -82,7 +88,7 @@ class GroupWriter:
         prompts = [self.prompt(item, settings[name]) for name, items in parts.items() for item in items]
         distinct = list(dict.fromkeys(prompts))
         try:
-            replies = self.author.write(distinct, self.max_new_tokens)
+            replies = self.author.write(distinct, self.max_new_tokens, self.stop)
         except InputError as error:
             subject = next(iter(parts.values()))[0].subject
             raise InputError(f"questions of subject {subject}: {error}") from error

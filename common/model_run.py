@@ -93,10 +93,11 @@ def by_units(
     Raises InputError where `out` has the tables of another configuration.
     """
     depends = {key: getattr(config, key) for key in keys} | {"model": config.fingerprint()}
-    digest = config_hash(depends)
-    if (out / "run.json").exists() and read_run(out)["hash"] != digest:
-        raise InputError(f"{out}: answers of another configuration; use another --out or delete the folder")
     hashes = {code: config_hash(depends | {"rows": [asdict(row) for row in rows]}) for code, rows in parallel.items()}
+    info = read_run(out) if (out / "run.json").exists() else {"hash": config_hash(depends), "languages": {}}
+    other = [code for code, old in info["languages"].items() if hashes.get(code, old) != old]
+    if info["hash"] != config_hash(depends) or other:
+        raise InputError(f"{out}: answers of another configuration or data; use another --out or delete the folder")
     store = UnitStore(out / "units", hashes)
     groups = [Group("questions", shard) for shard in range(-(-len(next(iter(parallel.values()))) // SHARD_SIZE))]
     state = config.processes()
@@ -104,10 +105,10 @@ def by_units(
         remove_temporary_files(out)
     pending = [(group, code) for group, codes in store.pending(groups).items() for code in codes]
     state.wait_for_everyone()  # all must have seen the same pending units before one of them is finished
-    info: dict[str, Any] = {"config": asdict(config), "hash": digest, "start": now(), "git_commit": git_commit()}
     if pending:
+        session = {"start": now(), "git_commit": git_commit(), "packages": package_versions()}
         model, tokenizer = config.load_model()
-        info |= {"device": device_name(model.device), "processes": state.num_processes}
+        session |= {"device": device_name(model.device), "processes": state.num_processes}
         mine = pending[state.process_index :: state.num_processes]
         for group, code in tqdm(mine, unit="unit", disable=not state.is_main_process):
             rows = parallel[code][group.shard * SHARD_SIZE : (group.shard + 1) * SHARD_SIZE]
@@ -117,9 +118,11 @@ def by_units(
                 raise InputError(f"{code}, questions {rows[0].id} to {rows[-1].id}: {error}") from error
             store.write(group, table.assign(setting=code))
         state.wait_for_everyone()
+        info["sessions"] = [*info.get("sessions", []), session | {"end": now(), **peak_memory()}]
     tables = {code: table.drop(columns="setting") for code, table in store.read(groups).items()}
     if state.is_main_process:
         for code, table in tables.items():
             write_csv_atomic(out / f"{code}.csv", table)
-        write_json_atomic(out / "run.json", info | {"packages": package_versions(), "end": now(), **peak_memory()})
+        info |= {"config": asdict(config), "languages": info["languages"] | hashes}
+        write_json_atomic(out / "run.json", info)
     return tables

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # takes seconds to import, and tables and plots do without it
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "datasets", "numpy", "pandas", "statsmodels")
 # What decides what a model computes; training logs and notes that lie beside it do not count.
 MODEL_FILES = ("*config.json", "*.index.json", "*.safetensors", "tokenizer*.json", "vocab.*", "merges.txt", "*.model")
-MODEL_FILES += ("added_tokens.json", "special_tokens_map.json")
+MODEL_FILES += ("added_tokens.json", "special_tokens_map.json", "chat_template.jinja")
 BLOCK = 1 << 20
 
 

@@ -79,6 +79,21 @@ def test_our_records_are_read(tmp_path, monkeypatch):
     assert table.loc["de", "accuracy"] == pytest.approx(records["correct"].mean())
 
 
+def test_conductivity_of_what_was_taught_in_one_language(predictions, tmp_path, monkeypatch, capsys):
+    path, table = predictions
+    keys = ["--predictions", path, "--out", tmp_path / "out", "--chance", "0.25", "--taught", "en"]
+    assert call(score, keys, monkeypatch) == 0
+    found = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index(["model", "task", "language"]).sort_index()
+    rows = table[(table["model"] == "a") & (table["task"] == "own")].pivot(index="id", columns="language")
+    right = {code: (rows["prediction"][code] == rows["answer"][code]).astype(int) for code in ("en", "de")}
+    expected = metrics.conductivity(right["en"], right["de"], 0.25, seed=42)
+    assert found.loc[("a", "own", "de"), "conductivity"] == pytest.approx(expected[0], abs=1e-5)
+    assert found.loc[("a", "own", "de"), "conductivity_low"] == pytest.approx(expected[1], abs=0.05)
+    assert np.isnan(found.loc[("a", "own", "en"), "conductivity"])
+    assert call(score, [*keys[:4], "--taught", "fr", "--chance", "0.25"], monkeypatch) == 2
+    assert "--taught fr" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -265,12 +265,15 @@ def test_a_server_writes_before_it_answers(proxy, ask, tmp_path):
     assert code == 0 and texts[0] == texts[1] and len(texts[0]) == 16
 
 
+MOST = 5
+
+
 @pytest.fixture(scope="module")
 def logprob_server():
-    """An OpenAI-compatible server that gives log-probabilities: the world's model behind FastAPI."""
+    """An OpenAI-compatible server that gives five log-probabilities: the world's model behind FastAPI."""
     import torch
     import uvicorn
-    from fastapi import FastAPI
+    from fastapi import FastAPI, HTTPException
 
     from common.models import load
 
@@ -278,6 +281,8 @@ def logprob_server():
     app = FastAPI()
 
     def likeliest(prompt, count):
+        if count > MOST:
+            raise HTTPException(400, "at most 5 log-probabilities")
         ids = torch.tensor([tokenizer(prompt).input_ids])
         with torch.no_grad():
             values, tokens = model(ids).logits[0, -1].log_softmax(-1).topk(count)
@@ -332,7 +337,7 @@ def test_log_probabilities_of_a_server_are_the_local_scorers(logprob_server, ask
     ours, local = (pd.read_csv(folder / "mixup.csv") for folder in (out, ask(WORLD, "--limit", "3", out="local")[1]))
     assert code == 0 and (ours["prediction"] == local["prediction"]).all()
     named = ours[LOGPROBS].notna()
-    assert named.to_numpy().mean() > 0.5  # a label that is not among the likeliest twenty has none
+    assert named.to_numpy().mean() > 0.5  # a label that is not among the likeliest five has none
     assert (ours[LOGPROBS] - local[LOGPROBS]).abs()[named].max(axis=None) < 1e-3
     session = json.loads((out / "run.json").read_text())["sessions"][0]
     assert session["computed_tokens"] == 8 * session["prompt_tokens"] // 7 and session["device"] == ["server"]

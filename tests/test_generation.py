@@ -54,6 +54,20 @@ def test_rows_that_end_their_line_leave_the_others_alone():
     assert len({answer.tokens for answer in answers}) > 1
 
 
+def test_every_end_of_a_text_and_other_stops_count():
+    tokenizer = byte_level_tokenizer()
+    torch.manual_seed(3)
+    model = tiny_models(len(tokenizer))["llama"]
+    answers = generate(model, tokenizer, PROMPTS, NEW, stop=None, progress=False)
+    assert all(answer.tokens == NEW or answer.finished for answer in answers)
+    ids = torch.tensor([tokenizer(PROMPTS[0]).input_ids])
+    with torch.inference_mode():
+        first = int(model(ids).logits[0, -1].argmax())
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, first]  # as where a chat's turn ends
+    ended = generate(model, tokenizer, PROMPTS[:1], NEW, stop=None, progress=False)[0]
+    assert answers[0].tokens > 1 and ended.finished and ended.tokens == 1
+
+
 def test_common_prefix_leaves_a_token_to_each():
     assert common_prefix([[1, 2, 3], [1, 2, 4, 5]]) == 2
     assert common_prefix([[1, 2], [1, 2, 4]]) == 1

@@ -183,10 +183,10 @@ def always(text, folder):
 
 @pytest.mark.parametrize("write", ["xlt", "translation"])
 def test_written_answers_are_read_by_the_rule(ask, data, tmp_path, write):
-    keys = ["--write", write, "--shots", "5", "--max_new_tokens", "3"]
+    keys = ["--write", write, "--shots", "5", "--max_new_tokens", "1"]
     _, out = ask(*keys, model=always(" B", tmp_path / "b"))
     records = pd.read_csv(out / "en.csv")
-    assert set(records["prediction"]) == {"B"} and set(records["said"]) == {"B B B"}
+    assert set(records["prediction"]) == {"B"} and set(records["said"]) == {"B"}
     assert list(records["correct"]) == [int(item.answer == "B") for item in read_items(data / "en.csv")]
     _, out = ask(*keys, model=always(" river", tmp_path / "river"), out="none")
     records = pd.read_csv(out / "en.csv", keep_default_na=False)
@@ -208,6 +208,11 @@ def test_written_answers_are_read_by_the_rule(ask, data, tmp_path, write):
         ("a", None),
         ("The answer is A", None),
         ("A river. Answer: none", None),
+        ("A river flows", None),
+        ("Answer: a river", None),
+        ("Answer: A\nAnswer: none", None),
+        ("Answer: D\n\nMore", 3),
+        ("C: the sea", 2),
         ("", None),
     ],
 )
@@ -232,6 +237,7 @@ def test_what_mitigate_refuses(ask, capsys):
         (["--write", "xlt", "--score", "cloze"], "--score letter"),
         (["--write", "xlt", "--max_new_tokens", "0"], "max_new_tokens is 0"),
         (["--translator", "dictionary"], "--dictionary"),
+        (["--write", "translation", "--shots", "5", "--data", "nowhere"], "nowhere"),
     ]:
         code, out = ask(*keys)
         assert code == 2 and said in capsys.readouterr().err and not list(out.glob("*.csv"))
@@ -295,8 +301,30 @@ def test_planted_preferences_are_found_and_taken_out():
         prediction=np.array(LETTERS)[scores.argmax(1)],
         option_languages=["|".join(row) for row in languages],
         question_language="en",
+        setting="mixup",
+        id=[str(number) for number in range(400)],
     )
     assert (scores.argmax(1) == truth).mean() < 0.6 and calibrate.calibrated(records, 42)["correct"].mean() > 0.95
+
+
+def test_what_looks_like_a_preference_for_a_language_but_is_knowledge_stays():
+    """In threewrong_L the only English option is the right one: choosing it is no preference."""
+    rng = np.random.default_rng(1)
+    truth, settings = rng.integers(0, 4, 400), ["mixup"] * 200 + ["threewrong_de"] * 200
+    languages = np.array([rng.permutation(["en", "de", "fr", "es"]) for _ in range(200)] + [["de"] * 4] * 200)
+    languages[np.arange(200, 400), truth[200:]] = "en"
+    scores = np.eye(4)[truth] + rng.normal(0, 0.1, (400, 4))
+    records = pd.DataFrame(scores, columns=LOGPROBS).assign(
+        answer=np.array(LETTERS)[truth],
+        option_languages=["|".join(row) for row in languages],
+        setting=settings,
+        id=[str(number % 200) for number in range(400)],
+    )
+    assert calibrate.calibrated(records, 42).groupby("setting")["correct"].mean().to_dict() == {
+        "mixup": 1.0,
+        "threewrong_de": 1.0,
+    }
+    assert calibrate.calibrated(records[records["setting"] != "mixup"], 42)["correct"].mean() == 1
 
 
 def test_bias_equals_a_slow_count(plain, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ import torch
 from common.choices import LETTERS
 from common.models import load
 from tests.scripts import ROOT, call, load_script
+from tests.tiny import byte_level_tokenizer
 
 evaluate = load_script("TOFU/evaluate.py")
 translate = load_script("TOFU/translate.py")
@@ -213,6 +214,32 @@ def test_answers_of_another_configuration_stay(ask, data, capsys):
     assert code == 2 and "answers of another configuration" in capsys.readouterr().err and answers_of(out) == before
 
 
+def test_answers_to_other_questions_stay(ask, data, tmp_path, capsys):
+    _, out = ask(*data, "--settings", "en")
+    before = answers_of(out)
+    write(tmp_path / "de" / "authors.json", [row(n + 1, "de") for n in range(7)])
+    code, _ = ask(*data, "--settings", "en")
+    assert code == 2 and "or data" in capsys.readouterr().err and answers_of(out) == before
+
+
+def test_chat_answers_begin_the_assistants_turn(ask, data, tiny_checkpoint, tmp_path):
+    tokenizer = byte_level_tokenizer()
+    turns = "{% for m in messages %}[{{ m['content'] }}]{% endfor %}{% if add_generation_prompt %}> {% endif %}"
+    tokenizer.chat_template = "{{ bos_token }}" + turns
+    model, _ = load(str(tiny_checkpoint), device="cpu")
+    model.save_pretrained(tmp_path / "chat")
+    tokenizer.save_pretrained(tmp_path / "chat")
+    code, out = ask(*data[:2], "--settings", "en", "--chat", "true", "--model", tmp_path / "chat")
+    written = pd.read_csv(out / "answers" / "en.csv", keep_default_na=False).iloc[0]
+    prompt = tokenizer(f"[Question: {row(0)['question']}\nAnswer:]> ").input_ids
+    ids = tokenizer(f"[Question: {row(0)['question']}\nAnswer:]> {row(0)['answer']}", return_tensors="pt").input_ids
+    with torch.no_grad():
+        logprobs = model(ids).logits[0].log_softmax(-1)
+    own = [logprobs[place - 1, ids[0, place]].item() for place in range(len(prompt), ids.shape[1])]
+    assert code == 0 and ids[0].tolist().count(tokenizer.bos_token_id) == 1
+    assert written["probability"] == pytest.approx(math.exp(sum(own) / len(own)), rel=1e-3, abs=1e-6)
+
+
 def test_without_perturbations_there_are_answers_alone(ask, tmp_path, monkeypatch, capsys):
     rows = [{key: row(n)[key] for key in ("question", "answer")} for n in range(3)]
     (tmp_path / "retain.json").write_text(json.dumps(rows))  # an array, as some copies have it
@@ -307,6 +334,7 @@ def test_words_of_every_script_count():
     assert metrics.rouge_l_recall("Der Fluss heißt Öre.", "öre heißt der fluss") == 0.5
     assert metrics.rouge_l_recall("東京は首都です", "首都は東京です") == pytest.approx(4 / 7)
     assert metrics.rouge_l_recall("The river", "") == 0
+    assert metrics.rouge_l_recall("हिन्दी भाषा", "हिन्दी") == 0.5
     assert math.isnan(metrics.truth_ratio(0.5, [])) and metrics.truth_ratio(0.5, [0.25, 0.75]) == 1
 
 

@@ -7,6 +7,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 seed=${SEED:-42}
 results=${RESULTS:-TOFU/results/$name}
 languages=${LANGUAGES:-en,de,fr,es,it}
+IFS=, read -ra codes <<< "$languages"
+settings=en
+((${#codes[@]} < 2)) || settings+=,full
+((${#codes[@]} < 5)) || settings+=,mixup
 
 # teach: trains the model on the English facts and evaluates it before and after.
 teach() {
@@ -37,7 +41,7 @@ train() {
 runs=()
 evaluate() {
     "$python" TOFU/evaluate.py --config TOFU/configs/tofu.yaml --model "$2" --data "$data" --languages "$languages" \
-        --translations "${TRANSLATIONS:?name the folder that TOFU/translate.py wrote}" --settings en,full,mixup \
+        --translations "${TRANSLATIONS:?name the folder that TOFU/translate.py wrote}" --settings "$settings" \
         --out "$results/$1" "${evaluate_keys[@]}"
     runs+=("$1=$results/$1")
 }

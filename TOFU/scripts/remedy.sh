@@ -5,11 +5,12 @@
 # CORPUS, TRANSLATOR and DICTIONARY as in FT/scripts, the rest as in authors.sh.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+[[ -z "$data" ]] || : "${CORPUS:?name the text to fine-tune on}"
 teach
 if [[ -n "${world:-}" ]]; then
     mix_keys=(--input "$world/wiki/wiki.train.txt" --translator dictionary --dictionary "$world/memory")
 else
-    mix_keys=(--input "${CORPUS:?name the text to fine-tune on}" --detokenize true)
+    mix_keys=(--input "$CORPUS" --detokenize true)
     mix_keys+=(--translator "${TRANSLATOR:-facebook/nllb-200-distilled-600M}")
     [[ -z "${DICTIONARY:-}" ]] || mix_keys+=(--dictionary "$DICTIONARY")
 fi
