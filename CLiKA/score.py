@@ -1,6 +1,6 @@
 """Performance and consistency across languages from predictions: CLiKA's rescaled accuracy, and who agrees with whom.
 
-    python CLiKA/score.py --predictions FILE.csv --out DIR
+    python CLiKA/score.py --predictions FILE --out DIR
     python CLiKA/score.py --runs llama=MMLU/results/zero_shot/llama --out DIR --chance 0.25 --reference 0.9
 
 FILE has the columns model,task,language,id,answer,prediction, a row a question and language, answers as letters or

@@ -224,15 +224,15 @@ def test_answers_to_other_questions_stay(ask, data, tmp_path, capsys):
 
 def test_chat_answers_begin_the_assistants_turn(ask, data, tiny_checkpoint, tmp_path):
     tokenizer = byte_level_tokenizer()
-    turns = "{% for m in messages %}[{{ m['content'] }}]{% endfor %}{% if add_generation_prompt %}> {% endif %}"
+    turns = "{% for m in messages %}[{{ m['content'] }}]{% endfor %}{% if add_generation_prompt %}>{% endif %}"
     tokenizer.chat_template = "{{ bos_token }}" + turns
     model, _ = load(str(tiny_checkpoint), device="cpu")
     model.save_pretrained(tmp_path / "chat")
     tokenizer.save_pretrained(tmp_path / "chat")
     code, out = ask(*data[:2], "--settings", "en", "--chat", "true", "--model", tmp_path / "chat")
     written = pd.read_csv(out / "answers" / "en.csv", keep_default_na=False).iloc[0]
-    prompt = tokenizer(f"[Question: {row(0)['question']}\nAnswer:]> ").input_ids
-    ids = tokenizer(f"[Question: {row(0)['question']}\nAnswer:]> {row(0)['answer']}", return_tensors="pt").input_ids
+    prompt = tokenizer(f"[Question: {row(0)['question']}\nAnswer:]>").input_ids
+    ids = tokenizer(f"[Question: {row(0)['question']}\nAnswer:]>{row(0)['answer']}", return_tensors="pt").input_ids
     with torch.no_grad():
         logprobs = model(ids).logits[0].log_softmax(-1)
     own = [logprobs[place - 1, ids[0, place]].item() for place in range(len(prompt), ids.shape[1])]
