@@ -29,6 +29,7 @@ from common.config import config_hash, parse
 from common.corpus import read_documents
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic, write_json_atomic
+from common.languages import LANGUAGES
 from common.memory import keep_freed_memory
 from common.models import load_tokenizer
 from common.plots import house_style, plot_loss, save_figure
@@ -160,14 +161,15 @@ def evaluation_rows(config: Train, tokenizer) -> dict[str, Dataset] | None:
     """Packed rows of each language's test text."""
     if config.eval_data is None:
         return None
-    files = sorted(Path(config.eval_data).glob("*.test.txt"))
+    paths = {code: Path(config.eval_data, f"{code}.test.txt") for code in sorted(LANGUAGES)}
+    files = {code: path for code, path in paths.items() if path.exists()}
     if not files:
         raise InputError(f"eval_data {config.eval_data!r}: no files such as en.test.txt in this folder")
     rows = {}
-    for path in files:
+    for code, path in files.items():
         documents = read_documents(str(path), None, "train", "rows", detokenize=False)
         data = Dataset.from_list([{"text": document.text} for document in documents])
-        rows[path.name.removesuffix(".test.txt")] = pack(data, tokenizer, config.row_length)
+        rows[code] = pack(data, tokenizer, config.row_length)
     return rows
 
 
