@@ -14,6 +14,7 @@ import pandas as pd
 from common.config import named_list, parse
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic, write_text_atomic
+from common.markdown import crossed
 from common.plots import house_style, plot_arms, save_figure
 from common.records import by_language, load_records
 
@@ -54,15 +55,9 @@ def markdown(table: pd.DataFrame) -> str:
         "Percent with 95% Wilson intervals; in brackets the difference from English, in points, and McNemar's p.",
         "",
     ]
-    languages = list(table["language"].unique())
     for category, part in table.groupby("category", sort=False):
-        cells = {(row.arm, row.language): row for row in part.itertuples()}
-        lines += [f"## {category}, n = {part['n'].max()}", "", f"| run | {' | '.join(languages)} |"]
-        lines += ["|" + " --- |" * (len(languages) + 1)]
-        for arm in part["arm"].unique():
-            shown = [_cell(cells[arm, code]) if (arm, code) in cells else "" for code in languages]
-            lines += [f"| {arm} | {' | '.join(shown)} |"]
-        lines += [""]
+        cells = {(row.arm, row.language): _cell(row) for row in part.itertuples()}
+        lines += [f"## {category}, n = {part['n'].max()}", "", *crossed("run", cells), ""]
     return "\n".join(lines)
 
 

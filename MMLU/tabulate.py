@@ -5,7 +5,7 @@
 Writes <out>.csv (one row per run and setting, fractions) and <out>.md (percent, families down, languages across).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from common.config import comma_list, parse
 from common.errors import InputError, run
 from common.files import write_csv_atomic, write_text_atomic
 from common.languages import LANGUAGES
+from common.markdown import table as markdown_table
 from common.records import paired_correct, summarize
 from common.stats import paired_bootstrap
 
@@ -77,7 +78,7 @@ def _wide(table: pd.DataFrame) -> list[str]:
     cells = {(row.family, row.language): _cell(row) for row in table.itertuples()}
     families = list(dict.fromkeys(table["family"]))
     rows = [[name, *(cells.get((name, code), "") for code in codes)] for name in families]
-    return _rows(["setting", *codes], rows)
+    return markdown_table(["setting", *codes], rows)
 
 
 def _cell(row: tuple) -> str:
@@ -90,7 +91,7 @@ def _side_by_side(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     for setting in sort_settings({setting for table in indexed for setting in table.index}):
         found = [table.loc[setting] if setting in table.index else None for table in indexed]
         rows.append([setting, *("" if row is None else f"{100 * row.accuracy:.2f}{_delta(row)}" for row in found)])
-    return _rows(["setting", *tables], rows)
+    return markdown_table(["setting", *tables], rows)
 
 
 def _delta(row: pd.Series) -> str:
@@ -113,12 +114,8 @@ def _beside_paper(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [
         "## Beside the paper",
         "",
-        *_rows(["model", "setting", "accuracy", "difference from English", "source"], rows),
+        *markdown_table(["model", "setting", "accuracy", "difference from English", "source"], rows),
     ]
-
-
-def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from common.choices import family
 from common.config import named_list, parse
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic, write_text_atomic
+from common.markdown import table as markdown_table
 from common.plots import house_style, plot_arms, save_figure
 from common.records import read_run
 from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson
@@ -124,14 +125,12 @@ def markdown(table: pd.DataFrame, cost: pd.DataFrame) -> str:
         "Percent with 95% Wilson intervals; in brackets the difference from the",
     ]
     lines[-1] += " plain prompt, in points, with its paired interval."
-    lines += ["", f"| method | {' | '.join(shown)} | extracted | tokens | seconds |"]
-    lines += ["|" + " --- |" * (len(shown) + 4)]
+    rows = []
     for row in cost.itertuples():
         extracted = min(one.extracted for (method, _), one in cells.items() if method == row.method)
         found = [_cell(cells[row.method, name]) if (row.method, name) in cells else "" for name in shown]
-        lines += [
-            f"| {row.method} | {' | '.join(found)} | {100 * extracted:.1f} | {row.tokens:,} | {row.seconds:.0f} |"
-        ]
+        rows.append([row.method, *found, f"{100 * extracted:.1f}", f"{row.tokens:,}", f"{row.seconds:.0f}"])
+    lines += ["", *markdown_table(["method", *shown, "extracted", "tokens", "seconds"], rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ from common.config import named_list, parse
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic, write_text_atomic
 from common.languages import LANGUAGES
+from common.markdown import crossed
 from common.plots import house_style, plot_measures, save_figure
 from common.records import by_language, load_records, read_run
 from common.units import read_text
@@ -69,14 +70,9 @@ def markdown(table: pd.DataFrame) -> str:
         "",
         "Percent with 95% intervals; in brackets the difference from English, in points.",
     ]
-    languages = list(table["language"].unique())
     for measure, part in table.groupby("measure", sort=False):
-        cells = {(row.arm, row.language): row for row in part.itertuples()}
-        lines += ["", f"## {measure.replace('_', ' ')}, n = {part['n'].max()}", ""]
-        lines += [f"| run | {' | '.join(languages)} |", "|" + " --- |" * (len(languages) + 1)]
-        for arm in part["arm"].unique():
-            shown = [_cell(cells[arm, code]) if (arm, code) in cells else "" for code in languages]
-            lines += [f"| {arm} | {' | '.join(shown)} |"]
+        cells = {(row.arm, row.language): _cell(row) for row in part.itertuples()}
+        lines += ["", f"## {measure.replace('_', ' ')}, n = {part['n'].max()}", "", *crossed("run", cells)]
     return "\n".join(lines) + "\n"
 
 
