@@ -77,11 +77,12 @@ class Mitigate(Evaluate):
     def make_scorer(self) -> GroupScorer | GroupEndpoint | GroupWriter:
         if self.write == "nothing":
             return super().make_scorer()
-        server = split_server(self.model)
-        local = None if server else LocalAuthor(*self.load_model(), self.chat, self.token_budget)
-        author = local or ServerAuthor(self.endpoint())
-        # A translation ends as the demonstrations do; steps of thought have blank lines between them.
-        stop = BLANK_LINE if self.write == "translation" and not self.chat else None
+        if server := split_server(self.model):
+            author, chat = ServerAuthor(self.endpoint()), server[1]
+        else:
+            author, chat = LocalAuthor(*self.load_model(), self.chat, self.token_budget), self.chat
+        # A translation ends as the demonstrations do; steps of thought, and a chat's turn, have blank lines in them.
+        stop = BLANK_LINE if self.write == "translation" and not chat else None
         return GroupWriter(author, self.prompt, self.max_new_tokens, stop)
 
     def prompts(self, setting: Setting, items: Sequence[Item]) -> list[str]:

@@ -159,7 +159,7 @@ def open_run(config: Evaluation, base: Mapping[str, Any], hashes: Mapping[str, s
         "config": asdict(config),
         "hash": digest,
         "model": {"name": config.model, "revision": config.revision, "fingerprint": base["model"]},
-        "seed": None,  # nothing is drawn at random here
+        "seed": getattr(config, "seed", None),  # of what is drawn where questions are built on the way
         "records": records,
         "sessions": old["sessions"] if same else [],
     }
