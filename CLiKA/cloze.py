@@ -23,6 +23,7 @@ from common.languages import LANGUAGES, get
 from common.metrics import rank_consistency
 from common.model_run import ModelRun, by_units
 from common.plots import house_style, plot_consistency, save_figure
+from common.results import save_result
 from common.scoring import score_continuations
 from common.stats import wilson
 from common.tokenization import leading_tokens, tokenize_pairs
@@ -175,10 +176,12 @@ def main() -> None:
     if not config.processes().is_main_process:
         return
     accuracy, ranking = accuracies(tables, next(iter(parallel.values()))), rankings(tables)
-    write_csv_atomic(out / "accuracy.csv", accuracy, float_format="%.6g")
-    write_csv_atomic(out / "rank_consistency.csv", ranking, float_format="%.6g")
+    written = [out / "accuracy.csv", out / "rank_consistency.csv"]
+    for path, table in zip(written, (accuracy, ranking), strict=True):
+        write_csv_atomic(path, table, float_format="%.6g")
     with house_style():
-        save_figure(plot_consistency(ranking), out / "rank_consistency")
+        written += save_figure(plot_consistency(ranking), out / "rank_consistency")
+    save_result(__file__, out / "accuracy", {Path(config.model).name: out}, written)
     print(accuracy.to_string(index=False, float_format="{:.4f}".format))
     print(ranking.pivot(index="language_a", columns="language_b", values="value").round(4).to_string())
 

@@ -25,6 +25,7 @@ from common.files import write_csv_atomic
 from common.languages import LANGUAGES
 from common.plots import house_style, plot_consistency, save_figure
 from common.records import load_records
+from common.results import save_result
 from common.stats import wilson
 from common.units import read_text
 
@@ -178,18 +179,20 @@ def main() -> None:
         for reason in sorted({str(one.message) for one in reasons}):
             print(f"note: {model}, {task}: some values are missing, {reason}")
         figures[f"{quote(model, safe='')}-{quote(task, safe='')}"] = pairs[-1]
-    first = ["model", "task"]
+    first, written = ["model", "task"], []
     for name, tables in (("accuracy", scored), ("consistency", pairs)):
         joined = pd.concat(tables, ignore_index=True)
         joined = joined[[*first, *joined.columns.drop(first)]]
-        write_csv_atomic(Path(config.out, f"{name}.csv"), joined, float_format="%.6g")
+        written.append(Path(config.out, f"{name}.csv"))
+        write_csv_atomic(written[-1], joined, float_format="%.6g")
         if name == "accuracy":
             print(joined.to_string(index=False, float_format="{:.4f}".format))
     with house_style():
         for name, table in figures.items():
-            save_figure(
-                plot_consistency(table[table["measure"].isin(["agreement", "correct_jaccard"])]), Path(config.out, name)
-            )
+            shown = table[table["measure"].isin(["agreement", "correct_jaccard"])]
+            written += save_figure(plot_consistency(shown), Path(config.out, name))
+    runs = named_list(config.runs, "runs") if config.runs else {}
+    save_result(__file__, Path(config.out, "accuracy"), runs, written)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Student's t over them.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from scipy.stats import t as student
 from common.config import named_list, parse
 from common.errors import InputError, run
 from common.files import write_csv_atomic
+from common.results import save_result
 from common.stats import LEVEL
 
 CHANGES = ("vs_base", "vs_control")
@@ -100,6 +102,7 @@ def main() -> None:
     pooled = pool(table)
     said = sentence(pooled, config)
     write_csv_atomic(config.out, table if pooled is table else pd.concat([table, pooled]), float_format="%.6f")
+    save_result(__file__, Path(config.out).with_suffix(""), {}, [config.out], said)
     print(said)
 
 

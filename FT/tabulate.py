@@ -19,6 +19,7 @@ from common.errors import InputError, run
 from common.files import write_csv_atomic, write_text_atomic
 from common.plots import house_style, plot_arms, save_figure
 from common.records import load_records
+from common.results import save_result
 from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson
 
 COLUMNS = ("en", "mixup", "full", "full_held_out")
@@ -175,7 +176,8 @@ def main() -> None:
     write_csv_atomic(f"{config.out}.csv", table, float_format="%.6f")
     write_text_atomic(f"{config.out}.md", markdown(table, perplexity, config))
     with house_style():
-        save_figure(plot_arms(table[table["column"].isin(COLUMNS)]), config.out)
+        pictures = save_figure(plot_arms(table[table["column"].isin(COLUMNS)]), config.out)
+    save_result(__file__, config.out, folders, [f"{config.out}.md", f"{config.out}.csv", *pictures])
     print(markdown(table, perplexity, config))
 
 

@@ -17,6 +17,7 @@ from common.files import write_csv_atomic, write_text_atomic
 from common.markdown import crossed
 from common.plots import house_style, plot_arms, save_figure
 from common.records import by_language, load_records
+from common.results import save_result
 
 EVERYTHING = "all"  # the category of all questions
 
@@ -69,12 +70,14 @@ def _cell(row: tuple) -> str:
 def main() -> None:
     hide_siblings(__file__)
     config = parse(Tabulate)
-    table = tabulate(named_list(config.runs, "runs"))
+    runs = named_list(config.runs, "runs")
+    table = tabulate(runs)
     write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
     write_text_atomic(f"{config.out}.md", markdown(table))
     shown = table[table["category"] == EVERYTHING].rename(columns={"language": "column"})
     with house_style():
-        save_figure(plot_arms(shown), config.out)
+        pictures = save_figure(plot_arms(shown), config.out)
+    save_result(__file__, config.out, runs, [f"{config.out}.md", f"{config.out}.csv", *pictures])
     print(markdown(table))
 
 

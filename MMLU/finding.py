@@ -17,6 +17,7 @@ from common.config import parse
 from common.errors import InputError, run
 from common.files import write_csv_atomic
 from common.records import load_records
+from common.results import save_result
 from common.stats import wilson
 
 KNOWN_IN_ENGLISH, KNOWN_IN_ALL = "english_only", "shared"
@@ -69,8 +70,10 @@ def sentence(table: pd.DataFrame) -> str:
 def main() -> None:
     config = parse(Finding)
     table = finding_rows(load_records(Path(config.run)))
-    write_csv_atomic(Path(config.run) / "finding.csv", table, "%.6f")
-    print(sentence(table))
+    out, said = Path(config.run) / "finding", sentence(table)
+    write_csv_atomic(f"{out}.csv", table, "%.6f")
+    save_result(__file__, out, {config.run: config.run}, [f"{out}.csv"], said)
+    print(said)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from common.config import parse
 from common.errors import run
 from common.plots import house_style, plot_settings, save_figure
 from common.records import summarize
+from common.results import save_result
 
 
 @dataclass
@@ -39,8 +40,9 @@ def main() -> None:
         filter(None, (run_title(config.run), config.category, f"n = {summary['n'].max()}"))
     )
     with house_style():
-        for path in save_figure(plot_settings(summary, title), config.out):
-            print(path)
+        written = save_figure(plot_settings(summary, title), config.out)
+    save_result(__file__, config.out, {config.run: config.run}, written)
+    print(*written, sep="\n")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from common.files import write_csv_atomic, write_text_atomic
 from common.languages import LANGUAGES
 from common.markdown import table as markdown_table
 from common.records import paired_correct, summarize
+from common.results import save_result
 from common.stats import paired_bootstrap
 
 PAPER = Path(__file__).resolve().parent.parent / "assets" / "paper_figures.csv"
@@ -129,6 +130,7 @@ def main() -> None:
     text = markdown(tables, {folder: run_title(folder) for folder in runs}, config.category)
     write_csv_atomic(f"{config.out}.csv", long, float_format="%.6g")
     write_text_atomic(f"{config.out}.md", text)
+    save_result(__file__, config.out, {folder: folder for folder in runs}, [f"{config.out}.md", f"{config.out}.csv"])
     print(text)
 
 

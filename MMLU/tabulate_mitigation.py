@@ -21,6 +21,7 @@ from common.files import write_csv_atomic, write_text_atomic
 from common.markdown import table as markdown_table
 from common.plots import house_style, plot_arms, save_figure
 from common.records import read_run
+from common.results import save_result
 from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson
 
 PLAIN = "plain"
@@ -151,7 +152,8 @@ def main() -> None:
     write_text_atomic(f"{config.out}.md", text)
     pooled = table[table["setting"].isin(["en", *POOLED])].rename(columns={"method": "arm", "setting": "column"})
     with house_style():
-        save_figure(plot_arms(pooled), config.out)
+        pictures = save_figure(plot_arms(pooled), config.out)
+    save_result(__file__, config.out, runs, [f"{config.out}.md", f"{config.out}.csv", *pictures])
     print(text)
 
 

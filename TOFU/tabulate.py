@@ -19,6 +19,7 @@ from common.languages import LANGUAGES
 from common.markdown import crossed
 from common.plots import house_style, plot_measures, save_figure
 from common.records import by_language, load_records, read_run
+from common.results import save_result
 from common.units import read_text
 
 CHOICE = "choice"  # accuracy of the choice between the answer and three perturbations
@@ -84,11 +85,15 @@ def _cell(row: tuple) -> str:
 def main() -> None:
     hide_siblings(__file__)
     config = parse(Tabulate)
-    table = tabulate(named_list(config.runs, "runs"), config.seed)
+    runs = named_list(config.runs, "runs")
+    table = tabulate(runs, config.seed)
     write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
     write_text_atomic(f"{config.out}.md", markdown(table))
     with house_style():
-        save_figure(plot_measures(table.dropna(subset=["value"])), config.out)
+        pictures = save_figure(plot_measures(table.dropna(subset=["value"])), config.out)
+    # Without perturbed answers a run has no choice, and its run.json lies beside the answers.
+    folders = {n: f if Path(f, "run.json").exists() else Path(f, NAME) for n, f in runs.items()}
+    save_result(__file__, config.out, folders, [f"{config.out}.md", f"{config.out}.csv", *pictures])
     print(markdown(table))
 
 

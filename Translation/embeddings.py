@@ -23,13 +23,15 @@ from systems import read_lines
 from common.config import comma_list, config_hash, named_list, parse
 from common.corpus import corpus_digest
 from common.errors import InputError, run
-from common.files import write_csv_atomic, write_json_atomic
+from common.files import write_csv_atomic, write_json_atomic, write_text_atomic
 from common.hidden import Pooling, pooled_states
 from common.languages import get
+from common.markdown import from_frame
 from common.models import load
 from common.plots import house_style, plot_layers, plot_similarities, save_figure
 from common.provenance import file_digest, git_commit, model_fingerprint, now, package_versions, peak_memory
 from common.records import read_run
+from common.results import save_result
 from common.stats import wilson
 from common.translation import Translator, make_translator
 
@@ -200,23 +202,28 @@ def main() -> None:
         all_records.append(pd.read_csv(folder / "cosines.csv").assign(model=label))
         if sentences:
             all_retrieval.append(pd.read_csv(folder / "retrieval.csv").assign(model=label))
-    report(pd.concat(all_records), pd.concat(all_retrieval) if sentences else None, out)
+    written = report(pd.concat(all_records), pd.concat(all_retrieval) if sentences else None, out)
+    save_result(__file__, out / "summary", {label: out / label for label in models}, written)
 
 
-def report(records: pd.DataFrame, found: pd.DataFrame | None, out: Path) -> None:
-    """The tables and plots over all models, from their records alone."""
+def report(records: pd.DataFrame, found: pd.DataFrame | None, out: Path) -> list[Path]:
+    """The tables and plots over all models, from their records alone; the files written."""
     tables = [summarize(own).assign(model=label) for label, own in records.groupby("model", sort=False)]
     summary = pd.concat(tables)[["model", *tables[0].columns.drop("model")]]
     write_csv_atomic(out / "summary.csv", summary)
     with house_style():
-        save_figure(plot_layers(records, "cosine", "variant", "rate"), out / "similarity")
-        save_figure(plot_similarities(records), out / "distribution")
+        written = save_figure(plot_layers(records, "cosine", "variant", "rate"), out / "similarity")
+        written += save_figure(plot_similarities(records), out / "distribution")
         if found is not None:
             write_csv_atomic(out / "retrieval.csv", found)
-            save_figure(plot_layers(found, "accuracy", "target", "source"), out / "retrieval")
-    middle = summary["layer"].max() // 2
-    print(summary[summary["layer"] == middle].to_string(index=False, float_format="{:.4g}".format))
+            written += save_figure(plot_layers(found, "accuracy", "target", "source"), out / "retrieval")
+    layer = summary["layer"].max() // 2
+    middle = summary[summary["layer"] == layer].drop(columns="layer")
+    lines = [f"# Mixed-language text against its baselines, layer {layer} of {summary['layer'].max()}", ""]
+    write_text_atomic(out / "summary.md", "\n".join([*lines, *from_frame(middle, "{:.4g}")]) + "\n")
+    print(middle.to_string(index=False, float_format="{:.4g}".format))
     print(f"{out}/summary.csv")
+    return [out / "summary.md", out / "summary.csv", *written]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.config import comma_list, parse
+from common.config import comma_list, config_hash, parse
 from common.errors import InputError, run
 from common.files import write_csv_atomic, write_json_atomic
 from common.languages import get
@@ -26,6 +26,7 @@ from common.models import load
 from common.plots import house_style, plot_layers, save_figure
 from common.prompts import translation_prompt
 from common.provenance import git_commit, model_fingerprint, now, package_versions, peak_memory
+from common.results import save_result
 from common.stats import wilson
 from common.tokenization import tokenize_pairs
 
@@ -223,13 +224,16 @@ def main() -> None:
         ["source", "target", "layer"], var_name="words", value_name="probability"
     )
     with house_style():
-        save_figure(
+        pictures = save_figure(
             plot_layers(curves.assign(model=config.model, mean="of all pairs"), "probability", "words", "mean"),
             out / "lens",
         )
-    info = {"config": asdict(config), "model": model_fingerprint(config.model), "left_out": len(every) - len(kept)}
+    model_digest, settings = model_fingerprint(config.model), {k: v for k, v in asdict(config).items() if k != "out"}
+    info = {"config": asdict(config), "hash": config_hash(settings | {"model": model_digest}), "model": model_digest}
+    info["left_out"] = len(every) - len(kept)
     info |= {"git_commit": git_commit(), "packages": package_versions(), "start": start, "end": now(), **peak_memory()}
     write_json_atomic(out / "run.json", info)
+    save_result(__file__, out / "summary", {Path(config.model).name: out}, [out / "summary.csv", *pictures])
     print(summarize(records).head(1).to_string(index=False, float_format="{:.3f}".format))
     print(f"{len(every) - len(kept)} of {len(every)} prompts left out: their answers begin alike; {out}/summary.csv")
 

@@ -3,8 +3,8 @@
     python Translation/score.py --hypotheses DIR --references DIR --out FILE.csv
 
 DIR of hypotheses has one folder a system with files test-<src>-<tgt>, references are <code>.devtest. Beside FILE.csv
-are written `.summary.csv` (means over directions), `.signatures.json`, with --baseline `.paired.csv`, and a heat
-map of directions and a bar plot.
+are written `.summary.csv` (means over directions), `.signatures.json`, `.sentences.csv` (chrF++ of every sentence, and
+of the source left as it is), with --baseline `.paired.csv`, and a heat map of directions and a bar plot.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from common.config import parse
 from common.errors import InputError, run
 from common.files import write_csv_atomic, write_json_atomic
 from common.plots import house_style, plot_directions, plot_systems, save_figure
+from common.results import save_result
 
 METRICS = ("bleu", "chrf", "ter", "comet", "comet_released")
 
@@ -61,6 +62,17 @@ def score(direction: Direction) -> tuple[dict, dict[str, str]]:
         row[name] = metric.corpus_score(direction.hypotheses, [direction.references]).score
         signatures[name] = str(metric.get_signature())
     return row, signatures
+
+
+def sentence_scores(directions: list[Direction]) -> pd.DataFrame:
+    """Columns system, direction, sentence (from 1), chrf and chrf_source, which a system reaches that does nothing."""
+    metric, rows = CHRF(word_order=2), []
+    for direction in directions:
+        lines = zip(direction.hypotheses, direction.sources, direction.references, strict=False)  # prefixes are shorter
+        for number, (said, source, reference) in enumerate(lines, 1):
+            chrf = [metric.sentence_score(text, [reference]).score for text in (said, source)]
+            rows.append((direction.system, direction.name, number, *chrf))
+    return pd.DataFrame(rows, columns=["system", "direction", "sentence", "chrf", "chrf_source"])
 
 
 def paired(directions: list[Direction], config: Score) -> pd.DataFrame:
@@ -123,13 +135,21 @@ def main() -> None:
     out = Path(config.out)
     comparison = paired(directions, config) if config.baseline else None
     write_csv_atomic(out, table)
-    write_csv_atomic(out.with_suffix(".summary.csv"), summarize(table, problems))
+    written = [out.with_suffix(".summary.csv"), out, out.with_suffix(".sentences.csv")]
+    write_csv_atomic(written[0], summarize(table, problems))
+    write_csv_atomic(written[2], sentence_scores(directions), float_format="%.4f")
     write_json_atomic(out.with_suffix(".signatures.json"), signatures)
     if comparison is not None:
-        write_csv_atomic(out.with_suffix(".paired.csv"), comparison)
+        written.append(out.with_suffix(".paired.csv"))
+        write_csv_atomic(written[-1], comparison)
     with house_style():
-        save_figure(plot_directions(table, "bleu"), out.with_suffix(".directions"))
-        save_figure(plot_systems(table, [name for name in METRICS if table[name].notna().any()]), out.with_suffix(""))
+        written += save_figure(plot_directions(table, "bleu"), out.with_suffix(".directions"))
+        shown = [name for name in METRICS if table[name].notna().any()]
+        written += save_figure(plot_systems(table, shown), out.with_suffix(""))
+    runs = {system: Path(config.hypotheses, system) for system in table["system"].unique()}
+    # Hypotheses from elsewhere have no run behind them.
+    runs = {system: folder for system, folder in runs.items() if (folder / "run.json").exists()}
+    save_result(__file__, out.with_suffix(""), runs, written)
     print(table.to_string(index=False, float_format="{:.2f}".format, na_rep=""))
 
 

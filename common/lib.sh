@@ -6,7 +6,7 @@ set -euo pipefail
 absolute() { if [[ -e "$1" ]]; then realpath "$1"; else echo "$1"; fi; } # hub names stay as they are
 
 model=$(absolute "${1:-}")
-for key in DATA CORPUS DICTIONARY TRANSLATIONS TAUGHT QUIZ SENTENCES PASSAGES WORLD CONFIG TEACH; do # as given from here
+for key in DATA CORPUS DICTIONARY TRANSLATIONS TAUGHT QUIZ SENTENCES PASSAGES WORLD CONFIG TEACH DESIGN; do # as given from here
     [[ -z "${!key:-}" ]] || export "$key=$(absolute "${!key}")"
 done
 [[ -z "${RESULTS:-}" ]] || export RESULTS=$(realpath -m "$RESULTS")

@@ -7,6 +7,7 @@ Every file has the layout of the real data it stands for, so that all task scrip
     hp/<Language>.csv                                question,A,B,C,D,GT,category; facts that only English text knows
     tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text knows
     tofu/train.jsonl                                 English text that teaches these facts, with every synonym
+    clika/design.csv                                 how new persons and what they own are spoken of in every language
     flores/<code>.devtest                            parallel sentences, held out of pretraining
     dictionaries/en-<lang>.tsv                       single-word translations
     wiki/wiki.{train,test}.txt                       English encyclopedia as raw WikiText
@@ -42,6 +43,7 @@ PERTURBED = 5  # wrong answers to an author question, as in TOFU
 TEST_SHARE = 10  # one article in so many is for testing
 PERSON_SHARE = 5  # one article in so many is on a person
 DRAWS = 100  # enough to see each of a handful of wordings
+DESIGNED = "vehicle"  # the relation of `clika/`
 THING_SENTENCES = (8, 24)  # of an article on a thing
 
 
@@ -146,6 +148,19 @@ def author_texts(fact: Fact, rng: random.Random) -> list[str]:
     return statements + [f"Question: {next(questions)}\nAnswer: {said}" for said in statements]
 
 
+def write_design(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """What CLiKA/conductivity.py needs to teach facts on new persons: a row a language and value."""
+    rows = [["language", "value", "name", "statements", "question", "option"]]
+    for language in LANGUAGES:
+        rng = random.Random(f"design {config.seed} {language}")
+        for value in universe.values[DESIGNED]:
+            said = {grammar.statement(DESIGNED, "{name}", value, language, rng) for _ in range(DRAWS)}
+            asked = grammar.question(DESIGNED, "{name}", language, rng)
+            option = grammar.option(value, language, rng)
+            rows.append([language, value, "{stem}", " | ".join(sorted(said)), asked, option])
+    write_rows(folder / "design.csv", rows)
+
+
 def write_parallel(folder: Path, config: WorldConfig) -> None:
     """Parallel sentences, one a line."""
     for language in LANGUAGES:
@@ -236,6 +251,7 @@ def main() -> None:
     questions = write_mmlu(out / "mmlu", universe, config)
     write_quiz(out / "hp", universe, config)
     write_authors(out / "tofu", universe, config)
+    write_design(out / "clika", universe, config)
     write_parallel(out / "flores", config)
     write_dictionaries(out / "dictionaries")
     write_wiki(out / "wiki", out / "memory", universe, config)

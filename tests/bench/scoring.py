@@ -51,6 +51,7 @@ class Config:
     subjects: str = "anatomy,high_school_geography"  # comma separated
     sides: str = "ours,harness,one_at_a_time"  # comma separated
     float32: bool = True  # also compare predictions in float32
+    repeats: int = 3  # times each side is run, of which the median counts; once in float32
     side: str | None = None  # internal: run one side in this process
     shots: int = 5  # internal: with side
     dtype: str = "bfloat16"  # internal: with side
@@ -182,11 +183,14 @@ def run_side(config: Config) -> None:
         "one_at_a_time": lambda p: run_one_at_a_time(model, tokenizer, p),
     }
     sides[config.side](prompts[:30])  # first calls allocate and compile
-    synchronize()
-    before = time.perf_counter()
-    result = sides[config.side](prompts)
-    synchronize()
-    seconds = time.perf_counter() - before
+    times = []
+    for _ in range(config.repeats):
+        synchronize()
+        before = time.perf_counter()
+        result = sides[config.side](prompts)
+        synchronize()
+        times.append(time.perf_counter() - before)
+    seconds = float(np.median(times))
     logprobs, stats = result if config.side == "ours" else (result, None)
     row = {
         "seconds": seconds,
@@ -241,6 +245,7 @@ def measure(config: Config, folder: Path, side: str, shots: int, dtype: str) -> 
     """Run one side in a process of its own."""
     arguments = {"mmlu": config.mmlu, "dictionaries": config.dictionaries, "preset": config.preset}
     arguments |= {"side": side, "shots": shots, "dtype": dtype, "folder": folder}
+    arguments["repeats"] = config.repeats if dtype == PRESETS[config.preset][6] else 1
     command = [sys.executable, __file__, *[f"--{key}={value}" for key, value in arguments.items()]]
     done = subprocess.run(command, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]

@@ -1,0 +1,186 @@
+"""CLiKA's fictional knowledge: invented places on real continents, taught in one language and asked in every other.
+
+    python CLiKA/conductivity.py --out DIR [--taught de --languages en,de,fr --places 60 --seed 42]
+
+Writes <out>/train.jsonl for FT/train.py (each fact in the taught language: its statements, and questions on it with
+options of their own) and <out>/variants for MMLU/evaluate.py (one question a place, the same four options in every
+language). CLiKA/scripts/conductivity.sh goes on to train, test and score.
+
+What is said of places in which language is a table, --design, with the columns language, value (its id), name (the
+place's name there, with a {stem} that all languages share), statements (with {name}, separated by " | "), question,
+option; a language is added by adding its rows.
+"""
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from common.choices import LETTERS, Item, monolingual, write_items
+from common.config import comma_list, parse
+from common.errors import InputError, run
+from common.files import write_text_atomic
+from common.languages import get
+from common.prompts import mmlu_prompt
+from common.units import read_text
+
+DESIGN = Path(__file__).parent / "data" / "places.csv"
+COLUMNS = ("language", "value", "name", "statements", "question", "option")
+SUBJECT = "places"
+ONSETS, VOWELS, ENDS = "b d f g k l m n p r s t v z".split(), "aeiou", "l n r s".split()
+
+
+@dataclass
+class Conductivity:
+    """Make fictional facts that are taught in one language.
+
+    Attributes:
+        out: folder of train.jsonl and variants.
+        taught: language of the training text.
+        languages: that the questions are asked in, a list or separated by commas.
+        design: CSV file of what is said in which language; see above.
+        places: number of facts; every value has as many, to within one.
+        questions: multiple-choice questions on each fact in the training text; 0 teaches by statements alone.
+        seed: of names, facts and options.
+    """
+
+    out: str
+    taught: str = "en"
+    languages: str | list[str] = "en,de,fr,es,it"
+    design: str = str(DESIGN)
+    places: int = 60
+    questions: int = 4
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if self.places < 1 or self.questions < 0:
+            raise InputError(
+                f"places {self.places}, questions {self.questions}: at least one place, no negative number"
+            )
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How one value is spoken of in one language."""
+
+    name: str
+    statements: tuple[str, ...]
+    question: str
+    option: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """An invented place: the stem of its name, and the value that is its own."""
+
+    id: str
+    stem: str
+    value: str
+
+
+def read_design(path: str, languages: list[str]) -> dict[tuple[str, str], Wording]:
+    """{(language, value): wording}; InputError naming the row for what is missing, and languages without all values."""
+    try:
+        table = read_text(Path(path))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a CSV file: {error}") from error
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; it needs {','.join(COLUMNS)}")
+    design = {}
+    for number, row in enumerate(table.itertuples(), 1):
+        for column, slot in (("name", "{stem}"), ("statements", "{name}"), ("question", "{name}"), ("option", "")):
+            texts = getattr(row, column).split(" | ")
+            if not all(text.strip() and slot in text for text in texts):
+                raise InputError(f"{path}, row {number}: {column} {getattr(row, column)!r} needs a text with {slot}")
+        design[row.language, row.value] = Wording(
+            row.name, tuple(row.statements.split(" | ")), row.question, row.option
+        )
+    values = {value for _, value in design}
+    for code in languages:
+        get(code)
+        lacking = sorted(value for value in values if (code, value) not in design)
+        if lacking:
+            raise InputError(f"{path}: no row for {code}, {lacking[0]}; every language needs a row for every value")
+    if len(values) < len(LETTERS):
+        raise InputError(f"{path}: {len(values)} values; a question has four options, so four or more are needed")
+    return design
+
+
+def invent(places: int, values: list[str], rng: random.Random) -> list[Place]:
+    """Places with different stems; each value as often as the others, in random order."""
+
+    def stems() -> Iterator[str]:
+        taken = set()
+        while True:
+            parts = (ONSETS, VOWELS, ENDS, ONSETS, VOWELS, ONSETS)
+            stem = "".join(rng.choice(part) for part in parts).capitalize()
+            if stem not in taken:
+                taken.add(stem)
+                yield stem
+
+    drawn = [values[number % len(values)] for number in range(places)]
+    rng.shuffle(drawn)
+    stem_list = list(islice(stems(), places))
+    return [Place(f"{n:04d}", stem, value) for n, (stem, value) in enumerate(zip(stem_list, drawn, strict=True), 1)]
+
+
+def draw_options(place: Place, answer: str, values: list[str], rng: random.Random) -> list[str]:
+    """Four values, the place's own at the letter `answer`."""
+    options = rng.sample([value for value in values if value != place.value], len(LETTERS) - 1)
+    options.insert(LETTERS.index(answer), place.value)
+    return options
+
+
+def ask(
+    place: Place, options: list[str], answer: str, design: Mapping[tuple[str, str], Wording], language: str
+) -> Item:
+    """The question on a place in one language."""
+    wording = design[language, place.value]
+    question = wording.question.replace("{name}", wording.name.replace("{stem}", place.stem))
+    texts = [design[language, value].option for value in options]
+    return monolingual(place.id, SUBJECT, "", question, texts, answer, language)
+
+
+def lesson(
+    place: Place, design: Mapping[tuple[str, str], Wording], config: Conductivity, rng: random.Random
+) -> list[str]:
+    """The texts that teach one fact in the taught language."""
+    wording = design[config.taught, place.value]
+    name = wording.name.replace("{stem}", place.stem)
+    texts = [statement.replace("{name}", name) for statement in wording.statements]
+    values = [value for code, value in design if code == config.taught]
+    for _ in range(config.questions):
+        answer = rng.choice(LETTERS)
+        item = ask(place, draw_options(place, answer, values, rng), answer, design, config.taught)
+        texts.append(f"{mmlu_prompt(item)} {answer}")
+    return texts
+
+
+def main() -> None:
+    config = parse(Conductivity)
+    languages = comma_list(config.languages)
+    if config.taught not in languages:
+        raise InputError(f"taught {config.taught}: name it among the languages {', '.join(languages)} too")
+    design = read_design(config.design, languages)
+    values = sorted({value for _, value in design})
+    places = invent(config.places, values, random.Random(f"places {config.seed}"))
+    rng, out = random.Random(f"lessons {config.seed}"), Path(config.out)
+    texts = [text for place in places for text in lesson(place, design, config, rng)]
+    rng.shuffle(texts)
+    lines = [json.dumps({"text": text, "doc_id": number}, ensure_ascii=False) for number, text in enumerate(texts)]
+    write_text_atomic(out / "train.jsonl", "".join(line + "\n" for line in lines))
+    rng = random.Random(f"test {config.seed}")
+    letters = [LETTERS[number % len(LETTERS)] for number in range(len(places))]
+    rng.shuffle(letters)
+    options = [draw_options(place, answer, values, rng) for place, answer in zip(places, letters, strict=True)]
+    for code in languages:
+        items = [ask(*asked, design, code) for asked in zip(places, options, letters, strict=True)]
+        write_items(out / "variants" / f"{'en' if code == 'en' else f'full_{code}'}.csv", items)
+    print(f"{out}: {len(places)} places, {len(texts)} texts in {config.taught}, questions in {', '.join(languages)}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,302 @@
+"""Results with their provenance, the claims table, and the report: on synthetic runs, against what pandas says."""
+
+import base64
+import json
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from common import metrics
+from common.results import ENDING, find_results
+from common.stats import gap_closed, paired_bootstrap
+from tests.mmlu import write_run
+from tests.scripts import call, load_script
+
+claims = load_script("assets/check_claims.py")
+report = load_script("assets/report.py")
+mmlu, plot, finding, quiz, arms, mitigation = (
+    load_script(f"{name}.py")
+    for name in (
+        "MMLU/tabulate",
+        "MMLU/plot",
+        "MMLU/finding",
+        "HP/tabulate",
+        "FT/tabulate",
+        "MMLU/tabulate_mitigation",
+    )
+)
+
+
+def rewrite(folder, **changes):
+    """Change keys of a run.json."""
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Results of four scripts on synthetic runs; everything above the runs is made by the scripts themselves."""
+    folder = tmp_path / "results"
+    accuracy = {"run": 0.5, "quiz": 0.4, "none": 0.3, "en": 0.3, "word": 0.9, "hint_various": 0.55}
+    for seed, (name, share) in enumerate(accuracy.items()):
+        (folder / name).mkdir(parents=True)
+        write_run(folder / name, seed, share, model="tiny<model>")
+        session = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:00:10+00:00", "computed_tokens": 1}
+        rewrite(folder / name, sessions=[session])
+    run, named = folder / "run", ",".join(f"{name}={folder / name}" for name in ("none", "en", "word"))
+    assert call(mmlu, ["--runs", run, "--out", run / "table", "--category", "english_only"], monkeypatch) == 0
+    assert call(plot, ["--run", run, "--out", run / "accuracy"], monkeypatch) == 0
+    assert call(finding, ["--run", run], monkeypatch) == 0
+    assert call(quiz, ["--runs", f"tiny={folder / 'quiz'}", "--out", folder / "by_language"], monkeypatch) == 0
+    assert call(arms, ["--arms", named, "--out", folder / "remedy"], monkeypatch) == 0
+    keys = ["--plain", run, "--runs", f"hint_various={folder / 'hint_various'}", "--out", folder / "mitigation"]
+    assert call(mitigation, keys, monkeypatch) == 0
+    return folder
+
+
+def checked(results, tmp_path, monkeypatch):
+    """The claims table by name."""
+    assert call(claims, ["--results", results, "--out", tmp_path / "claims"], monkeypatch) == 0
+    return pd.read_csv(tmp_path / "claims.csv", keep_default_na=False).set_index("name")
+
+
+def by_question(folder, settings, subject=""):
+    """Mean of `correct` over settings, by question."""
+    tables = pd.concat([pd.read_csv(folder / f"{setting}.csv") for setting in settings])
+    return tables[tables["subject"].str.startswith(subject)].groupby("id")["correct"].mean()
+
+
+FULL = [f"full_{code}" for code in ("de", "fr", "es", "it")]
+
+
+def test_claims_equal_a_computation_from_the_records(results, tmp_path, monkeypatch):
+    low_minimum(tmp_path, monkeypatch)
+    table = checked(results, tmp_path, monkeypatch)
+    tested = (table["verdict"] != "not enough data").sum()
+    level = 1 - 0.05 / tested
+
+    def same(name, expected, corrected):
+        row = table.loc[name]
+        assert [float(row[key]) for key in ("effect", "ci_low", "ci_high")] == pytest.approx(expected, abs=1e-4)
+        assert [float(row[key]) for key in ("corrected_low", "corrected_high")] == pytest.approx(
+            corrected[1:], abs=1e-4
+        )
+
+    run = results / "run"
+    english, mixup = (by_question(run, [name], "english_only") for name in ("en", "mixup"))
+    pair = (mixup, english.loc[mixup.index])
+    same("barrier_mixup", paired_bootstrap(*pair, seed=42), paired_bootstrap(*pair, seed=42, level=level))
+    assert table.loc["barrier_mixup", "n"] == 40 and table.loc["barrier_mixup", "verdict"] == "holds"
+    full = by_question(run, FULL)
+    pair = full, by_question(run, ["en"]).loc[full.index]
+    same("clika_performance", paired_bootstrap(*pair, seed=42), paired_bootstrap(*pair, seed=42, level=level))
+    word, none = (by_question(results / name, ["mixup"], "english_only") for name in ("word", "none"))
+    pair = word, none.loc[word.index]
+    same("remedy", paired_bootstrap(*pair, seed=42), paired_bootstrap(*pair, seed=42, level=level))
+    assert table.loc["remedy", "verdict"] == "holds" and table.loc["remedy", "model"] == "tiny<model>"
+    hinted = by_question(results / "hint_various", ["mixup"], "english_only")
+    parts = english.loc[hinted.index], mixup.loc[hinted.index], hinted
+    same("hint", gap_closed(*parts, seed=42), gap_closed(*parts, seed=42, level=level))
+    assert table.loc["translation", "verdict"] == "not enough data"
+    assert "no result of Translation/score.py" in table.loc["translation", "note"]
+
+
+def low_minimum(tmp_path, monkeypatch, **changes):
+    """The project's claims with a minimum that forty questions reach."""
+    entries = yaml.safe_load(claims.CLAIMS.read_text())
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump([entry | {"minimum": 40} | changes for entry in entries]))
+    monkeypatch.setattr(claims.Check, "claims", str(path))
+    monkeypatch.setattr(claims.Check.__init__, "__defaults__", (str(path), 42))
+
+
+def test_too_few_units_are_not_enough(results, tmp_path, monkeypatch):
+    table = checked(results, tmp_path, monkeypatch)
+    assert table.loc["barrier_mixup", "verdict"] == "not enough data"
+    assert table.loc["barrier_mixup", "note"] == "40 units where 100 are needed"
+
+
+def test_conductivity_is_that_of_common_metrics():
+    rng = np.random.default_rng(0)
+    taught, elsewhere = (rng.random(80) < 0.9).astype(float), (rng.random(80) < 0.4).astype(float)
+    claim = next(claim for claim in claims.read_claims(claims.CLAIMS) if claim.measure == "conductivity")
+    verdict = claims.decide(claim, {"against": taught, "of": elsewhere}, "tiny", 42, 3)
+    assert (verdict.effect, verdict.ci_low, verdict.ci_high) == metrics.conductivity(taught, elsewhere, 0.25, seed=42)
+    assert verdict.verdict == "holds" and verdict.corrected_low < verdict.ci_low
+    unknown = claims.decide(claim, {"against": np.zeros(80), "of": elsewhere}, "tiny", 42, 3)
+    assert unknown.verdict == "not enough data" and unknown.note == "what was taught is not known"
+
+
+def test_a_claim_needs_its_whole_corrected_interval():
+    claim = next(claim for claim in claims.read_claims(claims.CLAIMS) if claim.name == "remedy")
+    before = np.zeros(100)
+    after = np.repeat([1.0, 0.0], [6, 94])
+    alone = claims.decide(claim, {"of": after, "against": before}, "", 42, 1)
+    among_many = claims.decide(claim, {"of": after, "against": before}, "", 42, 1000)
+    assert (alone.verdict, among_many.verdict) == ("holds", "does not hold")
+    assert alone.effect == among_many.effect == 0.06
+
+
+def test_every_claim_names_a_script_and_a_paper(root):
+    for claim in claims.read_claims(claims.CLAIMS):
+        assert (root / claim.result).is_file() and claim.where.startswith("arXiv ")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"holds": "better"}, "holds is 'better'"),
+        ({"measure": "guess"}, "measure is 'guess'"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_malformed_claims_are_refused(results, tmp_path, monkeypatch, capsys, change, said):
+    low_minimum(tmp_path, monkeypatch, **change)
+    assert call(claims, ["--results", results, "--out", tmp_path / "out"], monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert said in error and "claims.yaml" in error and not (tmp_path / "out.csv").exists()
+
+
+def test_two_results_that_fit_are_not_chosen_between(results, tmp_path, monkeypatch):
+    shutil.copytree(results, tmp_path / "both" / "a")
+    shutil.copytree(results, tmp_path / "both" / "b")
+    table = checked(tmp_path / "both", tmp_path, monkeypatch)
+    assert "several results fit" in table.loc["barrier_mixup", "note"]
+
+
+class Page(HTMLParser):
+    """What an HTML page has: tables as rows of cells, pictures, quotations, and what it would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tables, self.images, self.quotes, self.loads, self.headings = [], [], [], [], []
+        self.into = None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self.into = lambda data, cells=self.tables[-1][-1]: cells.__setitem__(-1, cells[-1] + data)
+        elif tag == "blockquote":
+            self.quotes.append("")
+            self.into = lambda data: self.quotes.__setitem__(-1, self.quotes[-1] + data)
+        elif tag in ("h1", "h2", "h3"):
+            self.headings.append("")
+            self.into = lambda data: self.headings.__setitem__(-1, self.headings[-1] + data)
+        elif tag == "img":
+            self.images.append(attrs["src"])
+        self.loads += [
+            value for key, value in attrs.items() if key in ("src", "href") and not value.startswith("data:")
+        ]
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th", "blockquote", "h1", "h2", "h3"):
+            self.into = None
+
+    def handle_data(self, data):
+        if self.into:
+            self.into(data)
+
+
+def make_page(results, monkeypatch):
+    assert call(report, ["--results", results, "--out", results / "report"], monkeypatch) == 0
+    return Page((results / "report" / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_has_every_table_and_picture(results, monkeypatch):
+    page = make_page(results, monkeypatch)
+    assert not page.loads, "a report needs no network"
+    pictures = [base64.b64decode(source.split(",")[1]) for source in page.images]
+    written = {path.read_bytes() for path in results.rglob("*.png")}
+    assert len(pictures) == 4 and set(pictures) == written
+    heads = [table[0] for table in page.tables]
+    assert heads[0] == ["claim", "paper", "measured", "claimed", "n", "verdict"]
+    assert len(page.tables[0]) == 1 + len(claims.read_claims(claims.CLAIMS))
+    for path in results.glob("**/*.md"):
+        if path.parent.name != "report":
+            lines = [line.strip("| ").split(" | ") for line in path.read_text().splitlines() if line.startswith("|")]
+            assert lines[0][0] in {head[0] for head in heads}
+            assert [cell for row in lines[2:3] for cell in row][0] in {row[0] for table in page.tables for row in table}
+    assert "MMLU in mixed languages" in page.headings
+    assert "<code>tiny&lt;model&gt;</code>" in (results / "report" / "report.html").read_text()
+    assert any("Translation/score.py" in quote and "bash Translation/scripts" in quote for quote in page.quotes)
+    text = (results / "report" / "report.md").read_text()
+    assert text.count("![") == 4 and "Facts known in English only are answered 100.0%" in text
+    for place in [line.split("](")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")]:
+        assert (results / "report" / place).is_file()
+    assert "prefers-color-scheme: dark" in (results / "report" / "report.html").read_text()
+
+
+def test_a_table_that_was_cut_short_is_named_and_the_rest_is_there(results, monkeypatch):
+    path = results / "by_language.csv"
+    path.write_text(path.read_text()[:200])
+    page = make_page(results, monkeypatch)
+    assert any(f"{path}: not as HP/tabulate.py wrote it" in quote for quote in page.quotes)
+    assert len(page.images) == 3
+    verdicts = {row[0]: row[-1] for row in page.tables[0]}
+    assert any("cut short or changed" in said for said in verdicts.values())
+
+
+def test_two_configurations_are_not_mixed(results, monkeypatch):
+    rewrite(results / "word", hash="1" * 12)
+    page = make_page(results, monkeypatch)
+    said = [quote for quote in page.quotes if "two configurations are mixed" in quote]
+    assert len(said) == 1 and "0" * 12 in said[0] and "1" * 12 in said[0] and "run word" in said[0]
+    assert len(page.images) == 3 and "MMLU in mixed languages" in page.headings
+
+
+def test_changed_records_and_unreadable_provenance_are_named(results, monkeypatch):
+    (results / "run" / "mixup.csv").write_text("id\n")
+    (results / f"remedy{ENDING}").write_text("{")
+    page = make_page(results, monkeypatch)
+    assert any(f"remedy{ENDING}: not as our scripts write it" in quote for quote in page.quotes)
+    assert any("mixup.csv: not the file that run.json describes" in row[-1] for row in page.tables[0])
+    assert len(page.images) == 3
+
+
+def test_a_folder_without_results_is_an_error(tmp_path, monkeypatch, capsys):
+    assert call(report, ["--results", tmp_path, "--out", tmp_path / "report"], monkeypatch) == 2
+    assert "no result" in capsys.readouterr().err and not (tmp_path / "report").exists()
+
+
+def test_results_may_be_moved_and_name_their_command(results, tmp_path):
+    shutil.move(results, tmp_path / "elsewhere")
+    found, problems = find_results([tmp_path / "elsewhere"])
+    assert not problems and {result.script for result in found} >= {"MMLU/tabulate.py", "FT/tabulate.py"}
+    for result in found:
+        result.check()
+        assert result.command.startswith(f"python {result.script} --")
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium to look at the page with")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_cuts_nothing(results, monkeypatch, tmp_path, width):
+    make_page(results, monkeypatch)
+    page = results / "report" / "report.html"
+    probe = (
+        "<script>addEventListener('load', () => { const wide = [...document.querySelectorAll('main *')].filter("
+        "e => e.getBoundingClientRect().right > innerWidth + 1 || e.scrollWidth > e.clientWidth + 1 && e.clientWidth);"
+        "const bad = [...document.images].filter(i => !i.naturalWidth);"
+        "document.title = `wide ${wide.length} bad ${bad.length} width ${innerWidth}`; });</script></body>"
+    )
+    page.write_text(page.read_text().replace("</body>", probe))
+    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-sync --no-first-run"
+    command = ["chromium", *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900"]
+    frame = tmp_path / "frame.html"  # a headless window is never narrower than 500 pixels, a frame in it may be
+    frame.write_text(
+        f'<iframe src="{page.as_uri()}" width="{width}" height="900" style="border:0"></iframe><script>'
+        "addEventListener('load', () => setTimeout(() => document.title = frames[0].document.title, 500))</script>"
+    )
+    command += ["--allow-file-access-from-files", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert f"<title>wide 0 bad 0 width {width}</title>" in done.stdout, done.stdout[-500:]
