@@ -133,8 +133,8 @@ class Rows:
         if not names:
             fitting = [result for result in fitting if len(result.runs) == 1]
         if not fitting:
-            runs = f" of {', '.join(sorted(names))}" if names else " of a single run"
-            raise InputError(f"no result of {claim.result}{runs}")
+            runs = f"with {', '.join(sorted(names))}" if names else "of one model"
+            raise InputError(f"no result of {claim.result} {runs}")
         behind = {tuple(r.runs[name].folder for name in names or r.runs) for r in fitting}
         if len(behind) > 1:
             raise InputError(

@@ -92,7 +92,7 @@ def page(config: Report, results: Sequence[Result], problems: Sequence[str], cla
     parts = [f"# {config.title}", "", f"Models: {', '.join(map(_code, models))}.", ""]
     for problem in problems:
         parts += [f"> Left out: {problem}", ""]
-    parts += _deeper(claims)
+    parts += _deeper(claims, 1)
     for experiment in EXPERIMENTS:
         own = [result for script in experiment.scripts for result in results if result.script == script]
         parts += ["", f"## {experiment.title}", ""]
@@ -130,12 +130,13 @@ def section(result: Result, out: Path) -> list[str]:
 def shown_table(path: Path) -> list[str]:
     """A table's lines: headings below those of the report, a CSV file as it is."""
     if path.suffix == ".md":
-        return _deeper(path.read_text(encoding="utf-8"))
+        return _deeper(path.read_text(encoding="utf-8"), 2)
     try:
         found = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a CSV file: {error}") from error
-    return [f"{_code(path.name)}:", "", *from_frame(found, "{:.4g}")] if len(found) <= LONGEST else []
+    filled = found.dropna(axis="columns", how="all")
+    return [f"{_code(path.name)}:", "", *from_frame(filled, "{:.4g}")] if len(found) <= LONGEST else []
 
 
 def beside_paper(experiment: Experiment) -> list[str]:
@@ -148,9 +149,9 @@ def beside_paper(experiment: Experiment) -> list[str]:
     return ["The paper's figures:", "", *markdown_table(["model", "setting", "metric", "value", "source"], rows), ""]
 
 
-def _deeper(text: str) -> list[str]:
-    """Lines of a Markdown text, headings two levels further down, the first one three."""
-    return [f"#{line}" if line.startswith("#") else line for line in text.rstrip().split("\n")]
+def _deeper(text: str, levels: int) -> list[str]:
+    """Lines of a Markdown text, its headings so many levels further down."""
+    return ["#" * levels + line if line.startswith("#") else line for line in text.rstrip().split("\n")]
 
 
 def _code(text: str) -> str:
