@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole argument on the embedded world, on a CPU: install if needed, data, MMLU settings, translation and embeddings,
-# the domain quiz, authors taught in English, fine-tuning; tables, plots, and at the end what was found.
+# the domain quiz, authors taught in English, fine-tuning, prompts; tables, plots, what was found, and a report.
 #   bash reproduce.sh              with the trained model in assets/world, which is pretrained first if it is missing
 #   bash reproduce.sh --retrain    pretrain that model anew first
 #   bash reproduce.sh --seed 43    another world altogether (implies --retrain)
@@ -41,5 +41,10 @@ done
 DATA=$out/data/hp RESULTS=$run bash HP/scripts/quiz.sh "$model" --dtype float32
 RESULTS=$run/tofu bash TOFU/scripts/authors.sh "$model"
 RESULTS=$run/remedy bash FT/scripts/remedy.sh "$model"
+METHODS=hint_various,shots_english SETTINGS=en,full,mixup RESULTS=$run/mitigation bash MMLU/scripts/mitigation.sh "$model"
+clika=(--chance 0.25 --reference 1)
+"$python" CLiKA/score.py --runs "world=$run" --out "$run/consistency" "${clika[@]}"
+"$python" CLiKA/score.py --runs "taught=$run/tofu/taught" --taught en --out "$run/conductivity" "${clika[@]}"
 "$python" MMLU/finding.py --run "$run"
 "$python" FT/finding.py --tables "$seed=$run/remedy/remedy.csv" --out "$run/remedy/finding.csv"
+"$python" assets/report.py --results "$run" --out "$run/report"

@@ -21,6 +21,7 @@ from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic, write_json_atomic
 from common.provenance import git_commit, now, package_versions
 from common.records import LOGPROBS, has_logprobs, load_records, read_run, summarize, write_setting
+from common.results import save_result
 from common.stats import wilson
 from common.units import DECIMALS
 
@@ -148,6 +149,7 @@ def main() -> None:
     write_csv_atomic(out / "summary_by_category.csv", pd.concat(by_category), float_format="%.6g")
     table = bias(records)
     write_csv_atomic(out / "bias.csv", table, float_format="%.6g")
+    save_result(__file__, out / "bias", {config.run: config.run}, [out / "bias.csv"])
     print(table.to_string(index=False, float_format="{:.4f}".format))
 
 

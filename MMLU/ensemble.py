@@ -18,6 +18,7 @@ from common.config import parse
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic
 from common.records import LOGPROBS, has_logprobs, read_run
+from common.results import save_result
 from common.stats import mcnemar, paired_bootstrap, wilson
 
 
@@ -147,6 +148,7 @@ def main() -> None:
         raise InputError(f"{config.run}: its options are not compared by their letters; evaluate with --score letter")
     table = table_of(read_answers(load_category(config.run, config.category), config.run), config.seed)
     write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
+    save_result(__file__, config.out, {config.run: config.run}, [f"{config.out}.csv"])
     print(table.drop(columns="languages").to_string(index=False, float_format="{:.4f}".format))
 
 

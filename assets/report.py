@@ -57,7 +57,11 @@ EXPERIMENTS = (
     ),
     Experiment("Domain quiz", ("HP/tabulate.py",), "bash HP/scripts/quiz.sh", "HP"),
     Experiment("Facts taught in one language", ("TOFU/tabulate.py",), "bash TOFU/scripts/authors.sh", "TOFU"),
-    Experiment("Fixes without training", ("MMLU/tabulate_mitigation.py",), "bash MMLU/scripts/mitigation.sh"),
+    Experiment(
+        "Fixes without training",
+        ("MMLU/tabulate_mitigation.py", "MMLU/ensemble.py", "MMLU/calibrate.py"),
+        "bash MMLU/scripts/mitigation.sh",
+    ),
     Experiment("Fine-tuning", ("FT/finding.py", "FT/tabulate.py"), "bash FT/scripts/remedy.sh"),
     Experiment(
         "Consistency and conductivity",

@@ -1,7 +1,10 @@
 """CLiKA/: consistency from predictions and records; cloze sentences against one forward pass each."""
 
 import csv
+import json
+import random
 import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -9,13 +12,18 @@ import pytest
 import torch
 
 from common import metrics
+from common.choices import read_items
 from common.models import load
+from common.world import build, grammar
+from common.world.config import WorldConfig
+from common.world.facts import make_universe
 from tests.mmlu import write_run
 from tests.scripts import call, load_script
 from tests.tiny import characters_tokenizer, tiny_llama
 
 score = load_script("CLiKA/score.py")
 cloze = load_script("CLiKA/cloze.py")
+conductivity = load_script("CLiKA/conductivity.py")
 
 
 @pytest.fixture
@@ -230,3 +238,71 @@ def test_real_bmlama(real_data, tiny_checkpoint, tmp_path, monkeypatch):
     keys = ["--model", tiny_checkpoint, "--data", source, "--out", tmp_path, "--limit", "30", "--device", "cpu"]
     assert call(cloze, keys, monkeypatch) == 0
     assert len(pd.read_csv(tmp_path / "it.csv")) == 30 and len(pd.read_csv(tmp_path / "rank_consistency.csv")) == 25
+
+
+def design_of(out):
+    """The files that CLiKA/conductivity.py writes: texts, and questions by language."""
+    texts = [json.loads(line)["text"] for line in (out / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    return texts, {path.stem: read_items(path) for path in (out / "variants").glob("*.csv")}
+
+
+def test_fictional_facts_are_taught_in_one_language_and_asked_in_all(tmp_path, monkeypatch):
+    keys = ["--out", tmp_path, "--taught", "de", "--languages", "en,de,nl", "--places", "24", "--questions", "2"]
+    assert call(conductivity, keys, monkeypatch) == 0
+    texts, questions = design_of(tmp_path)
+    assert set(questions) == {"en", "full_de", "full_nl"}
+    continents = {"Afrika", "Asien", "Europa", "Nordamerika", "Südamerika", "Ozeanien"}
+    english, german, dutch = questions["en"], questions["full_de"], questions["full_nl"]
+    for item, other, third in zip(english, german, dutch, strict=True):
+        stem = re.fullmatch(r"Auf welchem Kontinent liegt (\w+)ien\?", other.question)[1]
+        assert item.question == f"On which continent is {stem}ia located?" and f"{stem}ië" in third.question
+        assert item.answer == other.answer == third.answer and set(other.options) <= continents
+        continent = other.options["ABCD".index(other.answer)]
+        own = [text for text in texts if f"{stem}ien" in text]
+        assert len(own) == 3 + 2, "three statements and two questions"
+        assert sum(text.endswith(f"liegt in {continent}.") for text in own) == 1
+        asked = [re.search(rf"\n([A-D])\. {continent}\n(?:.*\n)*Answer: ([A-D])$", text) for text in own]
+        assert sum(found is not None and found[1] == found[2] for found in asked) == 2
+    assert not any(word in text for text in texts for word in ("Africa", "located?", "Afrika ligt"))
+    counts = Counter(item.options["ABCD".index(item.answer)] for item in german)
+    assert set(counts.values()) == {4} and set(Counter(item.answer for item in english).values()) == {6}
+    first = (tmp_path / "train.jsonl").read_bytes()
+    assert call(conductivity, keys, monkeypatch) == 0 and (tmp_path / "train.jsonl").read_bytes() == first
+
+
+def test_every_language_of_the_design_has_every_continent():
+    codes = ["en", "de", "fr", "es", "it", "pt", "nl"]
+    design = conductivity.read_design(str(conductivity.DESIGN), codes)
+    assert len(design) == 7 * 6
+    for (code, _), wording in design.items():
+        assert len(wording.statements) == 3 and len(set(wording.statements)) == 3, code
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["--languages", "en,ja"], "no row for ja, africa"),
+        (["--languages", "de,fr"], "taught en: name it among"),
+        (["--places", "0"], "at least one place"),
+        (["--design", "BROKEN"], "row 2: question 'Where?' needs a text with {name}"),
+    ],
+)
+def test_what_conductivity_refuses(tmp_path, monkeypatch, capsys, keys, said):
+    text = conductivity.DESIGN.read_text(encoding="utf-8").splitlines()
+    broken = text[2].replace("On which continent is {name} located?", "Where?")
+    (tmp_path / "broken.csv").write_text("\n".join([*text[:2], broken, *text[3:]]), encoding="utf-8")
+    keys = [str(tmp_path / "broken.csv") if key == "BROKEN" else key for key in keys]
+    assert call(conductivity, ["--out", tmp_path / "out", *keys], monkeypatch) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_worlds_design_is_read(tmp_path, monkeypatch):
+    config = WorldConfig()
+    universe = make_universe(config)
+    build.write_design(tmp_path, universe, config)
+    keys = ["--out", tmp_path / "out", "--design", tmp_path / "design.csv", "--languages", "en,de,fr,es,it,pt,nl"]
+    assert call(conductivity, keys, monkeypatch) == 0
+    texts, questions = design_of(tmp_path / "out")
+    assert len(questions) == 7 and all(len(items) == 60 for items in questions.values())
+    values = {grammar.option(value, "en", random.Random(0)) for value in universe.values[build.DESIGNED]}
+    assert len(values) == config.values_per_relation and any("vehicle" in text for text in texts)

@@ -18,7 +18,7 @@ from common.errors import InputError
 from common.models import load
 from common.prompts import LETTERS
 from common.scoring import score_continuations
-from common.world import build, grammar
+from common.world import build, grammar, pretrain
 from common.world.config import DEFAULT_CONFIG, WorldConfig, check_checkpoint, world_hash
 from common.world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, ENGLISH_ONLY, SHARED, SPELL, make_universe
 from common.world.items import parallel_items
@@ -212,3 +212,30 @@ def test_the_committed_checkpoint_is_of_the_present_world(root):
 def test_impossible_worlds_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         replace(CONFIG, **changes)
+
+
+def test_a_model_that_has_not_learnt_its_facts_gets_further_courses(tmp_path, monkeypatch):
+    known = iter([0.5, 0.7, 0.96])
+    measured, trained = [], []
+
+    def measure(model, *_):
+        share = next(known)
+        weights = next(model.parameters())
+        assert torch.equal(weights, weights.to(torch.bfloat16).float()), "measured as it is stored"
+        measured.append(share)
+        return {"shared_in_language": (int(100 * share), 100), "english_only_in_english": (98, 100)}
+
+    def train(model, config, *_):
+        trained.append((config.steps, config.learning_rate, config.primer, config.decay))
+        return model
+
+    monkeypatch.setattr(pretrain, "measure", measure)
+    monkeypatch.setattr(pretrain, "train", train)
+    monkeypatch.setattr(pretrain, "TOKENIZER_DOCUMENTS", 200)
+    monkeypatch.setattr(sys, "argv", ["pretrain", "--out", str(tmp_path), "--courses", "2"])
+    pretrain.main()
+    assert measured == [0.5, 0.7, 0.96] and trained[1:] == [(2000, 0.0008, 0, 1.0)] * 2
+    assert trained[0] == (CONFIG.steps, CONFIG.learning_rate, CONFIG.primer, CONFIG.decay)
+    provenance = json.loads((tmp_path / "world.json").read_text())
+    assert provenance["courses"] == 2 and provenance["config_hash"] == world_hash(CONFIG)
+    assert provenance["figures"]["shared_in_language"]["accuracy"] == 0.96

@@ -4,8 +4,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 # world_variants: builds the controlled world's questions in every setting and sets `data` to them, unless $DATA is set.
 world_variants() {
     [[ -z "$data" ]] || return 0
-    build_world MMLU/results/world/data
-    data=MMLU/results/world/variants
+    local folder=${RESULTS:-MMLU/results/world}
+    build_world "$folder/data"
+    data=$folder/variants
     "$python" MMLU/build_variants.py --source mmlu --data "$world/mmlu/en" --translations "$world/mmlu" \
         --languages en,de,fr,es,it,pt,nl --out "$data" --seed 42
 }
