@@ -7,6 +7,7 @@ demonstrations, and <out>/build.json. Nothing is written unless all of the input
 """
 
 import os
+import random
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -40,6 +41,8 @@ class BuildConfig:
         seed: of what is drawn, the wrong option of onewrong and the permutation of mixup.
         on_mismatch: what to do with a question whose answer differs between languages; drop leaves it out of all of
             them, which openai/MMMLU needs.
+        demonstrations: questions of each subject that are taken out of the test set, at random, to be shown before the
+            others, where the source has none to show, such as belebele.
     """
 
     source: Literal["mmlu", "belebele", "csv"]
@@ -50,6 +53,7 @@ class BuildConfig:
     mixup: str | None = None
     seed: int = 42
     on_mismatch: Literal["refuse", "drop"] = "refuse"
+    demonstrations: int = 0
 
 
 def main() -> None:
@@ -58,10 +62,15 @@ def main() -> None:
         raise InputError(f"--out {config.out} is a file; name a folder")
     languages = comma_list(config.languages)
     check_languages(languages)
-    splits, dropped = {}, {}
+    parallel, dropped = {}, {}
     for split, tables in read(config, languages).items():
-        parallel, dropped[split] = align(tables, config.on_mismatch)
-        splits[split] = build_split(parallel, config.seed)
+        parallel[split], dropped[split] = align(tables, config.on_mismatch)
+    if config.demonstrations:
+        parallel = held_out(parallel, config)
+    splits = {}
+    for split, tables in parallel.items():
+        splits[split] = build_split(tables, config.seed)
+        dropped.setdefault(split, [])
         if dropped[split]:
             print(f"note: {len(dropped[split])} {split} questions left out, their answers differ between languages")
     if "mixup" not in splits["test"]:
@@ -83,6 +92,33 @@ def read(config: BuildConfig, languages: list[str]) -> Splits:
             raise InputError(f"--{name} goes with --source mmlu only, leave it out")
     reader = read_belebele if config.source == "belebele" else read_csv_source
     return reader(config.data, languages)
+
+
+def held_out(parallel: dict[str, dict[str, list[Item]]], config: BuildConfig) -> dict[str, dict[str, list[Item]]]:
+    """The test questions in two: demonstrations of each subject, drawn by seed, and the rest.
+
+    InputError where there are demonstrations already, or a subject would have no question left.
+    """
+    if "dev" in parallel:
+        raise InputError(f"{config.data} has demonstrations of its own, leave out --demonstrations")
+    if config.demonstrations < 0:
+        raise InputError(f"demonstrations is {config.demonstrations}; it must be 0 or more")
+    tables = parallel["test"]
+    by_subject: dict[str, list[str]] = {}
+    for item in next(iter(tables.values())):
+        by_subject.setdefault(item.subject, []).append(item.id)
+    shown = set()
+    for subject, ids in by_subject.items():
+        if len(ids) <= config.demonstrations:
+            raise InputError(
+                f"{config.data}: {subject} has {len(ids)} questions, too few for {config.demonstrations}"
+                " demonstrations and a test"
+            )
+        shown.update(random.Random(f"demonstrations {config.seed} {subject}").sample(ids, config.demonstrations))
+    return {
+        split: {code: [item for item in items if (item.id in shown) == wanted] for code, items in tables.items()}
+        for split, wanted in (("test", False), ("dev", True))
+    }
 
 
 def build_split(parallel: dict[str, list[Item]], seed: int) -> dict[str, list[Item]]:
