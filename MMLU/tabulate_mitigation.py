@@ -106,13 +106,17 @@ def share_extracted(records: pd.DataFrame, settings: list[str]) -> float:
 
 
 def costs(runs: Mapping[str, str]) -> pd.DataFrame:
-    """Tokens computed and seconds of each method, over all sessions of its run and all its settings."""
+    """Tokens computed and seconds of each method, over all sessions of its run and all its settings.
+
+    Seconds of reading or translating the questions and of scoring them, without those of loading the model.
+    """
     rows = []
     for name, folder in runs.items():
         sessions = [session for session in read_run(Path(folder))["sessions"] if session["end"]]
         times = [[datetime.fromisoformat(session[key]) for key in ("start", "end")] for session in sessions]
         tokens = sum(session.get("computed_tokens", 0) for session in sessions)
-        rows.append((name, tokens, sum((end - start).total_seconds() for start, end in times)))
+        seconds = sum((end - start).total_seconds() for start, end in times)
+        rows.append((name, tokens, seconds + sum(session.get("preparation_seconds", 0) for session in sessions)))
     return pd.DataFrame(rows, columns=["method", "tokens", "seconds"])
 
 

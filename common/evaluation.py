@@ -4,6 +4,7 @@ The task scripts say where the questions come from; all else is here: prompts to
 processes, resumption, run.json.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -171,8 +172,12 @@ def score_pending(
     parts: Mapping[Group, Mapping[str, list[Item]]],
     store: UnitStore,
     info: dict[str, Any],
+    preparation: float,
 ) -> None:
-    """Score the groups that are not finished, this process its share; adds a session to `info` and run.json."""
+    """Score the groups that are not finished, this process its share; adds a session to `info` and run.json.
+
+    `preparation`: seconds that reading the questions, and translating them, has taken.
+    """
     state = PartialState()
     pending = {g: {name: parts[g][name] for name in names} for g, names in store.pending(parts).items()}
     state.wait_for_everyone()  # all must have seen the same pending groups before one of them is finished
@@ -184,7 +189,7 @@ def score_pending(
         mine = share(costs, state.num_processes)[state.process_index]
     scorer = config.make_scorer()
     session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions()}
-    session |= {"processes": state.num_processes, "dtype": scorer.dtype}
+    session |= {"preparation_seconds": round(preparation, 1), "processes": state.num_processes, "dtype": scorer.dtype}
     info["sessions"].append(session)
     if state.is_main_process:
         write_json_atomic(store.folder.parent / "run.json", info)
@@ -228,7 +233,9 @@ def write_results(
 
 def evaluate(config: Evaluation) -> None:
     """Ask every question that is not answered yet, and write the records and summaries of the settings asked for."""
+    started = time.monotonic()
     settings = config.load_settings(comma_list(config.settings))
+    preparation = time.monotonic() - started
     if config.show:
         show(config, settings)
         return
@@ -243,7 +250,7 @@ def evaluate(config: Evaluation) -> None:
         for group, items in groups_of(setting.items).items():
             parts.setdefault(group, {})[name] = items
     store = UnitStore(Path(config.out) / "units", hashes)
-    score_pending(config, settings, parts, store, info)
+    score_pending(config, settings, parts, store, info, preparation)
     if state.is_main_process:
         summary = write_results(config, settings, hashes, list(parts), store, info)
         print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/summary.csv")
