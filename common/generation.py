@@ -5,8 +5,8 @@
 Rows that have come to their end leave the batch, so that a short answer does not wait for a long one.
 """
 
-import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,9 +16,12 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from common.errors import InputError
 from common.memory import keep_freed_memory
+from common.prefix_attention import SharedPrefix, shared_prefix_enabled
+from common.scoring import plain_path_reason
 from common.tokenization import prompt_tokens
+from common.tree_attention import UnsupportedAttention
 
-TOKEN_BUDGET = {"cpu": 8192, "cuda": 65_536}  # tokens in a batch, the answers' counted
+BATCH_BYTES = {"cpu": 1 << 28, "cuda": 1 << 33}  # of a batch's keys and values, and of one layer's attention scores
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ def generate(
     """The greedy continuation of each prompt up to `stop`, or to the end of the text, in the order of `prompts`.
 
     `stop` is one or more line ends, None for the end of the text alone;
-    `token_budget` is the most tokens in a batch, prompts and answers together; by default one for the device. Raises
-    InputError for a prompt that leaves no room for an answer, and for a model without a key-value cache.
+    `token_budget` is the most tokens in a batch, prompts and answers together; by default as many as fit in BATCH_BYTES
+    of the device. Raises InputError for a prompt that leaves no room for an answer, and for a model without a key-value
+    cache.
     """
     if model.device.type == "cpu":
         keep_freed_memory()
@@ -56,22 +60,39 @@ def generate(
                 f"row {row}: its prompt has {len(prompt)} tokens and the model {positions} positions, which leaves no"
                 f" room for {max_new_tokens} more"
             )
-    # Between a shared beginning and a shorter prompt lies padding, which a sliding window would count as text.
-    sliding = getattr(model.config.get_text_config(), "sliding_window", None)
-    shared = 0 if sliding else common_prefix(ids)
-    cache = _prefix_cache(model, ids[0][:shared]) if shared else None
+    # A shared beginning is not moved out of a sliding window; models with one read their prompts whole.
+    whole = plain_path_reason(model) or getattr(model.config.get_text_config(), "sliding_window", None)
+    shared = 0 if whole else common_prefix(ids)
+    prefix = _read_prefix(model, ids[0][:shared]) if shared else None
     order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
-    budget = token_budget or TOKEN_BUDGET.get(model.device.type, TOKEN_BUDGET["cuda"])
     answers: list[Answer | None] = [None] * len(ids)
     with tqdm(total=len(ids), unit="answer", disable=not progress) as bar:
         while order:
-            rows = max(1, budget // (len(ids[order[0]]) + max_new_tokens))
-            batch, order = order[:rows], order[rows:]
-            done = _greedy(model, tokenizer, [ids[i] for i in batch], shared, cache, max_new_tokens, stop)
+            longest = len(ids[order[0]])
+            budget = token_budget or _token_budget(model, longest, longest - (prefix.length if prefix else 0))
+            rows = max(1, budget // (longest + max_new_tokens))
+            batch = order[:rows]
+            try:
+                done = _greedy(model, tokenizer, [ids[i] for i in batch], prefix, max_new_tokens, stop)
+            except UnsupportedAttention:
+                prefix = None
+                continue
+            order = order[rows:]
             for i, answer in zip(batch, done, strict=True):
                 answers[i] = answer
             bar.update(len(batch))
     return answers
+
+
+def _token_budget(model: PreTrainedModel, longest: int, own: int) -> int:
+    """Tokens in a batch of prompts with at most `longest` tokens, `own` of them not shared, that fit in BATCH_BYTES."""
+    config = model.config.get_text_config()
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    cache = 2 * config.num_hidden_layers * kv_heads * width * own
+    bytes_a_row = model.dtype.itemsize * (cache + heads * own * longest)
+    return BATCH_BYTES.get(model.device.type, BATCH_BYTES["cuda"]) * longest // bytes_a_row
 
 
 def common_prefix(ids: Sequence[Sequence[int]]) -> int:
@@ -83,12 +104,12 @@ def common_prefix(ids: Sequence[Sequence[int]]) -> int:
     return min(same, min(map(len, ids)) - 1)
 
 
-def _prefix_cache(model: PreTrainedModel, ids: Sequence[int]) -> DynamicCache:
+def _read_prefix(model: PreTrainedModel, ids: Sequence[int]) -> SharedPrefix:
     with torch.inference_mode():
         output = model(torch.tensor([ids], device=model.device), use_cache=True, logits_to_keep=1)
     if not isinstance(getattr(output, "past_key_values", None), DynamicCache):
         raise InputError(f"{type(model).__name__} keeps no key-value cache, so it cannot answer here")
-    return output.past_key_values
+    return SharedPrefix(output.past_key_values)
 
 
 @lru_cache(maxsize=4)
@@ -110,48 +131,50 @@ def _greedy(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     ids: Sequence[Sequence[int]],
-    shared: int,
-    cache: DynamicCache | None,
+    prefix: SharedPrefix | None,
     max_new_tokens: int,
     stop: str | None,
 ) -> list[Answer]:
     """One batch, the longest prompt first."""
     device = model.device
+    shared = prefix.length if prefix else 0
     width = len(ids[0]) - shared
     tokens = torch.full((len(ids), width), tokenizer.pad_token_id or 0, device=device)
-    mask = torch.ones(len(ids), shared + width, dtype=torch.long, device=device)
+    mask = torch.ones(len(ids), width, dtype=torch.long, device=device)
     for row, prompt in enumerate(ids):
         own = len(prompt) - shared
         tokens[row, width - own :] = torch.tensor(prompt[shared:], device=device)
-        mask[row, shared : shared + width - own] = 0
-    past = DynamicCache(config=model.config) if cache is None else copy.deepcopy(cache)
-    if cache is not None:
-        past.batch_repeat_interleave(len(ids))
-    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
+        mask[row, : width - own] = 0
+    past = DynamicCache(config=model.config)
+    positions = shared + (mask.cumsum(1) - 1).clamp(min=0)
     ends = _line_ends(tokenizer).to(device)
     closing = _end_tokens(model, tokenizer).to(device)
     alive = torch.arange(len(ids), device=device)  # rows still in the batch
     new: list[list[int]] = [[] for _ in ids]
     finished = [False] * len(ids)
-    for _ in range(max_new_tokens):
-        output = model(
-            tokens, attention_mask=mask, position_ids=positions, past_key_values=past, use_cache=True, logits_to_keep=1
-        )
-        chosen = output.logits[:, -1].argmax(-1)
-        ended = torch.isin(chosen, closing)
-        lines = ends[chosen.clamp(max=len(ends) - 1)]
-        for place, (row, token) in enumerate(zip(alive.tolist(), chosen.tolist(), strict=True)):
-            new[row].append(token)
-            if stop and lines[place] and stop in tokenizer.decode(new[row], skip_special_tokens=True):
-                ended[place] = True
-            finished[row] = bool(ended[place])
-        keep = (~ended).nonzero().flatten()
-        if not len(keep):
-            break
-        if len(keep) < len(alive):
-            past.batch_select_indices(keep)
-        alive, mask = alive[keep], torch.nn.functional.pad(mask[keep], (0, 1), value=1)
-        tokens, positions = chosen[keep, None], positions[keep, -1:] + 1
+    with shared_prefix_enabled(model, prefix) if prefix else nullcontext():
+        for _ in range(max_new_tokens):
+            keys = {"attention_mask": None if prefix else mask, "position_ids": positions, "past_key_values": past}
+            if prefix:
+                prefix.mask = mask
+            output = model(tokens, use_cache=True, logits_to_keep=1, **keys)
+            if not isinstance(getattr(output, "past_key_values", None), DynamicCache):
+                raise InputError(f"{type(model).__name__} keeps no key-value cache, so it cannot answer here")
+            chosen = output.logits[:, -1].argmax(-1)
+            ended = torch.isin(chosen, closing)
+            lines = ends[chosen.clamp(max=len(ends) - 1)]
+            for place, (row, token) in enumerate(zip(alive.tolist(), chosen.tolist(), strict=True)):
+                new[row].append(token)
+                if stop and lines[place] and stop in tokenizer.decode(new[row], skip_special_tokens=True):
+                    ended[place] = True
+                finished[row] = bool(ended[place])
+            keep = (~ended).nonzero().flatten()
+            if not len(keep):
+                break
+            if len(keep) < len(alive):
+                past.batch_select_indices(keep)
+            alive, mask = alive[keep], torch.nn.functional.pad(mask[keep], (0, 1), value=1)
+            tokens, positions = chosen[keep, None], positions[keep, -1:] + 1
     texts = tokenizer.batch_decode(new, skip_special_tokens=True)
     texts = [(text.split(stop)[0] if stop else text).strip() for text in texts]
     return [Answer(text, end, len(row)) for text, end, row in zip(texts, finished, new, strict=True)]

@@ -85,23 +85,22 @@ class GroupWriter:
 
         `said` is the answer in one line, `extracted` 1 where it names an option.
         """
-        prompts = [self.prompt(item, settings[name]) for name, items in parts.items() for item in items]
-        distinct = list(dict.fromkeys(prompts))
-        try:
-            replies = self.author.write(distinct, self.max_new_tokens, self.stop)
-        except InputError as error:
-            subject = next(iter(parts.values()))[0].subject
-            raise InputError(f"questions of subject {subject}: {error}") from error
-        said = dict(zip(distinct, replies, strict=True))
-        self.stats.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
-        self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
-        tables, start = [], 0
-        for name, items in parts.items():
-            texts = [said[prompt].text for prompt in prompts[start : start + len(items)]]
+        said: dict[str, Reply] = {}
+        tables = []
+        for name, items in parts.items():  # the prompts of one setting have their demonstrations in common
+            prompts = [self.prompt(item, settings[name]) for item in items]
+            new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in said))
+            try:
+                replies = self.author.write(new, self.max_new_tokens, self.stop) if new else []
+            except InputError as error:
+                raise InputError(f"questions of subject {items[0].subject}: {error}") from error
+            said |= dict(zip(new, replies, strict=True))
+            self.stats.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
+            self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
+            texts = [said[prompt].text for prompt in prompts]
             found = [extract_label(text, settings[name].style.labels) for text in texts]
             table = question_rows(items, name, ["" if place is None else LETTERS[place] for place in found])
             table["extracted"] = np.array([place is not None for place in found], int)
             table["said"] = [" ".join(text.split()) for text in texts]
             tables.append(table)
-            start += len(items)
         return pd.concat(tables, ignore_index=True)

@@ -158,13 +158,7 @@ def tree_attention(
     Raises:
         UnsupportedAttention: for attention sinks, position biases or non-causal attention.
     """
-    for name in ("s_aux", "position_bias"):
-        if kwargs.get(name) is not None:
-            raise UnsupportedAttention(f"its attention uses {name}")
-    if not getattr(module, "is_causal", True) or kwargs.get("is_causal") is False:
-        raise UnsupportedAttention("its attention is not causal")
-    if sliding_window is None and _has_window(module):
-        raise UnsupportedAttention("its attention layers do not say how long their sliding window is")
+    check_supported(module, sliding_window, kwargs)
     batch = _batch.get()
     if module.layer_idx in batch.past:
         past_key, past_value = batch.past[module.layer_idx]
@@ -174,6 +168,17 @@ def tree_attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     output = _attend(batch, query[0] * scaling, key[0], value[0], sliding_window, softcap)
     return output[None], None
+
+
+def check_supported(module: torch.nn.Module, sliding_window: int | None, kwargs: dict) -> None:
+    """UnsupportedAttention for what an attention layer asks for and the functions here do not compute."""
+    for name in ("s_aux", "position_bias"):
+        if kwargs.get(name) is not None:
+            raise UnsupportedAttention(f"its attention uses {name}")
+    if not getattr(module, "is_causal", True) or kwargs.get("is_causal") is False:
+        raise UnsupportedAttention("its attention is not causal")
+    if sliding_window is None and _has_window(module):
+        raise UnsupportedAttention("its attention layers do not say how long their sliding window is")
 
 
 def _attend(

@@ -1,10 +1,15 @@
 """Greedy answers equal the plain loop's, for every architecture, batch size and prompt length."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from transformers import DynamicCache
 
+from common import prefix_attention as prefix_attention_module
 from common.errors import InputError
 from common.generation import common_prefix, generate
+from common.prefix_attention import SharedPrefix
 from tests.tiny import byte_level_tokenizer, tiny_models
 
 PROMPTS = [
@@ -37,6 +42,67 @@ def test_answers_are_those_of_the_plain_loop(name, budget):
     answers = generate(model, tokenizer, PROMPTS, NEW, token_budget=budget, progress=False)
     assert [answer.text for answer in answers] == [slow(model, tokenizer, prompt) for prompt in PROMPTS]
     assert all(answer.tokens == NEW or answer.finished for answer in answers)
+
+
+EXAMPLES = "English: The hill.\nGerman: Der Berg.\n\nEnglish: A river flows.\nGerman: Ein Fluss.\n\n"
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2"])
+def test_a_shared_beginning_is_read_once(name, monkeypatch):
+    tokenizer = byte_level_tokenizer()
+    torch.manual_seed(4)
+    model = tiny_models(len(tokenizer))[name]
+    read, forward = [], type(model).forward
+
+    def counted(self, input_ids, **keys):
+        read.append(input_ids.shape)
+        return forward(self, input_ids, **keys)
+
+    prompts = [EXAMPLES + prompt for prompt in PROMPTS]
+    expected = [slow(model, tokenizer, prompt) for prompt in prompts]
+    monkeypatch.setattr(type(model), "forward", counted)
+    before = model.config._attn_implementation
+    answers = generate(model, tokenizer, prompts, NEW, progress=False)
+    assert [answer.text for answer in answers] == expected and model.config._attn_implementation == before
+    lengths = [len(tokenizer(prompt).input_ids) for prompt in prompts]
+    (one, prefix), (rows, own) = read[:2]
+    assert (one, rows, prefix + own) == (1, len(prompts), max(lengths)) and prefix > len(EXAMPLES) // 8
+    assert all(shape[1] == 1 for shape in read[2:])
+
+
+@pytest.mark.parametrize("softcap", [None, 2.0])
+@pytest.mark.parametrize("queries", [3, 1])
+def test_attention_after_a_prefix_is_that_over_all_keys(softcap, queries):
+    """Against the formula, row by row and head by head: two key heads for four query heads, padding on the left."""
+    torch.manual_seed(0)
+    rows, heads, kv_heads, width, common, own = 2, 4, 2, 8, 5, 3
+    cache = DynamicCache()
+    past = torch.randn(2, 1, kv_heads, common, width)
+    cache.update(past[0], past[1], 0)
+    query, key = torch.randn(rows, heads, queries, width), torch.randn(rows, kv_heads, own, width)
+    value, mask = torch.randn(rows, kv_heads, own, width), torch.tensor([[1, 1, 1], [0, 1, 1]])
+    prefix = SharedPrefix(cache)
+    prefix.mask = mask
+    module = SimpleNamespace(layer_idx=0, is_causal=True, config=SimpleNamespace(layer_types=None, sliding_window=None))
+    token = prefix_attention_module._prefix.set(prefix)
+    try:
+        found, _ = prefix_attention_module.prefix_attention(module, query, key, value, None, softcap=softcap)
+    finally:
+        prefix_attention_module._prefix.reset(token)
+    for row in range(rows):
+        for head in range(heads):
+            keys, values = (
+                torch.cat([old[0, head // 2], new[row, head // 2]]) for old, new in ((past[0], key), (past[1], value))
+            )
+            for place in range(queries):
+                last = own - queries + place
+                if not mask[row, last]:
+                    continue  # a query of padding
+                scores = keys @ query[row, head, place] / width**0.5
+                scores = scores if softcap is None else softcap * torch.tanh(scores / softcap)
+                hidden = [False] * common + [i > last or not mask[row, i] for i in range(own)]
+                weights = scores.masked_fill(torch.tensor(hidden), -torch.inf).softmax(0)
+                assert torch.allclose(found[row, place, head], weights @ values, atol=1e-6)
 
 
 def test_rows_that_end_their_line_leave_the_others_alone():

@@ -12,7 +12,7 @@ methods=${METHODS:-$methods,translate_test,translate_self,xlt}
 keys=(--translator "${TRANSLATOR:-facebook/nllb-200-distilled-600M}")
 write_keys=() model_keys=() category=()
 if [[ -z "$data" ]]; then
-    world_variants
+    world_variants en,de,fr,es,it
     keys=(--translator dictionary --dictionary "$world/dictionaries")
     model_keys=(--dtype float32)
     write_keys=(--max_new_tokens 48) category=(--category english_only) # the world's model writes nothing of use

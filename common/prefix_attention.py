@@ -1,0 +1,101 @@
+"""Attention of rows that begin with the same tokens: the keys and values of these are there once, not once a row.
+
+    prefix = SharedPrefix(cache)              # a DynamicCache of one row
+    with shared_prefix_enabled(model, prefix):
+        prefix.mask = mask                    # which of the rows' own keys are text
+        model(tokens, position_ids=positions, past_key_values=own)
+
+What few-shot prompts spend their time on when they are answered word by word is reading keys and values, and most of
+them are those of the demonstrations.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+
+from common.tree_attention import check_supported
+
+_prefix: ContextVar["SharedPrefix"] = ContextVar("shared_prefix")
+
+
+class SharedPrefix:
+    """Keys and values [kv_heads, length, head_dim] of each layer, computed by a plain forward pass over one row.
+
+    Attributes:
+        length: tokens of the prefix.
+        mask: [rows, own keys], 1 where a row's own key is text and 0 where it is padding; to be set before each pass.
+    """
+
+    def __init__(self, cache: DynamicCache):
+        self.layers = [(layer.keys[0], layer.values[0]) for layer in cache.layers]
+        self.length = self.layers[0][0].shape[1]
+        self.mask: torch.Tensor | None = None
+
+    def added(self, queries: int, dtype: torch.dtype) -> torch.Tensor:
+        """What is added to the scores of own keys, [rows, 1, 1, queries, own keys]: no padding, nothing later."""
+        keys = self.mask.shape[1]
+        place = torch.arange(keys, device=self.mask.device)
+        seen = (place <= place[-queries:, None]) & self.mask.bool()[:, None, :]
+        zeros = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+        return zeros.masked_fill_(~seen, torch.finfo(dtype).min)[:, None, None]
+
+
+def prefix_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **kwargs,
+) -> tuple[torch.Tensor, None]:
+    """Attention function in transformers' interface: query [rows, heads, T, head_dim] -> [rows, T, heads, head_dim].
+
+    Raises:
+        UnsupportedAttention: as in `common.tree_attention`.
+    """
+    check_supported(module, sliding_window, kwargs)
+    prefix = _prefix.get()
+    prefix_key, prefix_value = prefix.layers[module.layer_idx]
+    rows, heads, length, width = query.shape
+    kv_heads, common = key.shape[1], prefix.length
+    groups = heads // kv_heads
+    scaling = width**-0.5 if scaling is None else scaling
+    # Query heads that share a key head become further queries.
+    query = (query * scaling).reshape(rows, kv_heads, groups * length, width)
+
+    def for_all_rows(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """[rows, kv_heads, n, a] @ [kv_heads, a, b]: one product a head for all rows."""
+        product = left.transpose(0, 1).flatten(1, 2) @ right
+        return product.unflatten(1, (rows, groups * length)).transpose(0, 1)
+
+    scores = torch.cat([for_all_rows(query, prefix_key.mT), query @ key.mT], dim=-1)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    own = scores[..., common:].unflatten(2, (groups, length))
+    own += prefix.added(length, scores.dtype)
+    weights = torch.softmax(scores, -1)
+    output = for_all_rows(weights[..., :common], prefix_value) + weights[..., common:] @ value
+    output = output.unflatten(2, (groups, length)).permute(0, 3, 1, 2, 4)
+    return output.reshape(rows, length, heads, width), None
+
+
+AttentionInterface.register("shared_prefix", prefix_attention)
+
+
+@contextmanager
+def shared_prefix_enabled(model: PreTrainedModel, prefix: SharedPrefix) -> Iterator[None]:
+    """Let all rows that `model` reads inside the block come after `prefix`, and attend as before after it."""
+    before, token = model.config._attn_implementation, _prefix.set(prefix)
+    model.set_attn_implementation("shared_prefix")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+        _prefix.reset(token)
