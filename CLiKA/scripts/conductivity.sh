@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # CLiKA's conductivity: invented facts taught in one language, asked in all; before and after.
 #   bash CLiKA/scripts/conductivity.sh                                  the world and its model
-#   [TAUGHT=de LANGUAGES=en,de,fr CONFIG=... TEACH=... DESIGN=...] bash CLiKA/scripts/conductivity.sh MODEL
-# CONFIG of FT/train.py, TEACH what is different while the facts are taught, DESIGN of CLiKA/conductivity.py.
+#   [TAUGHT=de LANGUAGES=en,de,fr CONFIG=... TEACH=... DESIGN=...] bash CLiKA/scripts/conductivity.sh MODEL [--key value ...]
+# CONFIG of FT/train.py, TEACH what is different while the facts are taught; DESIGN and keys of CLiKA/conductivity.py.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 taught=${TAUGHT:-en} seed=${SEED:-42}
@@ -15,7 +15,7 @@ if [[ -z "${1:-}" || -n "${WORLD:-}" ]]; then
     teach=CLiKA/configs/teach_world.yaml
 fi
 "$python" CLiKA/conductivity.py --out "$out/facts" --taught "$taught" --languages "${LANGUAGES:-en,de,fr,es,it}" \
-    --seed "$seed" "${design[@]}"
+    --seed "$seed" "${design[@]}" "${@:2}"
 evaluate() { # evaluate NAME MODEL
     "$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$2" --data "$out/facts/variants" \
         --dtype "$dtype" --out "$out/$1"
