@@ -51,7 +51,7 @@ class Conductivity:
     languages: str | list[str] = "en,de,fr,es,it"
     design: str = str(DESIGN)
     places: int = 60
-    questions: int = 4
+    questions: int = 24
     seed: int = 42
 
     def __post_init__(self) -> None:
