@@ -79,12 +79,14 @@ def gap_closed(
     drop, gain = english - before, after - before
     if not len(drop) or drop.mean() <= 0:
         return float("nan"), float("nan"), float("nan")
+    # As above: for 0/1 scores there are a handful of distinct questions.
+    (drops_of, gains_of), counts = np.unique(np.stack([drop, gain]), axis=1, return_counts=True)
     rng = np.random.default_rng(seed)
     shares = []
     for _ in range(-(-resamples // 100)):
-        counts = rng.multinomial(len(drop), np.full(len(drop), 1 / len(drop)), size=100)
-        drops = counts @ drop
-        shares.append(np.divide(counts @ gain, drops, out=np.full(100, np.nan), where=drops > 0))
+        draws = rng.multinomial(len(drop), counts / len(drop), size=100)
+        drops = draws @ drops_of
+        shares.append(np.divide(draws @ gains_of, drops, out=np.full(100, np.nan), where=drops > 0))
     tail = 100 * (1 - level) / 2
     low, high = np.percentile(np.concatenate(shares)[:resamples], [tail, 100 - tail])
     return float(gain.mean() / drop.mean()), float(low), float(high)
