@@ -124,12 +124,8 @@ def markdown(table: pd.DataFrame, cost: pd.DataFrame) -> str:
     """Methods down, settings across."""
     shown = ["en", *(name for name in POOLED if name in set(table["setting"]))]
     cells = {(row.method, row.setting): row for row in table.itertuples()}
-    lines = [
-        "# Fixes that need no training",
-        "",
-        "Percent with 95% Wilson intervals; in brackets the difference from the",
-    ]
-    lines[-1] += " plain prompt, in points, with its paired interval."
+    lines = ["# Fixes that need no training", ""]
+    lines += ["Percent with 95% intervals; in brackets the difference from the plain prompt in points, paired."]
     rows = []
     for row in cost.itertuples():
         extracted = min(one.extracted for (method, _), one in cells.items() if method == row.method)
