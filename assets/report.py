@@ -30,6 +30,7 @@ from common.results import Result, find_results
 
 PAPER = Path(__file__).with_name("paper_figures.csv")
 STYLE = Path(__file__).with_name("report.css")
+WIDE = 10  # columns above which a table is set smaller
 LONGEST = 40  # rows of a CSV file that has no table in Markdown beside it; a longer one is only named
 
 
@@ -188,11 +189,13 @@ def walk(tokens: Sequence[Token]) -> Iterator[Token]:
 
 
 def label_cells(tokens: Sequence[Token]) -> None:
-    """Give each cell its column's heading as `data-label`, and cells that name a verdict a class."""
-    header, column = [], 0
+    """Give each cell its column's heading as `data-label`; tables with many columns and verdicts a class."""
+    header, column, table = [], 0, None
     for place, token in enumerate(tokens):
-        if token.type == "thead_open":
-            header = []
+        if token.type == "table_open":
+            header, table = [], token
+        elif token.type == "thead_close" and len(header) > WIDE:
+            table.attrSet("class", "wide")
         elif token.type == "th_open":
             header.append(tokens[place + 1].content)
         elif token.type == "tr_open":

@@ -208,6 +208,12 @@ class Page(HTMLParser):
             self.into(data)
 
 
+def test_tables_with_many_columns_are_marked(tmp_path):
+    rows = [["n", *map(str, range(11))], ["---"] * 12, ["1"] * 12]
+    text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    assert '<table class="wide">' in report.as_html(text, tmp_path, "wide")
+
+
 def make_page(results, monkeypatch):
     assert call(report, ["--results", results, "--out", results / "report"], monkeypatch) == 0
     return Page((results / "report" / "report.html").read_text(encoding="utf-8"))
