@@ -183,6 +183,7 @@ def test_pretraining_saves_a_checkpoint_that_loads_and_belongs_to_its_world(tmp_
         "--vocabulary=3000",
         "--parallel_sentences=8",
         "--watch_every=3",
+        "--courses=0",
     ]
     command = [sys.executable, "-m", "common.world.pretrain", "--out", str(tmp_path), *small]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
