@@ -203,6 +203,7 @@ def main() -> None:
         if sentences:
             all_retrieval.append(pd.read_csv(folder / "retrieval.csv").assign(model=label))
     written = report(pd.concat(all_records), pd.concat(all_retrieval) if sentences else None, out)
+    written += [out / label / "cosines.csv" for label in models]
     save_result(__file__, out / "summary", {label: out / label for label in models}, written)
 
 

@@ -1,6 +1,6 @@
 """Which of the papers' claims hold for a model? Each claim of claims.yaml, tested on the results of our scripts.
 
-    python assets/check_claims.py --results DIR [--results DIR,DIR] --out FILE
+    python assets/check_claims.py --results DIR[,DIR] --out FILE
 
 Results are found by the .provenance.json beside them. Writes FILE.csv and FILE.md: claim, measured effect, 95%
 interval, and a verdict. A claim holds if its whole interval lies on the claimed side at a level corrected for the
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -147,6 +147,8 @@ class Rows:
     def table(self, claim: Claim, result: Result, name: str | None) -> pd.DataFrame:
         """The records of a run, or the table that the claim names."""
         folder = result.runs[name or next(iter(result.runs))].folder
+        if claim.records and claim.records not in result.files:
+            raise InputError(f"{result.path}: has no table {claim.records}; run `{result.command}` again")
         path = result.path.parent / claim.records if claim.records else folder
         if path not in self._tables:
             try:
@@ -193,6 +195,7 @@ def conducted(parts: Mapping[str, np.ndarray], claim: Claim, seed: int, level: f
 
 
 MEASURES = {"difference": difference, "gap_closed": closed, "conductivity": conducted}
+UNDEFINED = {"gap_closed": "there is no drop to recover", "conductivity": "what was taught is not known above chance"}
 
 
 def gather(claim: Claim, rows: Rows) -> tuple[dict[str, np.ndarray], str]:
@@ -225,6 +228,8 @@ def check(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list
             n = len(parts["of"])
             if n < claim.minimum:
                 raise InputError(f"{n} units where {claim.minimum} are needed")
+            if np.isnan(MEASURES[claim.measure](parts, claim, seed, LEVEL)[0]):
+                raise InputError(UNDEFINED[claim.measure])
             found[claim.name] = parts, models
         except InputError as error:
             found[claim.name] = Verdict(claim, NO_DATA, str(error))
@@ -236,13 +241,10 @@ def check(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list
 
 
 def decide(claim: Claim, parts: Mapping[str, np.ndarray], model: str, seed: int, tested: int) -> Verdict:
-    """The verdict on data that suffice."""
+    """The verdict on data that suffice, as one of `tested` claims."""
     n, measure = len(parts["of"]), MEASURES[claim.measure]
     effect, *interval = measure(parts, claim, seed, LEVEL)
     _, low, high = measure(parts, claim, seed, 1 - (1 - LEVEL) / tested)
-    if np.isnan(effect):
-        reason = "there is no drop to recover" if claim.measure == "gap_closed" else "what was taught is not known"
-        return Verdict(claim, NO_DATA, reason, model, n)
     side, bound = claim.bound
     holds = low > bound if side == "above" else high < bound
     return Verdict(claim, HOLDS if holds else FAILS, "", model, n, effect, *interval, low, high)
@@ -289,7 +291,7 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
 
 
 def main() -> None:
-    config: Any = parse(Check)
+    config = parse(Check)
     results, problems = find_results(comma_list(config.results))
     for problem in problems:
         print(f"left out: {problem}")

@@ -36,7 +36,10 @@ LONGEST = 40  # rows of a CSV file that has no table in Markdown beside it; a lo
 
 @dataclass(frozen=True)
 class Experiment:
-    """A part of the report: its title, the scripts whose results it shows, what makes them, the paper's benchmark."""
+    """A part of the report: its title, the scripts whose results it shows, and what makes them.
+
+    `benchmark`: whose figures in paper_figures.csv stand under it, where its own tables do not have them.
+    """
 
     title: str
     scripts: tuple[str, ...]
@@ -45,7 +48,7 @@ class Experiment:
 
 
 EXPERIMENTS = (
-    Experiment("Translation", ("Translation/score.py",), "bash Translation/scripts/translation.sh", "FLORES"),
+    Experiment("Translation", ("Translation/score.py",), "bash Translation/scripts/translation.sh"),
     Experiment(
         "Embeddings of mixed-language text", ("Translation/embeddings.py",), "bash Translation/scripts/embeddings.sh"
     ),
@@ -54,20 +57,17 @@ EXPERIMENTS = (
         "MMLU in mixed languages",
         ("MMLU/finding.py", "MMLU/tabulate.py", "MMLU/plot.py"),
         "bash MMLU/scripts/zero_shot.sh",
-        "MMLU",
     ),
-    Experiment("Domain quiz", ("HP/tabulate.py",), "bash HP/scripts/quiz.sh", "HP"),
-    Experiment("Facts taught in one language", ("TOFU/tabulate.py",), "bash TOFU/scripts/authors.sh", "TOFU"),
+    Experiment("Domain quiz", ("HP/tabulate.py",), "bash HP/scripts/quiz.sh"),
+    Experiment("Facts taught in one language", ("TOFU/tabulate.py",), "bash TOFU/scripts/authors.sh"),
     Experiment(
         "Fixes without training",
         ("MMLU/tabulate_mitigation.py", "MMLU/ensemble.py", "MMLU/calibrate.py"),
         "bash MMLU/scripts/mitigation.sh",
     ),
-    Experiment("Fine-tuning", ("FT/finding.py", "FT/tabulate.py"), "bash FT/scripts/remedy.sh"),
+    Experiment("Fine-tuning", ("FT/finding.py", "FT/tabulate.py"), "bash FT/scripts/remedy.sh", "MMLU"),
     Experiment(
-        "Consistency and conductivity",
-        ("CLiKA/score.py", "CLiKA/cloze.py", "CLiKA/conductivity.py"),
-        "bash CLiKA/scripts/conductivity.sh",
+        "Consistency and conductivity", ("CLiKA/score.py", "CLiKA/cloze.py"), "bash CLiKA/scripts/conductivity.sh"
     ),
 )
 
@@ -140,18 +140,20 @@ def shown_table(path: Path) -> list[str]:
         found = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a CSV file: {error}") from error
-    filled = found.dropna(axis="columns", how="all")
-    return [f"{_code(path.name)}:", "", *from_frame(filled, "{:.4g}")] if len(found) <= LONGEST else []
+    if len(found) > LONGEST:
+        return [f"{_code(path.name)}: {len(found):,} rows, not shown."]
+    return [f"{_code(path.name)}:", "", *from_frame(found.dropna(axis="columns", how="all"), "{:.4g}")]
 
 
 def beside_paper(experiment: Experiment) -> list[str]:
-    """The paper's figures for the benchmark, with their source; MMLU's stand in its own table."""
+    """The paper's figures for the experiment's benchmark, with their source."""
     figures = pd.read_csv(PAPER, dtype=str, keep_default_na=False)
     figures = figures[figures["benchmark"] == experiment.benchmark]
-    if figures.empty or experiment.benchmark == "MMLU":
+    if figures.empty:
         return []
-    rows = [[r.model, r.setting, r.metric, r.value, f"{r.paper}, {r.source}"] for r in figures.itertuples()]
-    return ["The paper's figures:", "", *markdown_table(["model", "setting", "metric", "value", "source"], rows), ""]
+    rows = [[r.model, r.setting, r.metric, r.value, r.note, f"{r.paper}, {r.source}"] for r in figures.itertuples()]
+    header = ["model", "setting", "metric", "value", "note", "source"]
+    return ["The paper's figures:", "", *markdown_table(header, rows), ""]
 
 
 def _deeper(text: str, levels: int) -> list[str]:

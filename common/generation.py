@@ -50,6 +50,8 @@ def generate(
     of the device. Raises InputError for a prompt that leaves no room for an answer, and for a model without a key-value
     cache.
     """
+    if getattr(model, "_is_stateful", False):
+        raise InputError(f"{type(model).__name__} keeps no key-value cache, so it cannot answer here")
     if model.device.type == "cpu":
         keep_freed_memory()
     ids = prompt_tokens(tokenizer, prompts)
@@ -107,8 +109,6 @@ def common_prefix(ids: Sequence[Sequence[int]]) -> int:
 def _read_prefix(model: PreTrainedModel, ids: Sequence[int]) -> SharedPrefix:
     with torch.inference_mode():
         output = model(torch.tensor([ids], device=model.device), use_cache=True, logits_to_keep=1)
-    if not isinstance(getattr(output, "past_key_values", None), DynamicCache):
-        raise InputError(f"{type(model).__name__} keeps no key-value cache, so it cannot answer here")
     return SharedPrefix(output.past_key_values)
 
 
@@ -158,8 +158,6 @@ def _greedy(
             if prefix:
                 prefix.mask = mask
             output = model(tokens, use_cache=True, logits_to_keep=1, **keys)
-            if not isinstance(getattr(output, "past_key_values", None), DynamicCache):
-                raise InputError(f"{type(model).__name__} keeps no key-value cache, so it cannot answer here")
             chosen = output.logits[:, -1].argmax(-1)
             ended = torch.isin(chosen, closing)
             lines = ends[chosen.clamp(max=len(ends) - 1)]

@@ -38,12 +38,12 @@ class Result:
     """What one call of a script wrote.
 
     Attributes:
-        path: the JSON file; the others lie in its folder.
+        path: the JSON file; the others lie in its folder or below.
         script: such as MMLU/tabulate.py.
         command: what was called.
         sentence: what was found, in words; empty where the script says nothing.
         runs: the run folders it was made from, by name.
-        files: {name: sha256}, in the order in which they are to be shown.
+        files: {path from the JSON file's folder: sha256}, in the order in which they are to be shown.
     """
 
     path: Path
@@ -78,7 +78,7 @@ def save_result(
     files: Iterable[str | os.PathLike],
     sentence: str = "",
 ) -> None:
-    """Write `<out>.provenance.json` for `files` of the same folder, made by a script (its `__file__`) from run folders.
+    """Write `<out>.provenance.json` for `files` in or below its folder, made by `script` (a __file__) from run folders.
 
     Paths are relative to that folder, so that results may be moved together.
     """
@@ -89,7 +89,7 @@ def save_result(
         sources[name] = {"folder": _relative(folder, out.parent), "hash": run["hash"], "model": model_of(run)}
     name = Path(script).resolve().relative_to(ROOT).as_posix()
     value = {"script": name, "command": shlex.join(["python", name, *sys.argv[1:]]), "sentence": sentence}
-    value |= {"runs": sources, "files": {Path(path).name: file_digest(path) for path in files}}
+    value |= {"runs": sources, "files": {_relative(path, out.parent): file_digest(path) for path in files}}
     write_json_atomic(out.with_name(out.name + ENDING), value)
 
 

@@ -145,3 +145,9 @@ def test_a_prompt_without_room_is_refused():
     model = tiny_models(len(tokenizer))["gpt2"]
     with pytest.raises(InputError, match="row 1"):
         generate(model, tokenizer, ["A", "A river " * 600], NEW)
+
+
+def test_a_model_without_a_cache_is_told_so():
+    tokenizer = byte_level_tokenizer()
+    with pytest.raises(InputError, match="keeps no key-value cache"):
+        generate(tiny_models(len(tokenizer))["mamba_recurrent"], tokenizer, PROMPTS, NEW, progress=False)

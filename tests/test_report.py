@@ -59,9 +59,9 @@ def results(tmp_path, monkeypatch):
     return folder
 
 
-def checked(results, tmp_path, monkeypatch):
+def checked(results, tmp_path, monkeypatch, *keys):
     """The claims table by name."""
-    assert call(claims, ["--results", results, "--out", tmp_path / "claims"], monkeypatch) == 0
+    assert call(claims, ["--results", results, "--out", tmp_path / "claims", *keys], monkeypatch) == 0
     return pd.read_csv(tmp_path / "claims.csv", keep_default_na=False).set_index("name")
 
 
@@ -75,8 +75,7 @@ FULL = [f"full_{code}" for code in ("de", "fr", "es", "it")]
 
 
 def test_claims_equal_a_computation_from_the_records(results, tmp_path, monkeypatch):
-    low_minimum(tmp_path, monkeypatch)
-    table = checked(results, tmp_path, monkeypatch)
+    table = checked(results, tmp_path, monkeypatch, "--claims", low_minimum(tmp_path))
     tested = (table["verdict"] != "not enough data").sum()
     level = 1 - 0.05 / tested
 
@@ -106,13 +105,12 @@ def test_claims_equal_a_computation_from_the_records(results, tmp_path, monkeypa
     assert "no result of Translation/score.py" in table.loc["translation", "note"]
 
 
-def low_minimum(tmp_path, monkeypatch, **changes):
+def low_minimum(tmp_path, **changes):
     """The project's claims with a minimum that forty questions reach."""
     entries = yaml.safe_load(claims.CLAIMS.read_text())
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump([entry | {"minimum": 40} | changes for entry in entries]))
-    monkeypatch.setattr(claims.Check, "claims", str(path))
-    monkeypatch.setattr(claims.Check.__init__, "__defaults__", (str(path), 42))
+    return path
 
 
 def test_too_few_units_are_not_enough(results, tmp_path, monkeypatch):
@@ -121,15 +119,17 @@ def test_too_few_units_are_not_enough(results, tmp_path, monkeypatch):
     assert table.loc["barrier_mixup", "note"] == "40 units where 100 are needed"
 
 
-def test_conductivity_is_that_of_common_metrics():
+def test_conductivity_is_that_of_common_metrics(monkeypatch):
     rng = np.random.default_rng(0)
     taught, elsewhere = (rng.random(80) < 0.9).astype(float), (rng.random(80) < 0.4).astype(float)
     claim = next(claim for claim in claims.read_claims(claims.CLAIMS) if claim.measure == "conductivity")
     verdict = claims.decide(claim, {"against": taught, "of": elsewhere}, "tiny", 42, 3)
     assert (verdict.effect, verdict.ci_low, verdict.ci_high) == metrics.conductivity(taught, elsewhere, 0.25, seed=42)
     assert verdict.verdict == "holds" and verdict.corrected_low < verdict.ci_low
-    unknown = claims.decide(claim, {"against": np.zeros(80), "of": elsewhere}, "tiny", 42, 3)
-    assert unknown.verdict == "not enough data" and unknown.note == "what was taught is not known"
+    monkeypatch.setattr(claims, "gather", lambda *_: ({"against": np.zeros(80), "of": elsewhere}, "tiny"))
+    with pytest.warns(RuntimeWarning):
+        unknown = claims.check([claim], [], 42)[0]
+    assert unknown.verdict == "not enough data" and unknown.note == "what was taught is not known above chance"
 
 
 def test_a_claim_needs_its_whole_corrected_interval():
@@ -156,8 +156,8 @@ def test_every_claim_names_a_script_and_a_paper(root):
     ],
 )
 def test_malformed_claims_are_refused(results, tmp_path, monkeypatch, capsys, change, said):
-    low_minimum(tmp_path, monkeypatch, **change)
-    assert call(claims, ["--results", results, "--out", tmp_path / "out"], monkeypatch) == 2
+    keys = ["--results", results, "--out", tmp_path / "out", "--claims", low_minimum(tmp_path, **change)]
+    assert call(claims, keys, monkeypatch) == 2
     error = capsys.readouterr().err
     assert said in error and "claims.yaml" in error and not (tmp_path / "out.csv").exists()
 
@@ -237,6 +237,7 @@ def test_the_page_has_every_table_and_picture(results, monkeypatch):
     assert "<code>tiny&lt;model&gt;</code>" in (results / "report" / "report.html").read_text()
     assert any("Translation/score.py" in quote and "bash Translation/scripts" in quote for quote in page.quotes)
     text = (results / "report" / "report.md").read_text()
+    assert "| Llama3-8B | mixup | accuracy | 51.75 | after fine-tuning on mixed-language text | arXiv" in text
     assert text.count("![") == 4 and "Facts known in English only are answered 100.0%" in text
     for place in [line.split("](")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")]:
         assert (results / "report" / place).is_file()
