@@ -108,6 +108,7 @@ def share_extracted(records: pd.DataFrame, settings: list[str]) -> float:
 def costs(runs: Mapping[str, str]) -> pd.DataFrame:
     """Tokens computed and seconds of each method, over all sessions of its run and all its settings.
 
+    Where a model writes its answers every prompt counts whole, as a server counts it, also what prompts have in common.
     Seconds of reading or translating the questions and of scoring them, without those of loading the model.
     """
     rows = []
