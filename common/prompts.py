@@ -15,7 +15,12 @@ TRANSLATION = "{source}: {text}\n{target}:"
 
 
 def mmlu_header(item: Item) -> str:
-    """The instruction of the original MMLU evaluation, in English in every setting (paper, section 4)."""
+    """The instruction of the original MMLU evaluation, in English in every setting (paper, section 4).
+
+    Questions with a passage are said to be about it, as Belebele has no subjects.
+    """
+    if item.context:
+        return "The following are multiple choice questions (with answers), each about a passage.\n\n"
     # Two spaces before the subject: the original code prefixes every word of it with a space. The paper's figures
     # were made with this text, so it is kept.
     subject = item.subject.replace("_", " ")

@@ -26,7 +26,7 @@ def test_demonstrations_come_solved_between_instruction_and_question():
 
 def test_a_passage_is_labelled_and_so_is_the_question_after_it():
     assert mmlu_prompt(PASSAGE) == (
-        "The following are multiple choice questions (with answers) about  belebele.\n\n"
+        "The following are multiple choice questions (with answers), each about a passage.\n\n"
         "Passage: Cats sleep.\nQuestion: Wer schläft?\nA. Katzen\nB. Hunde\nC. Kühe\nD. Niemand\nAnswer:"
     )
 
