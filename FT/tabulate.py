@@ -20,7 +20,7 @@ from common.files import write_csv_atomic, write_text_atomic
 from common.plots import house_style, plot_arms, save_figure
 from common.records import load_records
 from common.results import save_result
-from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson
+from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson_by_question
 
 COLUMNS = ("en", "mixup", "full", "full_held_out")
 
@@ -78,14 +78,15 @@ def scores(folder: Path, config: Tabulate) -> dict[str, pd.DataFrame]:
 def compare(arms: Mapping[str, dict[str, pd.DataFrame]], config: Tabulate) -> pd.DataFrame:
     """One row per arm and column.
 
-    n counts answers; accuracies are fractions with Wilson intervals; where a column pools several languages, the
-    differences are of a question's mean over them, resampled by question (paired bootstrap), and p_mcnemar is empty.
+    n counts answers; accuracies are fractions with Wilson intervals. Where a column pools several languages, these are
+    those of `common.stats.wilson_by_question`, the differences are of a question's mean over them, resampled by
+    question (paired bootstrap), and p_mcnemar is empty.
     """
     rows = []
     for arm, columns in arms.items():
         for name, correct in columns.items():
             row = {"arm": arm, "column": name, "n": correct.size, "accuracy": correct.to_numpy().mean()}
-            row["ci_low"], row["ci_high"] = wilson(int(correct.to_numpy().sum()), correct.size)
+            row["ci_low"], row["ci_high"] = wilson_by_question(correct)
             for label, other in (("base", config.base), ("control", config.control)):
                 if other not in arms or arm == other:
                     continue

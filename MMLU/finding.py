@@ -3,7 +3,7 @@
     python MMLU/finding.py --run results/world_42/zero_shot
 
 Reads the records alone and writes <run>/finding.csv (accuracies of facts by where they are known and how they are
-asked, with 95% Wilson intervals) beside the sentence it prints.
+asked, with 95% Wilson intervals; in several languages `wilson_by_question`) beside the sentence it prints.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from common.errors import InputError, run
 from common.files import write_csv_atomic
 from common.records import load_records
 from common.results import save_result
-from common.stats import wilson
+from common.stats import wilson_by_question
 
 KNOWN_IN_ENGLISH, KNOWN_IN_ALL = "english_only", "shared"
 
@@ -41,10 +41,13 @@ def finding_rows(records: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for group in (KNOWN_IN_ENGLISH, KNOWN_IN_ALL):
         for name in ("en", "full", "mixup"):
-            correct = records.loc[(known == group) & (asked == name), "correct"]
-            if correct.empty:
+            answers = records[(known == group) & (asked == name)]
+            if answers.empty:
                 raise InputError(f"the run has no {group} questions in setting {name}; evaluate the world with it")
-            rows.append((group, name, len(correct), correct.mean(), *wilson(int(correct.sum()), len(correct))))
+            correct = answers.pivot(index="id", columns="setting", values="correct")
+            if correct.isna().any(axis=None):
+                raise InputError(f"the run's {group} questions differ between settings; evaluate all on the same data")
+            rows.append((group, name, correct.size, correct.to_numpy().mean(), *wilson_by_question(correct)))
     return pd.DataFrame(rows, columns=["known_in", "asked", "n", "accuracy", "ci_low", "ci_high"])
 
 

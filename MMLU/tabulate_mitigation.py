@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from categories import load_category
 
@@ -22,7 +21,7 @@ from common.markdown import table as markdown_table
 from common.plots import house_style, plot_arms, save_figure
 from common.records import read_run
 from common.results import save_result
-from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson
+from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson_by_question
 
 PLAIN = "plain"
 POOLED = ("full", "options", "question", "threewrong", "mixup")  # columns of the table in Markdown, after en
@@ -72,7 +71,7 @@ def tabulate(runs: Mapping[str, str], category: str | None, seed: int) -> pd.Dat
     for name, columns in correct.items():
         for setting, own in columns.items():
             row = {"method": name, "setting": setting, "n": own.size, "accuracy": own.to_numpy().mean()}
-            row["ci_low"], row["ci_high"] = interval_of(own, seed)
+            row["ci_low"], row["ci_high"] = wilson_by_question(own)
             row["extracted"] = share_extracted(records[name], list(own))
             if name != PLAIN and setting in plain:
                 base = plain[setting]
@@ -89,13 +88,6 @@ def tabulate(runs: Mapping[str, str], category: str | None, seed: int) -> pd.Dat
                     row |= dict(zip(("gap_closed", "gap_closed_low", "gap_closed_high"), closed, strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def interval_of(correct: pd.DataFrame, seed: int) -> tuple[float, float]:
-    """95%: Wilson's for one setting; for several, whose questions are the same, a bootstrap over questions."""
-    if correct.shape[1] == 1:
-        return wilson(int(correct.to_numpy().sum()), len(correct))
-    return paired_bootstrap(correct.mean(axis=1), np.zeros(len(correct)), seed=seed)[1:]
 
 
 def share_extracted(records: pd.DataFrame, settings: list[str]) -> float:

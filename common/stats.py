@@ -22,9 +22,31 @@ def wilson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
         raise ValueError(f"{k} successes in {n} trials")
     if n == 0:
         return float("nan"), float("nan")
-    low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
+    return _score_interval(k / n, n, level)
+
+
+def wilson_by_question(correct: Sequence[Sequence[bool]], level: float = LEVEL) -> tuple[float, float]:
+    """Wilson score interval of the mean of `correct`, [questions, settings]: each question was asked in every setting.
+
+    Answers to one question are alike, so that n is the number of independent answers that would vary as much as the
+    questions' means do (Franco et al. 2019, the effective sample size), at least one a question and at most all. With
+    one setting it is `wilson`.
+    """
+    correct = np.asarray(correct, float)
+    if correct.ndim != 2 or not np.isin(correct, (0, 1)).all():
+        raise ValueError(f"0 or 1 for every question in every setting, not values of shape {correct.shape}")
+    if not correct.size:
+        return float("nan"), float("nan")
+    questions, mean = len(correct), correct.mean()
+    variance = correct.mean(axis=1).var(ddof=1) / questions if questions > 1 else 0.0
+    n = min(max(mean * (1 - mean) / variance, questions), correct.size) if variance else questions
+    return _score_interval(mean, n, level)
+
+
+def _score_interval(mean: float, n: float, level: float) -> tuple[float, float]:
+    low, high = proportion_confint(mean * n, n, alpha=1 - level, method="wilson")
     # Rounding leaves 1e-17 instead of 0 where every trial went the same way.
-    return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
+    return (0.0 if mean == 0 else float(low)), (1.0 if mean == 1 else float(high))
 
 
 def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:

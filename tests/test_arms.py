@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.stats import wilson
+from common.stats import wilson_by_question
 from tests.mmlu import write_run
 from tests.scripts import call, load_script
 
@@ -42,7 +42,8 @@ def test_arms_are_compared_question_by_question(arms, monkeypatch):
     pooled = [np.mean([right[name, code] for code in ("de", "fr", "es")]) for name in ("none", "words")]
     row = table.loc[("words", "full")]
     assert row["n"] == 120 and row["accuracy"] == pytest.approx(pooled[1], abs=1e-6)
-    assert [row["ci_low"], row["ci_high"]] == pytest.approx(wilson(round(pooled[1] * 120), 120), abs=1e-6)
+    expected = wilson_by_question(np.stack([right["words", code] for code in ("de", "fr", "es")], axis=1))
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx(expected, abs=1e-6)
     assert row["vs_base"] == pytest.approx(pooled[1] - pooled[0], abs=1e-6)
     assert row["vs_base_low"] < row["vs_base"] < row["vs_base_high"] and row["vs_base_low"] > 0
     assert row["gap_closed"] == pytest.approx((pooled[1] - pooled[0]) / (1 - pooled[0]), abs=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson
+from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson, wilson_by_question
 
 
 def test_wilson_follows_the_formula():
@@ -22,6 +22,35 @@ def test_wilson_at_the_borders():
     assert all(math.isnan(value) for value in wilson(0, 0))
     with pytest.raises(ValueError):
         wilson(3, 2)
+
+
+def test_questions_asked_several_times_count_for_what_they_are_worth():
+    rng = np.random.default_rng(0)
+    once = rng.random((80, 1)) < 0.4
+    assert wilson_by_question(once) == wilson(int(once.sum()), 80)
+    same = np.repeat(once, 5, axis=1)
+    assert wilson_by_question(same) == pytest.approx(wilson(int(once.sum()), 80))
+    every = np.ones((80, 5))
+    assert wilson_by_question(every) == pytest.approx(wilson(80, 80))
+    # By hand: means 0, 1/2, 1/2, 1 and 1 have a variance of 7/40, of their mean 7/200; 6/25 / (7/200) = 48/7 answers.
+    few = [[0, 0], [0, 1], [1, 0], [1, 1], [1, 1]]
+    n, z = 48 / 7, 1.959963984540054
+    centre, half = (0.6 + z * z / (2 * n)) / (1 + z * z / n), math.sqrt(0.24 / n + z * z / (4 * n * n))
+    half *= z / (1 + z * z / n)
+    assert wilson_by_question(few) == pytest.approx((centre - half, centre + half))
+    assert all(math.isnan(value) for value in wilson_by_question(np.zeros((0, 4))))
+    with pytest.raises(ValueError, match="0 or 1"):
+        wilson_by_question([[0.5]])
+
+
+def test_the_interval_by_question_covers_what_it_should():
+    """Questions of different difficulty, each asked in six languages: plain Wilson intervals cover far too little."""
+    rng = np.random.default_rng(1)
+    samples = [rng.random((60, 6)) < rng.beta(0.2, 0.3, size=(60, 1)) for _ in range(600)]
+    by_question = [wilson_by_question(sample) for sample in samples]
+    by_answer = [wilson(int(sample.sum()), sample.size) for sample in samples]
+    covered, too_little = (np.mean([low <= 0.4 <= high for low, high in found]) for found in (by_question, by_answer))
+    assert 0.92 <= covered <= 0.98 and too_little < 0.8
 
 
 def test_mcnemar_is_the_exact_binomial_test():

@@ -6,6 +6,7 @@ figures = measure(model, tokenizer, make_universe(config), config)
 import random
 from collections.abc import Sequence
 
+import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.choices import Item, build_settings
@@ -29,8 +30,8 @@ def measure(
     universe: Universe,
     config: WorldConfig,
     limit: int | None = None,
-) -> dict[str, tuple[int, int]]:
-    """(right, asked) of each ability; `limit` asks that many questions of each kind, spread over the subjects.
+) -> dict[str, np.ndarray]:
+    """Whether each answer is right, 0 or 1 [questions, languages]; `limit` takes that many answers of each kind.
 
     shared_in_language: shared facts asked in each of the paper's languages; english_only_in_english: what it says;
     english_only_elsewhere: the same facts asked in de, fr, es, it; english_only_mixup: question and options in five
@@ -38,35 +39,37 @@ def measure(
     """
     items = parallel_items(universe, config, "test")
     parallel = {lang: [item for item in items[lang] if item.subject.startswith(ENGLISH_ONLY)] for lang in PAPER}
-    shared = [item for lang in PAPER for item in items[lang] if item.subject.startswith(SHARED)]
     asked = {
-        "shared_in_language": shared,
-        "english_only_in_english": parallel["en"],
-        "english_only_elsewhere": [item for lang in PAPER[1:] for item in parallel[lang]],
-        "english_only_mixup": build_settings(parallel, PAPER, config.seed)["mixup"],
+        "shared_in_language": [[item for item in items[lang] if item.subject.startswith(SHARED)] for lang in PAPER],
+        "english_only_in_english": [parallel["en"]],
+        "english_only_elsewhere": [parallel[lang] for lang in PAPER[1:]],
+        "english_only_mixup": [build_settings(parallel, PAPER, config.seed)["mixup"]],
     }
-    figures = {name: _answered(model, tokenizer, _spread(questions, limit)) for name, questions in asked.items()}
+    figures = {name: _answered(model, tokenizer, versions, limit) for name, versions in asked.items()}
     figures["translation_words"] = _words(model, tokenizer, config, limit)
     figures["translation_sentences"] = _sentences(model, tokenizer, config, limit)
     return figures
 
 
-def _spread(questions: Sequence[Item], limit: int | None) -> Sequence[Item]:
-    return questions if limit is None else random.Random(0).sample(questions, min(limit, len(questions)))
-
-
-def _answered(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item]) -> tuple[int, int]:
-    """How many zero-shot questions get the right letter."""
+def _answered(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, versions: Sequence[Sequence[Item]], limit: int | None
+) -> np.ndarray:
+    """Which zero-shot questions get the right letter; `versions` are the same questions in each language."""
+    questions = list(zip(*versions, strict=True))
+    if limit is not None:  # spread over the subjects
+        questions = random.Random(0).sample(questions, min(limit // len(versions), len(questions)))
+    items = [item for question in questions for item in question]
     prompts = [mmlu_prompt(item) for item in items]
     letters = [f" {letter}" for letter in LETTERS]
     best = score_continuations(model, tokenizer, prompts, letters, progress=False).argmax(1)
-    return sum(LETTERS[choice] == item.answer for choice, item in zip(best, items, strict=True)), len(items)
+    right = [LETTERS[choice] == item.answer for choice, item in zip(best, items, strict=True)]
+    return np.array(right, int).reshape(len(questions), len(versions))
 
 
 def _words(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: WorldConfig, limit: int | None
-) -> tuple[int, int]:
-    """How many single words are translated by one of their accepted forms, from and into English."""
+) -> np.ndarray:
+    """Which single words are translated by one of their accepted forms, from and into English."""
     rng = random.Random(f"words {config.seed}")
     prompts, accepted = [], []
     for concept in spoken():
@@ -76,13 +79,14 @@ def _words(
         accepted.append(acceptable(concept.id, target))
     prompts, accepted = prompts[:limit], accepted[:limit]
     answers = generate(model, tokenizer, prompts, WORD_TOKENS, progress=False)
-    return sum(answer.text.lower() in right for answer, right in zip(answers, accepted, strict=True)), len(prompts)
+    right = [answer.text.lower() in forms for answer, forms in zip(answers, accepted, strict=True)]
+    return np.array(right, int)[:, None]
 
 
 def _sentences(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: WorldConfig, limit: int | None
-) -> tuple[int, int]:
-    """How many content words of held-out sentences appear in their translations from and into English."""
+) -> np.ndarray:
+    """Which content words of held-out sentences appear in their translations from and into English."""
     rng = random.Random(f"sentences {config.seed}")
     prompts, accepted = [], []
     for sentence in parallel_sentences(config)[:limit]:
@@ -90,9 +94,8 @@ def _sentences(
         prompts.append(translation_prompt(realise(sentence, source, rng), source, target))
         accepted.append([acceptable(concept, target) for concept in content(sentence)])
     answers = generate(model, tokenizer, prompts, SENTENCE_TOKENS, progress=False)
-    right = asked = 0
+    right = []
     for answer, words in zip(answers, accepted, strict=True):
         said = set(answer.text.lower().replace("'", " ").strip(" .").split())
-        right += sum(bool(said & forms) for forms in words)
-        asked += len(words)
-    return right, asked
+        right += [bool(said & forms) for forms in words]
+    return np.array(right, int)[:, None]

@@ -7,7 +7,6 @@ learnt its facts by the end, as one seed in three, is given a further course of 
 `world.json` beside the checkpoint holds the command, the hash of the configuration, the seed and the final figures.
 """
 
-import json
 import platform
 import shlex
 import sys
@@ -15,6 +14,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
 from torch.nn.functional import cross_entropy
@@ -25,7 +25,7 @@ from common.config import parse
 from common.errors import run
 from common.files import write_json_atomic
 from common.memory import keep_freed_memory
-from common.stats import wilson
+from common.stats import wilson_by_question
 from common.world.config import DEFAULT_CONFIG, PROVENANCE, WorldConfig, world_config, world_hash
 from common.world.facts import Universe, make_universe
 from common.world.figures import measure
@@ -34,7 +34,7 @@ from common.world.tokenizer import train_tokenizer
 
 TOKENIZER_DOCUMENTS = 30_000
 POSITIONS = 16_384  # enough for real text, which is spelt in bytes
-WATCHED = 200  # questions of each kind when accuracies are printed on the way
+WATCHED = 200  # answers of each kind when accuracies are printed on the way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +145,9 @@ def stored(model: LlamaForCausalLM) -> LlamaForCausalLM:
     return model.to(torch.bfloat16).float()
 
 
-def knows(figures: dict[str, tuple[int, int]]) -> float:
+def knows(figures: dict[str, np.ndarray]) -> float:
     """The lower of the two accuracies in the language in which facts are known."""
-    return min(right / asked for right, asked in map(figures.get, ("shared_in_language", "english_only_in_english")))
+    return min(figures[name].mean() for name in ("shared_in_language", "english_only_in_english"))
 
 
 def further_course(config: PretrainConfig) -> PretrainConfig:
@@ -157,9 +157,9 @@ def further_course(config: PretrainConfig) -> PretrainConfig:
     )
 
 
-def describe(figures: dict[str, tuple[int, int]]) -> str:
+def describe(figures: dict[str, np.ndarray]) -> str:
     """The figures in one line."""
-    return ", ".join(f"{name.replace('_', ' ')} {right / asked:.3f}" for name, (right, asked) in figures.items())
+    return ", ".join(f"{name.replace('_', ' ')} {right.mean():.3f}" for name, right in figures.items())
 
 
 def provenance(config: PretrainConfig, model: LlamaForCausalLM, figures: dict, courses: int, seconds: float) -> dict:
@@ -171,9 +171,9 @@ def provenance(config: PretrainConfig, model: LlamaForCausalLM, figures: dict, c
         "seed": config.seed,
         "parameters": model.num_parameters(),
         "figures": {
-            name: dict(zip(("accuracy", "ci_low", "ci_high"), (right / asked, *wilson(right, asked)), strict=True))
-            | {"n": asked}
-            for name, (right, asked) in figures.items()
+            name: dict(zip(("accuracy", "ci_low", "ci_high"), (right.mean(), *wilson_by_question(right)), strict=True))
+            | {"n": right.size}
+            for name, right in figures.items()
         },
         "courses": courses,
         "threads": config.threads,
@@ -209,7 +209,7 @@ def main() -> None:
     print(describe(figures))
     tokenizer.save_pretrained(out)
     write_json_atomic(out / PROVENANCE, provenance(config, model, figures, courses, seconds))
-    print(f"{out}: {model.num_parameters():,} weights in {seconds:.0f} s, {json.dumps(figures)}")
+    print(f"{out}: {model.num_parameters():,} weights in {seconds:.0f} s")
 
 
 if __name__ == "__main__":
