@@ -38,7 +38,7 @@ export WORLD_SEED=$seed WORLD=$out/data PYTHON=$python
 for script in translation embeddings lens; do
   RESULTS=$run/translation bash "Translation/scripts/$script.sh" "$model"
 done
-DATA=$out/data/hp RESULTS=$run bash HP/scripts/quiz.sh "$model" --dtype float32
+DATA=$out/data/hp RESULTS=$run bash HP/scripts/quiz.sh "$model"
 RESULTS=$run/tofu bash TOFU/scripts/authors.sh "$model"
 RESULTS=$run/remedy bash FT/scripts/remedy.sh "$model"
 METHODS=hint_various,shots_english SETTINGS=en,full,mixup RESULTS=$run/mitigation bash MMLU/scripts/mitigation.sh "$model"

@@ -5,13 +5,14 @@
 # CONFIG of FT/train.py, TEACH what is different while the facts are taught; DESIGN and keys of CLiKA/conductivity.py.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
+one_dtype
 taught=${TAUGHT:-en} seed=${SEED:-42}
 out=${RESULTS:-CLiKA/results/$name/conductivity}
-design=(${DESIGN:+--design "$DESIGN"}) train=(--config "${CONFIG:-FT/configs/paper.yaml}") dtype=auto
+design=(${DESIGN:+--design "$DESIGN"}) train=(--config "${CONFIG:-FT/configs/paper.yaml}")
 teach=${TEACH:-CLiKA/configs/teach.yaml}
 if [[ -z "${1:-}" || -n "${WORLD:-}" ]]; then
     build_world "$out/world"
-    design=(--design "$world/clika/design.csv") train=(--config FT/configs/world.yaml) dtype=float32
+    design=(--design "$world/clika/design.csv") train=(--config FT/configs/world.yaml)
     teach=CLiKA/configs/teach_world.yaml
 fi
 "$python" CLiKA/conductivity.py --out "$out/facts" --taught "$taught" --languages "${LANGUAGES:-en,de,fr,es,it}" \
@@ -21,7 +22,7 @@ evaluate() { # evaluate NAME MODEL
         --dtype "$dtype" --out "$out/$1"
 }
 evaluate untaught "$model"
-"$python" FT/train.py "${train[@]}" --config "$teach" --model "$model" --data "$out/facts/train.jsonl" --seed "$seed" \
+"${launch[@]}" FT/train.py "${train[@]}" --config "$teach" --model "$model" --data "$out/facts/train.jsonl" --seed "$seed" \
     --out "$out/model"
 evaluate taught "$out/model"
 "$python" CLiKA/score.py --runs "untaught=$out/untaught,taught=$out/taught" --taught "$taught" --chance 0.25 \

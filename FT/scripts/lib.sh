@@ -1,7 +1,7 @@
 # Sourced by the scripts beside it: what they share.
 # From the environment: CORPUS (English text), TRANSLATOR and DICTIONARY (see FT/mix.py), DATA (variants of
-# MMLU/build_variants.py), QUIZ (data of HP/evaluate.py), CONFIG (of FT/train.py), SEED. Where CORPUS is not set, all of
-# them are the world's, of WORLD_SEED.
+# MMLU/build_variants.py), QUIZ (data of HP/evaluate.py), CONFIG (of FT/train.py), SEED, DTYPE, LAUNCH. Where none of
+# the data is set, all are the world's, of WORLD_SEED.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 seed=${SEED:-42}
@@ -9,7 +9,7 @@ results=${RESULTS:-FT/results/$name}
 languages=en,de,fr,es,it
 held_out=pt,nl # languages of the world that no arm is fine-tuned on
 settings=en,full,mixup
-dtype=auto
+one_dtype
 
 # world: builds the controlled world and points everything at it.
 world() {
@@ -21,7 +21,7 @@ world() {
     cp "$results"/variants_held_out/full_*.csv "$results/variants/"
     corpus=$world/wiki/wiki.train.txt
     data=$results/variants quiz=$world/hp
-    config=FT/configs/world.yaml dtype=float32
+    config=FT/configs/world.yaml
     mix_keys=(--translator dictionary --dictionary "$world/memory")
     train_keys=(--eval_data "$world/wiki")
     tabulate_keys=(--held_out "$held_out" --subjects english_only)
@@ -29,10 +29,11 @@ world() {
 
 # start: sets `corpus`, `data`, `config` and the keys of the three steps.
 start() {
-    if [[ -z "${CORPUS:-}" ]]; then
+    if asks_world CORPUS DATA QUIZ DICTIONARY; then
         world
         return
     fi
+    need CORPUS DATA
     corpus=$CORPUS config=${CONFIG:-FT/configs/paper.yaml} quiz=${QUIZ:-HP/data/sample.csv}
     mix_keys=(--translator "${TRANSLATOR:-facebook/nllb-200-distilled-600M}" --detokenize true)
     [[ -z "${DICTIONARY:-}" ]] || mix_keys+=(--dictionary "$DICTIONARY")
@@ -43,7 +44,7 @@ start() {
 arm() {
     "$python" FT/mix.py --input "$corpus" --languages "$languages" "${mix_keys[@]}" --seed "$seed" \
         --out "$results/corpora/$1.jsonl" "${@:2}"
-    "$python" FT/train.py --config "$config" --model "$model" --data "$results/corpora/$1.jsonl" --seed "$seed" \
+    "${launch[@]}" FT/train.py --config "$config" --model "$model" --data "$results/corpora/$1.jsonl" --seed "$seed" \
         --out "$results/models/$1" "${train_keys[@]}"
     evaluate "$1" "$results/models/$1"
     logs+=("$1=$results/models/$1")

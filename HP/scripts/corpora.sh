@@ -5,8 +5,9 @@
 # CORPUS, SUBSET as in HP/select_corpus.py, the rest as in FT/scripts.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
+need CORPUS DATA
 results=${RESULTS:-HP/results/$name/corpora}
-"$python" HP/select_corpus.py --input "${CORPUS:?name the corpus}" ${SUBSET:+--subset "$SUBSET"} --out "$results"
+"$python" HP/select_corpus.py --input "$CORPUS" ${SUBSET:+--subset "$SUBSET"} --out "$results"
 for part in related unrelated; do
     CORPUS=$results/$part.jsonl RESULTS=$results/$part bash FT/scripts/remedy.sh "$model"
 done

@@ -5,11 +5,11 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 out=${RESULTS:-HP/results/$name}
-dtype=auto
 if [[ -z "$data" && -z "${1:-}" ]]; then
     build_world "$out/world"
-    data=$world/hp dtype=float32
+    data=$world/hp
 fi
 "$python" HP/evaluate.py --config HP/configs/quiz.yaml --model "$model" --data "${data:-HP/data/sample.csv}" \
     --dtype "$dtype" --out "$out/quiz" "${@:2}"
+[[ -z "$show" ]] || exit 0
 "$python" HP/tabulate.py --runs "$name=$out/quiz" --out "$out/by_language"

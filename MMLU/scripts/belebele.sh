@@ -4,9 +4,11 @@
 #   DATA=DIR bash MMLU/scripts/belebele.sh MODEL [--key value ...]       DIR with eng_Latn.jsonl and so on
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-variants=MMLU/results/belebele/variants
+variants=${RESULTS:-MMLU/results/belebele}/variants
 "$python" MMLU/build_variants.py --source belebele --data "${data:-facebook/belebele}" \
     --languages en,de,fr,es,it --out "$variants" --seed 42
-out=MMLU/results/belebele/$name
-"$python" MMLU/evaluate.py --config MMLU/configs/belebele.yaml --model "$model" --data "$variants" --out "$out" "${@:2}"
+out=${RESULTS:-MMLU/results/belebele/$name}
+"$python" MMLU/evaluate.py --config MMLU/configs/belebele.yaml --model "$model" --data "$variants" --dtype "$dtype" \
+    --out "$out" "${@:2}"
+[[ -z "$show" ]] || exit 0
 report "$out"

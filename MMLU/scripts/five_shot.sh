@@ -5,10 +5,11 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 world_variants
-out=MMLU/results/five_shot/$name
+out=${RESULTS:-MMLU/results/five_shot/$name}
 for demos in same en; do
     "$python" MMLU/evaluate.py --config MMLU/configs/five_shot.yaml --model "$model" --data "$data" \
-        --out "$out-$demos" --demos "$demos" "${@:2}"
-    report "$out-$demos"
+        --dtype "$dtype" --out "$out/$demos" --demos "$demos" "${@:2}"
+    [[ -n "$show" ]] || report "$out/$demos"
 done
-"$python" MMLU/tabulate.py --runs "$out-same,$out-en" --out "$out-table"
+[[ -z "$show" ]] || exit 0
+"$python" MMLU/tabulate.py --runs "$out/same,$out/en" --out "$out/table"

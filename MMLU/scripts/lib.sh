@@ -2,13 +2,13 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 # world_variants: builds the controlled world's questions in every setting and sets `data` to them, unless $DATA is set.
-world_variants() { # world_variants [LANGUAGES]
-    [[ -z "$data" ]] || return 0
+world_variants() {
+    asks_world DATA || return 0
     local folder=${RESULTS:-MMLU/results/world}
     build_world "$folder/data"
     data=$folder/variants
     "$python" MMLU/build_variants.py --source mmlu --data "$world/mmlu/en" --translations "$world/mmlu" \
-        --languages "${1:-en,de,fr,es,it,pt,nl}" --out "$data" --seed 42
+        --languages en,de,fr,es,it --out "$data" --seed 42
 }
 
 # report RUN: table and plot of a run, and for the world those of the facts known in English only.

@@ -1,9 +1,10 @@
 # Sourced by the scripts beside it: what they share.
 # From the environment: DATA and SUBSET (of TOFU/evaluate.py), TAUGHT and TAUGHT_SUBSET (what the model learns, else the
 # same), TRANSLATIONS (of TOFU/translate.py) into LANGUAGES, CONFIG (of FT/train.py) and TEACH (what is different while the
-# facts are taught), SEED. Where DATA is not set, all of them are the world's, of WORLD_SEED.
+# facts are taught), SEED, DTYPE, LAUNCH. Where none of the data is set, all are the world's, of WORLD_SEED.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
+one_dtype
 seed=${SEED:-42}
 results=${RESULTS:-TOFU/results/$name}
 languages=${LANGUAGES:-en,de,fr,es,it}
@@ -14,11 +15,12 @@ settings=en
 
 # teach: trains the model on the English facts and evaluates it before and after.
 teach() {
-    if [[ -z "$data" ]]; then
+    if asks_world DATA TRANSLATIONS TAUGHT CORPUS; then
         build_world "$results/world"
         data=$world/tofu/en/authors.json TRANSLATIONS=$world/tofu corpus=$world/tofu/train.jsonl
-        config=FT/configs/world.yaml teach=TOFU/configs/teach_world.yaml evaluate_keys=(--dtype float32 --max_new_tokens 32)
+        config=FT/configs/world.yaml teach=TOFU/configs/teach_world.yaml evaluate_keys=(--max_new_tokens 32)
     else
+        need DATA TRANSLATIONS
         corpus=$results/taught.jsonl config=${CONFIG:-FT/configs/paper.yaml} evaluate_keys=()
         teach=${TEACH:-TOFU/configs/teach.yaml}
         [[ -z "${SUBSET:-}" ]] || evaluate_keys=(--subset "$SUBSET")
@@ -33,7 +35,7 @@ teach() {
 train() {
     local keys=() file
     for file in "${@:4}"; do keys+=(--config "$file"); done # a later file's keys win
-    "$python" FT/train.py "${keys[@]}" --model "$2" --data "$1" --seed "$seed" --out "$results/models/$3"
+    "${launch[@]}" FT/train.py "${keys[@]}" --model "$2" --data "$1" --seed "$seed" --out "$results/models/$3"
     evaluate "$3" "$results/models/$3"
 }
 
@@ -41,8 +43,8 @@ train() {
 runs=()
 evaluate() {
     "$python" TOFU/evaluate.py --config TOFU/configs/tofu.yaml --model "$2" --data "$data" --languages "$languages" \
-        --translations "${TRANSLATIONS:?name the folder that TOFU/translate.py wrote}" --settings "$settings" \
-        --out "$results/$1" "${evaluate_keys[@]}"
+        --translations "$TRANSLATIONS" --settings "$settings" \
+        --dtype "$dtype" --out "$results/$1" "${evaluate_keys[@]}"
     runs+=("$1=$results/$1")
 }
 

@@ -5,7 +5,7 @@
 # CORPUS, TRANSLATOR and DICTIONARY as in FT/scripts, the rest as in authors.sh.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-[[ -z "$data" ]] || : "${CORPUS:?name the text to fine-tune on}"
+[[ -z "$data" ]] || need CORPUS
 teach
 if [[ -n "${world:-}" ]]; then
     mix_keys=(--input "$world/wiki/wiki.train.txt" --translator dictionary --dictionary "$world/memory")

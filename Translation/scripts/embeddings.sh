@@ -4,6 +4,7 @@
 #   SENTENCES=DIR PASSAGES=FILE DICTIONARY=DIR bash Translation/scripts/embeddings.sh MODEL [FINE_TUNED_MODEL]
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+need SENTENCES PASSAGES DICTIONARY
 models=before=$model
 [[ -z "${2:-}" ]] || models+=,after=$2
 "$python" Translation/embeddings.py --models "$models" --passages "$PASSAGES" --dictionary "$DICTIONARY" \
