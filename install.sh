@@ -46,6 +46,9 @@ if [ "$build" = cpu ] && ! .venv/bin/python -c 'import torch' 2>/dev/null; then
   "${pip[@]}" install --quiet --retries 1 --timeout 15 --index-url https://download.pytorch.org/whl/cpu "$torch" 2>/dev/null ||
     "${pip[@]}" install --quiet "$torch"
 fi
+if [ "$build" = cuda ] && .venv/bin/python -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' 2>/dev/null; then
+  "${pip[@]}" uninstall --quiet --yes torch # the CPU build counts as the same version, and would stay
+fi
 group=$(IFS=,; echo "${extras[*]+"${extras[*]}"}")
 "${pip[@]}" install --quiet --editable ".${group:+[$group]}"
 

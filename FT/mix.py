@@ -130,7 +130,9 @@ def write_shard(documents: Sequence[Document], scheme: Scheme, path: Path) -> No
         try:
             text, languages = mix(units, drawn, scheme, _translator)
         except InputError as error:
-            raise InputError(f"document {document.doc_id}, unit {str(error).removeprefix('row ')}") from error
+            said = str(error)
+            place = f", unit {said.removeprefix('row ')}" if said.startswith("row ") else f": {said}"
+            raise InputError(f"document {document.doc_id}{place}") from error
         record = {"text": text, "doc_id": document.doc_id, "unit": scheme.unit}
         record["languages"] = [asdict(span) for span in languages]
         rows.append(json.dumps({"record": record, "counts": count(text, languages, units, drawn, scheme)}))

@@ -151,9 +151,13 @@ def training_rows(config: Train, tokenizer) -> Dataset:
     kind = "parquet" if config.data.endswith(".parquet") else "json"
     if not Path(config.data).is_file():
         raise InputError(f"data {config.data!r}: no such file; FT/mix.py makes one")
+    if not Path(config.data).stat().st_size:
+        raise InputError(f"{config.data}: no text in this file")
     data = load_dataset(kind, data_files=config.data, split="train")
     if "text" not in data.column_names:
         raise InputError(f"{config.data}: no column `text` but {', '.join(data.column_names)}")
+    if not any((row["text"] or "").strip() for row in data):
+        raise InputError(f"{config.data}: no text in this file")
     return pack(data.select_columns("text"), tokenizer, config.row_length, config.processes)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from common.config import named_list, parse
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic, write_text_atomic
-from common.markdown import crossed
+from common.markdown import crossed, sizes
 from common.plots import house_style, plot_arms, save_figure
 from common.records import by_language, load_records
 from common.results import save_result
@@ -58,7 +58,7 @@ def markdown(table: pd.DataFrame) -> str:
     ]
     for category, part in table.groupby("category", sort=False):
         cells = {(row.arm, row.language): _cell(row) for row in part.itertuples()}
-        lines += [f"## {category}, n = {part['n'].max()}", "", *crossed("run", cells), ""]
+        lines += [f"## {category}, {sizes(part)}", "", *crossed("run", cells), ""]
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_mmlu
 
-from common.choices import Item, build_settings, settings_in, sort_settings, write_items
+from common.choices import UNFINISHED, Item, build_settings, settings_in, sort_settings, write_items
 from common.config import comma_list, parse
 from common.errors import InputError, run
 from common.files import write_json_atomic
@@ -131,11 +131,12 @@ def build_split(parallel: dict[str, list[Item]], seed: int) -> dict[str, list[It
 def write(out: Path, splits: Mapping[str, Mapping[str, list[Item]]], record: dict) -> None:
     """A new folder appears whole; in an older one each file is replaced at once and settings not built now are removed.
 
-    build.json is removed first and written last: a folder without it was interrupted.
+    While an older one is not finished, a file UNFINISHED keeps questions.py from reading a mixture of both.
     """
     target = out if out.is_dir() else out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        (target / "build.json").unlink(missing_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
+        (target / UNFINISHED).touch()
         for split, folder in (("test", target), ("dev", target / "dev")):
             settings = splits.get(split, {})
             for name, items in settings.items():
@@ -143,6 +144,7 @@ def write(out: Path, splits: Mapping[str, Mapping[str, list[Item]]], record: dic
             for name in set(settings_in(folder)) - set(settings):
                 (folder / f"{name}.csv").unlink()
         write_json_atomic(target / "build.json", record)
+        (target / UNFINISHED).unlink()
         if target != out:
             target.rename(out)
     finally:

@@ -25,7 +25,7 @@ from common.group_endpoint import GroupEndpoint
 from common.group_scorer import GroupScorer, Setting
 from common.group_writer import BLANK_LINE, GroupWriter, LocalAuthor, ServerAuthor
 from common.languages import LANGUAGES
-from common.prompts import translate_then_answer, xlt_prompt
+from common.prompts import XLT_OPENING, translate_then_answer, xlt_prompt
 from common.provenance import file_digest
 from common.translation import Translator, make_translator
 
@@ -62,7 +62,8 @@ class Mitigate(Evaluate):
         if self.translator is None:
             return settings
         cache = self.cache or str(Path(self.out).with_name("translations.sqlite"))
-        translator = make_translator(self.translator, dictionary=self.dictionary, cache_file=cache, device=self.device)
+        device = "auto" if self.device == "map" else self.device  # a translator is not spread over several
+        translator = make_translator(self.translator, dictionary=self.dictionary, cache_file=cache, device=device)
         with self.processes().main_process_first():  # the others find what it translated
             return {name: in_english(setting, translator) for name, setting in settings.items()}
 
@@ -83,7 +84,8 @@ class Mitigate(Evaluate):
             author, chat = LocalAuthor(*self.load_model(), self.chat, self.token_budget), self.chat
         # A translation ends as the demonstrations do; steps of thought, and a chat's turn, have blank lines in them.
         stop = BLANK_LINE if self.write == "translation" and not chat else None
-        return GroupWriter(author, self.prompt, self.max_new_tokens, stop)
+        again = XLT_OPENING if self.write == "xlt" else None
+        return GroupWriter(author, self.prompt, self.max_new_tokens, stop, again)
 
     def prompts(self, setting: Setting, items: Sequence[Item]) -> list[str]:
         return super().prompts(setting, items) if self.write == "nothing" else [self.prompt(i, setting) for i in items]

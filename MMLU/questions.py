@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.choices import Item, expand_settings, family, read_items, settings_in
+from common.choices import UNFINISHED, Item, expand_settings, family, read_items, settings_in
 from common.errors import InputError
 from common.group_scorer import Setting
 from common.prompts import PAPER_STYLE, Style
@@ -31,8 +31,11 @@ def load_settings(
         limit: only so many first questions of each subject.
 
     Raises:
-        InputError: files or demonstrations are missing, or a setting's questions are not those asked in English.
+        InputError: files or demonstrations are missing, the folder is not finished, or a setting's questions are not
+            those asked in English.
     """
+    if Path(data, UNFINISHED).exists():
+        raise InputError(f"{data}: build_variants.py was stopped while it wrote this folder; run it again")
     available = settings_in(data)
     if not available:
         raise InputError(f"{data}: no <setting>.csv in this folder; make them with build_variants.py")

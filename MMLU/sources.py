@@ -172,11 +172,11 @@ def _belebele_row(record: Mapping[str, Any], where: str, language: str) -> Row:
 
 def _json_lines(path: Path) -> list[Any]:
     records = []
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError as error:
+                records.append(json.loads(line.decode("utf-8")))
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise InputError(f"{path}, row {number}: not a JSON object: {error}") from error
     return records
 

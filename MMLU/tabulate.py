@@ -113,9 +113,9 @@ def _beside_paper(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         values = [row.value, ""] if row.metric == "accuracy" else ["", row.value]
         rows.append([model, row.setting, *values, f"{row.paper}, {row.source}"])
     return [
-        "## Beside the paper",
+        "## Beside the paper: MMLU, 0-shot",
         "",
-        *markdown_table(["model", "setting", "accuracy", "difference from English", "source"], rows),
+        *markdown_table(["run or model", "setting", "accuracy", "difference from English", "source"], rows),
     ]
 
 

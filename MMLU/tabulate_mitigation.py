@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from categories import load_category
 
@@ -101,11 +102,15 @@ def costs(runs: Mapping[str, str]) -> pd.DataFrame:
     """Tokens computed and seconds of each method, over all sessions of its run and all its settings.
 
     Where a model writes its answers every prompt counts whole, as a server counts it, also what prompts have in common.
-    Seconds of reading or translating the questions and of scoring them, without those of loading the model.
+    Seconds of reading or translating the questions and of scoring them, without those of loading the model. NaN where a
+    session was killed, which did not come to say what it had done.
     """
     rows = []
     for name, folder in runs.items():
-        sessions = [session for session in read_run(Path(folder))["sessions"] if session["end"]]
+        sessions = read_run(Path(folder))["sessions"]
+        if any(session["end"] is None for session in sessions):
+            rows.append((name, np.nan, np.nan))
+            continue
         times = [[datetime.fromisoformat(session[key]) for key in ("start", "end")] for session in sessions]
         tokens = sum(session.get("computed_tokens", 0) for session in sessions)
         seconds = sum((end - start).total_seconds() for start, end in times)
@@ -113,26 +118,41 @@ def costs(runs: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "tokens", "seconds"])
 
 
-def markdown(table: pd.DataFrame, cost: pd.DataFrame) -> str:
-    """Methods down, settings across."""
+def markdown(table: pd.DataFrame, cost: pd.DataFrame, category: str | None) -> str:
+    """Methods down, settings across; then the share of the drop from English that each recovers."""
     shown = ["en", *(name for name in POOLED if name in set(table["setting"]))]
     cells = {(row.method, row.setting): row for row in table.itertuples()}
+    asked = ", ".join(f"{cells[PLAIN, name].n:,} in `{name}`" for name in shown)
     lines = ["# Fixes that need no training", ""]
+    lines += [f"{f'Questions of category {category}' if category else 'All questions'}, answers: {asked}.", ""]
     lines += ["Percent with 95% intervals; in brackets the difference from the plain prompt in points, paired."]
-    rows = []
+    rows, closed = [], []
     for row in cost.itertuples():
         extracted = min(one.extracted for (method, _), one in cells.items() if method == row.method)
-        found = [_cell(cells[row.method, name]) if (row.method, name) in cells else "" for name in shown]
-        rows.append([row.method, *found, f"{100 * extracted:.1f}", f"{row.tokens:,}", f"{row.seconds:.0f}"])
+        found = [cells.get((row.method, name)) for name in shown]
+        spent = ["" if np.isnan(x) else f"{x:,.0f}" for x in (row.tokens, row.seconds)]
+        rows.append([row.method, *map(_cell, found), f"{100 * extracted:.1f}", *spent])
+        if row.method != PLAIN:
+            closed.append([row.method, *map(_closed, found[1:])])
     lines += ["", *markdown_table(["method", *shown, "extracted", "tokens", "seconds"], rows)]
+    lines += ["", "Share of the plain prompt's drop from English that is recovered, percent:", ""]
+    lines += markdown_table(["method", *shown[1:]], closed)
     return "\n".join(lines) + "\n"
 
 
-def _cell(row: tuple) -> str:
+def _cell(row: tuple | None) -> str:
+    if row is None:
+        return ""
     text = f"{100 * row.accuracy:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
     if pd.isna(getattr(row, "vs_plain", float("nan"))):
         return text
     return f"{text} ({100 * row.vs_plain:+.1f} [{100 * row.vs_plain_low:+.1f}, {100 * row.vs_plain_high:+.1f}])"
+
+
+def _closed(row: tuple | None) -> str:
+    if row is None or pd.isna(row.gap_closed):
+        return ""
+    return f"{100 * row.gap_closed:.0f} [{100 * row.gap_closed_low:.0f}, {100 * row.gap_closed_high:.0f}]"
 
 
 def main() -> None:
@@ -140,7 +160,7 @@ def main() -> None:
     config = parse(TabulateMitigation)
     runs = {PLAIN: config.plain} | named_list(config.runs, "runs")
     table, cost = tabulate(runs, config.category, config.seed), costs(runs)
-    text = markdown(table, cost)
+    text = markdown(table, cost, config.category)
     write_csv_atomic(f"{config.out}.csv", table.merge(cost, on="method"), float_format="%.6g")
     write_text_atomic(f"{config.out}.md", text)
     pooled = table[table["setting"].isin(["en", *POOLED])].rename(columns={"method": "arm", "setting": "column"})

@@ -80,13 +80,13 @@ class Evaluate(Evaluation):
 def main() -> None:
     hide_siblings(__file__)
     config = parse(Evaluate)
+    if not config.show:
+        summary = ask(config, config.parallel)
+        print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/answers/summary.csv")
     if config.available():
         evaluate(config)
     else:
         print(f"note: {config.data} has no perturbed answers, so no choice between answers is asked")
-    if not config.show:
-        summary = ask(config, config.parallel)
-        print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/answers/summary.csv")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from common.config import named_list, parse
 from common.errors import InputError, hide_siblings, run
 from common.files import write_csv_atomic, write_text_atomic
 from common.languages import LANGUAGES
-from common.markdown import crossed
+from common.markdown import crossed, sizes
 from common.plots import house_style, plot_measures, save_figure
 from common.records import by_language, load_records, read_run
 from common.results import save_result
@@ -73,7 +73,7 @@ def markdown(table: pd.DataFrame) -> str:
     ]
     for measure, part in table.groupby("measure", sort=False):
         cells = {(row.arm, row.language): _cell(row) for row in part.itertuples()}
-        lines += ["", f"## {measure.replace('_', ' ')}, n = {part['n'].max()}", "", *crossed("run", cells)]
+        lines += ["", f"## {measure.replace('_', ' ')}, {sizes(part)}", "", *crossed("run", cells)]
     return "\n".join(lines) + "\n"
 
 

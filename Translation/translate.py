@@ -121,9 +121,16 @@ def main() -> None:
         examples=read_examples(config, pairs),
     )
     data = {code: file_digest(Path(config.sentences) / f"{code}.devtest") for pair in pairs for code in pair}
-    digest = config_hash({"translator": translator.identity, "data": data, "limit": config.limit})
-    if (out / "run.json").exists() and read_run(out)["hash"] != digest:
-        raise InputError(f"{out}: holds translations of another translator or data; use another --out or delete it")
+    digest = config_hash({"translator": translator.identity, "limit": config.limit})
+    if (out / "run.json").exists():
+        old = read_run(out)
+        if old["hash"] != digest:
+            was = f"{old['translator']} and limit {old['config']['limit']}"
+            raise InputError(f"{out}: made by another translator or limit, {was}; use another --out or delete it")
+        changed = [f"{code}.devtest" for code in data if old["data"].get(code, data[code]) != data[code]]
+        if changed:
+            raise InputError(f"{out}: made from another {' and '.join(changed)}; use another --out or delete it")
+        data = old["data"] | data
     info = {"config": asdict(config), "hash": digest, "translator": translator.identity, "data": data, "start": now()}
     info |= {"git_commit": git_commit(), "packages": package_versions()}
     write_json_atomic(out / "run.json", info)

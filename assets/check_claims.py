@@ -195,7 +195,6 @@ def conducted(parts: Mapping[str, np.ndarray], claim: Claim, seed: int, level: f
 
 
 MEASURES = {"difference": difference, "gap_closed": closed, "conductivity": conducted}
-UNDEFINED = {"gap_closed": "there is no drop to recover", "conductivity": "what was taught is not known above chance"}
 
 
 def gather(claim: Claim, rows: Rows) -> tuple[dict[str, np.ndarray], str]:
@@ -228,8 +227,11 @@ def check(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list
             n = len(parts["of"])
             if n < claim.minimum:
                 raise InputError(f"{n} units where {claim.minimum} are needed")
+            known = parts.get("english", parts["against"])
+            if claim.chance and paired_bootstrap(known, np.full(n, claim.chance), seed=seed)[1] <= 0:
+                raise InputError(f"{known.mean():.1%} right to begin with, which is not above chance")
             if np.isnan(MEASURES[claim.measure](parts, claim, seed, LEVEL)[0]):
-                raise InputError(UNDEFINED[claim.measure])
+                raise InputError("there is no drop to recover")
             found[claim.name] = parts, models
         except InputError as error:
             found[claim.name] = Verdict(claim, NO_DATA, str(error))

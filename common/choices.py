@@ -37,6 +37,7 @@ HEADER = (
     + ["context_language", "question_language", "A_language", "B_language", "C_language", "D_language"]
 )  # fmt: skip
 MIXED = "mixed"
+UNFINISHED = "unfinished"  # a file in a folder of settings while it is being written
 
 _PARTS = ("question", "options", "gt", "gt_question", "onewrong", "threewrong")
 _SINGLE = ("en", "mixup", "mixup_paper")
@@ -74,9 +75,11 @@ def check_item(item: Item, where: str) -> None:
             raise InputError(f"{where}: the {name} is empty; fill it in or leave the question out in every language")
     if len(item.options) != len(LETTERS):
         raise InputError(f"{where}: {len(item.options)} options where four are needed")
-    for letter, option in zip(LETTERS, item.options, strict=True):
+    for letter, option, code in zip(LETTERS, item.options, item.option_languages, strict=True):
         if not option.strip():
-            raise InputError(f"{where}: option {letter} is empty; fill it in or leave the question out everywhere")
+            raise InputError(
+                f"{where}: option {letter} is empty (language {code}); fill it in or leave the question out everywhere"
+            )
     if item.answer not in LETTERS:
         raise InputError(f"{where}: the answer is {item.answer!r}; it must be A, B, C or D")
     used = [item.question_language, *item.option_languages, *([item.context_language] if item.context else [])]

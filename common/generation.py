@@ -15,7 +15,7 @@ from tqdm import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from common.errors import InputError
-from common.memory import keep_freed_memory
+from common.memory import halved, keep_freed_memory
 from common.prefix_attention import SharedPrefix, shared_prefix_enabled
 from common.scoring import plain_path_reason
 from common.tokenization import prompt_tokens
@@ -47,11 +47,11 @@ def generate(
 
     `stop` is one or more line ends, None for the end of the text alone;
     `token_budget` is the most tokens in a batch, prompts and answers together; by default as many as fit in BATCH_BYTES
-    of the device. Raises InputError for a prompt that leaves no room for an answer, and for a model without a key-value
-    cache.
+    of the device, and fewer once memory runs out. Raises InputError for a prompt that leaves no room for an answer, and
+    for a recurrent model.
     """
     if getattr(model, "_is_stateful", False):
-        raise InputError(f"{type(model).__name__} keeps no key-value cache, so it cannot answer here")
+        raise InputError(f"{type(model).__name__} carries a recurrent state, with which it cannot answer here")
     if model.device.type == "cpu":
         keep_freed_memory()
     ids = prompt_tokens(tokenizer, prompts)
@@ -68,33 +68,40 @@ def generate(
     prefix = _read_prefix(model, ids[0][:shared]) if shared else None
     order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
     answers: list[Answer | None] = [None] * len(ids)
+    most = len(ids)
     with tqdm(total=len(ids), unit="answer", disable=not progress) as bar:
         while order:
             longest = len(ids[order[0]])
-            budget = token_budget or _token_budget(model, longest, longest - (prefix.length if prefix else 0))
-            rows = max(1, budget // (longest + max_new_tokens))
-            batch = order[:rows]
+            if token_budget:
+                rows = token_budget // (longest + max_new_tokens)
+            else:
+                rows = _rows_that_fit(model, longest, longest - (prefix.length if prefix else 0), max_new_tokens)
+            batch = order[: max(1, min(rows, most))]
             try:
                 done = _greedy(model, tokenizer, [ids[i] for i in batch], prefix, max_new_tokens, stop)
             except UnsupportedAttention:
                 prefix = None
                 continue
-            order = order[rows:]
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                most = halved(len(batch), error, "prompts")
+                continue
+            order = order[len(batch) :]
             for i, answer in zip(batch, done, strict=True):
                 answers[i] = answer
             bar.update(len(batch))
     return answers
 
 
-def _token_budget(model: PreTrainedModel, longest: int, own: int) -> int:
-    """Tokens in a batch of prompts with at most `longest` tokens, `own` of them not shared, that fit in BATCH_BYTES."""
+def _rows_that_fit(model: PreTrainedModel, longest: int, own: int, new: int) -> int:
+    """How many prompts of `longest` tokens, `own` of them not shared, fit in BATCH_BYTES with `new` tokens more."""
     config = model.config.get_text_config()
     heads = config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    cache = 2 * config.num_hidden_layers * kv_heads * width * own
-    bytes_a_row = model.dtype.itemsize * (cache + heads * own * longest)
-    return BATCH_BYTES.get(model.device.type, BATCH_BYTES["cuda"]) * longest // bytes_a_row
+    cache = 2 * config.num_hidden_layers * kv_heads * width * (own + new)
+    return BATCH_BYTES.get(model.device.type, BATCH_BYTES["cuda"]) // (
+        model.dtype.itemsize * (cache + heads * own * longest)
+    )
 
 
 def common_prefix(ids: Sequence[Sequence[int]]) -> int:
@@ -156,7 +163,7 @@ def _greedy(
         for _ in range(max_new_tokens):
             keys = {"attention_mask": None if prefix else mask, "position_ids": positions, "past_key_values": past}
             if prefix:
-                prefix.mask = mask
+                prefix.begin(mask)
             output = model(tokens, use_cache=True, logits_to_keep=1, **keys)
             chosen = output.logits[:, -1].argmax(-1)
             ended = torch.isin(chosen, closing)
@@ -170,7 +177,8 @@ def _greedy(
             if not len(keep):
                 break
             if len(keep) < len(alive):
-                past.batch_select_indices(keep)
+                for layer in past.layers:  # which may lie on different devices
+                    layer.batch_select_indices(keep.to(layer.keys.device))
             alive, mask = alive[keep], torch.nn.functional.pad(mask[keep], (0, 1), value=1)
             tokens, positions = chosen[keep, None], positions[keep, -1:] + 1
     texts = tokenizer.batch_decode(new, skip_special_tokens=True)

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from common.choices import Item, build_settings
 from common.config import config_hash
 from common.errors import InputError
-from common.prompts import PAPER_STYLE, Style, chat_prompt, cloze_prompt, mmlu_prompt
+from common.prompts import PAPER_STYLE, Style, chat_answer_start, chat_prompt, cloze_prompt, mmlu_prompt
 from common.provenance import device_name
 from common.records import record_rows
 from common.scoring import ScoringStats, score_continuations
@@ -83,6 +83,7 @@ class GroupScorer:
         self.model, self.tokenizer = model, tokenizer
         self.score, self.token_budget, self.chat = score, token_budget, chat
         self.bare = score == "letter" and answer_token == "bare"
+        self.answer_start = chat_answer_start(tokenizer) if chat else ""
         self.stats = ScoringStats()
         self.device, self.dtype = device_name(model.device), str(model.dtype).removeprefix("torch.")
 
@@ -120,7 +121,7 @@ class GroupScorer:
         if self.bare:
             return [(self.tokenizer(label).input_ids[-1],) for label in style.labels]
         texts = answers(item, self.score, style)
-        return [text.lstrip() for text in texts] if self.chat else texts
+        return [self.answer_start + text.lstrip() for text in texts] if self.chat else texts
 
     def _named(self, error: InputError, owners: list[tuple[str, Item]], prompts: list[str]) -> InputError:
         """The scorer's error, which knows only the number of a prompt, in terms of question and setting."""

@@ -71,12 +71,19 @@ class GroupWriter:
         prompt: of a question in a setting.
         max_new_tokens: most tokens of an answer.
         stop: where an answer ends before its text does, such as a blank line; None for nowhere.
+        again: how the prompt begins, where a model that goes on with a question of its own has finished its answer.
     """
 
     def __init__(
-        self, author: Author, prompt: Callable[[Item, Setting], str], max_new_tokens: int, stop: str | None = None
+        self,
+        author: Author,
+        prompt: Callable[[Item, Setting], str],
+        max_new_tokens: int,
+        stop: str | None = None,
+        again: str | None = None,
     ):
         self.author, self.prompt, self.max_new_tokens, self.stop = author, prompt, max_new_tokens, stop
+        self.again = again
         self.device, self.dtype = author.device, author.dtype
         self.stats = ScoringStats()
 
@@ -98,6 +105,8 @@ class GroupWriter:
             self.stats.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
             self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
             texts = [said[prompt].text for prompt in prompts]
+            if self.again:
+                texts = [text.partition(self.again)[0] for text in texts]
             found = [extract_label(text, settings[name].style.labels) for text in texts]
             table = question_rows(items, name, ["" if place is None else LETTERS[place] for place in found])
             table["extracted"] = np.array([place is not None for place in found], int)

@@ -16,6 +16,14 @@ def crossed(corner: str, cells: Mapping[tuple[str, str], str]) -> list[str]:
     return table([corner, *across], [[name, *(cells.get((name, column), "") for column in across)] for name in down])
 
 
+def sizes(part: pd.DataFrame) -> str:
+    """ "n = 72", or where arms have other numbers of questions "n = 72 (before), 64 (after)"; columns arm and n."""
+    by_arm = part.groupby("arm", sort=False)["n"].max()
+    if by_arm.nunique() == 1:
+        return f"n = {by_arm.iloc[0]:,}"
+    return "n = " + ", ".join(f"{n:,} ({arm})" for arm, n in by_arm.items())
+
+
 def from_frame(frame: pd.DataFrame, float_format: str = "{:.2f}") -> list[str]:
     """The lines of a table from all columns of a data frame; missing values stay empty."""
     rows = [

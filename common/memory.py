@@ -1,8 +1,13 @@
-"""Memory of a CPU process: freed blocks are kept for the next tensor, not handed back to the system each time."""
+"""Memory: freed blocks are kept for the next tensor, and a batch that does not fit is tried again at half the size."""
 
 import ctypes
+import logging
 import platform
 from functools import cache
+
+import torch
+
+logger = logging.getLogger(__name__)
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's names for the two settings, see mallopt(3)
 _NEVER = 2**30  # bytes
@@ -19,3 +24,17 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_TRIM_THRESHOLD, _NEVER)
         libc.mallopt(_MMAP_THRESHOLD, _NEVER)
+
+
+def halved(size: int, error: RuntimeError, unit: str, smallest: int = 1) -> int:
+    """Half of a batch's `size`, in `unit`, after an out-of-memory error; of another error, or the smallest, raises it.
+
+    To be called while the error is handled.
+    """
+    out_of_memory = isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    if not out_of_memory or size <= smallest:
+        raise error
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    logger.warning("out of memory with %d %s in a forward pass; going on with %d", size, unit, size // 2)
+    return size // 2

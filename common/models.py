@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftConfig, PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from common.errors import InputError
@@ -36,8 +37,9 @@ def load(
     adapter = _adapter_config(name, revision)
     base = adapter.base_model_name_or_path if adapter else name
     place = {"device_map": "auto"} if device == "map" else {}
+    target = None if place else pick_device(device)
+    tokenizer = _tokenizer_of(name, base, revision)
     try:
-        tokenizer = load_tokenizer(name, revision=revision) if _has_tokenizer(name) else load_tokenizer(base)
         model = AutoModelForCausalLM.from_pretrained(
             base,
             dtype=DTYPES[dtype],
@@ -48,10 +50,15 @@ def load(
         )
         if adapter:
             model = PeftModel.from_pretrained(model, name, revision=revision).merge_and_unload()
-    except (OSError, ValueError) as error:
+        if target is not None:
+            model = model.to(target)
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"model {name!r} does not fit on {target or 'the GPUs'}; use --device map, or a smaller dtype"
+        ) from error
+    except (OSError, ValueError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
+        # What PyTorch says of a device or a build that is not there comes as an AssertionError or RuntimeError.
         raise InputError(f"model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-    if not place:
-        model = model.to(pick_device(device))
     return model.eval(), tokenizer
 
 
@@ -72,9 +79,16 @@ def _adapter_config(name: str, revision: str | None) -> PeftConfig | None:
         return None
 
 
-def _has_tokenizer(name: str) -> bool:
-    """Whether a local folder brings its own tokenizer; a hub adapter is taken to use its base model's."""
-    return not Path(name).is_dir() or (Path(name) / "tokenizer_config.json").exists()
+def _tokenizer_of(name: str, base: str, revision: str | None) -> PreTrainedTokenizerBase:
+    """The tokenizer that lies beside the model; of an adapter that has none, its base model's."""
+    if name == base:
+        return load_tokenizer(name, revision=revision)
+    if Path(name).is_dir() and not (Path(name) / "tokenizer_config.json").exists():
+        return load_tokenizer(base)
+    try:
+        return load_tokenizer(name, revision=revision)
+    except InputError:
+        return load_tokenizer(base)
 
 
 def pick_device(device: str) -> torch.device:

@@ -135,8 +135,9 @@ def dataset_rows(name: str, config: str | None, split: str) -> Iterable[Mapping[
 
 
 def take(record: Any, keys: Sequence[str], where: str) -> list[Any]:
-    if not isinstance(record, Mapping) or any(key not in record for key in keys):
-        raise InputError(f"{where}: a record with {', '.join(keys)} is needed")
+    missing = [key for key in keys if not isinstance(record, Mapping) or key not in record]
+    if missing:
+        raise InputError(f"{where}: a record with {', '.join(keys)} is needed; not there: {', '.join(missing)}")
     return [record[key] for key in keys]
 
 

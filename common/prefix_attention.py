@@ -2,7 +2,7 @@
 
     prefix = SharedPrefix(cache)              # a DynamicCache of one row
     with shared_prefix_enabled(model, prefix):
-        prefix.mask = mask                    # which of the rows' own keys are text
+        prefix.begin(mask)                    # which of the rows' own keys are text
         model(tokens, position_ids=positions, past_key_values=own)
 
 What few-shot prompts spend their time on when they are answered word by word is reading keys and values, and most of
@@ -16,7 +16,7 @@ from contextvars import ContextVar
 import torch
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
-from common.tree_attention import check_supported
+from common.tree_attention import CALLED_TWICE, UnsupportedAttention, check_supported
 
 _prefix: ContextVar["SharedPrefix"] = ContextVar("shared_prefix")
 
@@ -26,13 +26,17 @@ class SharedPrefix:
 
     Attributes:
         length: tokens of the prefix.
-        mask: [rows, own keys], 1 where a row's own key is text and 0 where it is padding; to be set before each pass.
     """
 
     def __init__(self, cache: DynamicCache):
         self.layers = [(layer.keys[0], layer.values[0]) for layer in cache.layers]
         self.length = self.layers[0][0].shape[1]
         self.mask: torch.Tensor | None = None
+        self.called: set[int] = set()
+
+    def begin(self, mask: torch.Tensor) -> None:
+        """To be called before each pass: mask [rows, own keys], 1 where a key is text and 0 where it is padding."""
+        self.mask, self.called = mask, set()
 
     def added(self, queries: int, dtype: torch.dtype) -> torch.Tensor:
         """What is added to the scores of own keys, [rows, 1, 1, queries, own keys]: no padding, nothing later."""
@@ -58,11 +62,17 @@ def prefix_attention(
     """Attention function in transformers' interface: query [rows, heads, T, head_dim] -> [rows, T, heads, head_dim].
 
     Raises:
-        UnsupportedAttention: as in `common.tree_attention`.
+        UnsupportedAttention: as in `common.tree_attention`, and where the cache holds other states than keys, values.
     """
     check_supported(module, sliding_window, kwargs)
     prefix = _prefix.get()
     prefix_key, prefix_value = prefix.layers[module.layer_idx]
+    if module.layer_idx in prefix.called:
+        raise UnsupportedAttention(CALLED_TWICE)
+    prefix.called.add(module.layer_idx)
+    for states, cached in ((key, prefix_key), (value, prefix_value)):
+        if (states.shape[1], states.shape[3]) != (cached.shape[0], cached.shape[2]):
+            raise UnsupportedAttention("its cache does not hold what its attention reads")
     rows, heads, length, width = query.shape
     kv_heads, common = key.shape[1], prefix.length
     groups = heads // kv_heads
@@ -79,7 +89,7 @@ def prefix_attention(
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     own = scores[..., common:].unflatten(2, (groups, length))
-    own += prefix.added(length, scores.dtype)
+    own += prefix.added(length, scores.dtype).to(scores.device)
     weights = torch.softmax(scores, -1)
     output = for_all_rows(weights[..., :common], prefix_value) + weights[..., common:] @ value
     output = output.unflatten(2, (groups, length)).permute(0, 3, 1, 2, 4)

@@ -86,6 +86,9 @@ def _to_translate(item: Item, style: Style) -> str:
     return f"{label}{question_text(item, style.labels)}\n{task}\nQuestion:"
 
 
+XLT_OPENING = "I want you to act as"
+
+
 def xlt_prompt(item: Item, language: str, labels: Sequence[str] = LETTERS) -> str:
     """Cross-lingual-thought prompting: the six parts of its template for a multiple-choice question (arXiv 2305.07004).
 
@@ -93,7 +96,7 @@ def xlt_prompt(item: Item, language: str, labels: Sequence[str] = LETTERS) -> st
     """
     request = question_text(item, labels).removesuffix("\nAnswer:")
     return (
-        f"I want you to act as a multiple choice expert for {language}.\n"
+        f"{XLT_OPENING} a multiple choice expert for {language}.\n"
         f"{request}\n"
         "You should retell the question and the options in English.\n"
         "You should choose the correct option.\n"
@@ -117,6 +120,14 @@ def chat_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
         raise InputError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; leave --chat out")
     turn = [{"role": "user", "content": prompt}]
     return tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+
+
+def chat_answer_start(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """What the template writes between `chat_prompt` and an answer: a blank in Llama 2's, in most nothing."""
+    asked = chat_prompt(tokenizer, "Q")
+    turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
+    answered = tokenizer.apply_chat_template(turns, tokenize=False)
+    return answered[len(asked) :].partition("ANSWER")[0] if answered.startswith(asked) else ""
 
 
 def question_text(item: Item, labels: Sequence[str] = LETTERS) -> str:

@@ -69,7 +69,10 @@ def model_fingerprint(name: str, revision: str | None = None) -> str:
                 return f"hub:{Path(found).parent.name}"
     except OSError as error:
         raise InputError(f"model {name!r} cannot be found: {str(error).splitlines()[0]}") from error
-    raise InputError(f"model {name!r} has neither config.json nor adapter_config.json")
+    raise InputError(
+        f"model {name!r} has no config.json or adapter_config.json on the hub, or the hub cannot be reached and it is"
+        " not in the cache; check the name, or download it first"
+    )
 
 
 def _folder_digest(folder: Path) -> str:
@@ -86,7 +89,10 @@ def _folder_digest(folder: Path) -> str:
                 digest.update(file.read(BLOCK))
     adapter = folder / "adapter_config.json"
     if adapter.exists():
-        digest.update(model_fingerprint(json.loads(adapter.read_text())["base_model_name_or_path"]).encode())
+        base = json.loads(adapter.read_text()).get("base_model_name_or_path")
+        if not base:
+            raise InputError(f"{adapter}: names no base_model_name_or_path; name the model that it was trained from")
+        digest.update(model_fingerprint(base).encode())
     return digest.hexdigest()
 
 

@@ -77,14 +77,17 @@ def write_setting(out: Path, table: pd.DataFrame, ids: Sequence[str]) -> dict[st
 
 
 def read_run(out: Path) -> dict[str, Any]:
-    """`run.json` of a run folder; InputError where it is missing or not JSON."""
+    """`run.json` of a run folder; InputError where it is missing or of something else."""
     path = Path(out) / "run.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; make the records with evaluate.py first") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); run evaluate.py again") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: not the run.json of a run of ours; name another folder")
+    return found
 
 
 def load_records(out: Path) -> pd.DataFrame:
@@ -94,7 +97,9 @@ def load_records(out: Path) -> pd.DataFrame:
     belongs to another configuration or run than run.json.
     """
     out = Path(out)
-    written = read_run(out)["records"]
+    written = read_run(out).get("records")
+    if written is None:
+        raise InputError(f"{out}/run.json: a run without records of questions; name a folder of evaluate.py")
     tables = []
     for setting in sort_settings(written):
         path = out / f"{setting}.csv"

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.errors import InputError
-from common.memory import keep_freed_memory
+from common.memory import halved, keep_freed_memory
 from common.prefix_tree import PrefixTree, build_tree
 from common.tokenization import TokenizedPair, tokenize_pairs
 from common.tree_attention import (
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}  # the first keeps activations in a processor's cache
 SMALLEST_BUDGET = 64
+# Layers whose results do not change with padding behind a sequence.
+PADDING_IS_SAFE = {"full_attention", "sliding_attention", "chunked_attention", "linear_attention", "conv", "moe"}
+PADDING_IS_SAFE |= {"hybrid", "hybrid_sliding"}
 HEAD_ROWS = 512  # rows of logits turned into float32 at a time
 
 Continuation = str | Sequence[int]
@@ -142,7 +145,7 @@ def plain_path_reason(model: PreTrainedModel) -> str | None:
         return "its attention does not go through transformers' attention interface"
     if getattr(model, "_is_stateful", False):
         return "it carries a recurrent state"
-    other = set(getattr(config, "layer_types", None) or []) - {"full_attention", "sliding_attention"}
+    other = _layer_types(model) - {"full_attention", "sliding_attention"}
     if other:
         return f"it has {', '.join(sorted(other))} layers"
     if getattr(config, "alibi", False):
@@ -151,6 +154,10 @@ def plain_path_reason(model: PreTrainedModel) -> str | None:
     if rope.get("rope_type") in ("dynamic", "longrope"):
         return "its rotary frequencies depend on the length of the sequence"
     return None
+
+
+def _layer_types(model: PreTrainedModel) -> set[str]:
+    return set(getattr(model.config.get_text_config(), "layer_types", None) or [])
 
 
 _said: set[str] = set()
@@ -183,7 +190,7 @@ def _score_tree(
             try:
                 values = _run_batch(model, tree, batch, start, stop, nodes[here], targets[here])
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                budget = _smaller_budget(budget, error)
+                budget = halved(budget, error, "tokens", SMALLEST_BUDGET)
                 continue
             np.add.at(logprobs, owners[here], values)
             past = batch.new_past
@@ -228,7 +235,7 @@ def _run_batch(
         logits = model(
             input_ids=torch.from_numpy(tree.tokens[None, start:stop]).to(device),
             position_ids=torch.from_numpy(tree.depth[None, start:stop]).to(device),
-            logits_to_keep=torch.from_numpy(positions).to(device),
+            logits_to_keep=positions.tolist(),  # as a tensor it would have to lie where the last layer does
             use_cache=False,
         ).logits[0]
     return _target_logprobs(logits, rows, targets)
@@ -241,36 +248,30 @@ def _target_logprobs(logits: torch.Tensor, rows: np.ndarray, targets: np.ndarray
     return (logits[rows, targets].float() - normalizer[rows]).cpu().numpy()
 
 
-def _smaller_budget(budget: int, error: RuntimeError) -> int:
-    """Half the budget after an out-of-memory error; any other error, or too small a budget, is raised again."""
-    out_of_memory = isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-    if not out_of_memory or budget <= SMALLEST_BUDGET:
-        raise error
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    logger.warning("out of memory with %d tokens in a forward pass; going on with %d", budget, budget // 2)
-    return budget // 2
-
-
 def _score_padded(
     model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, progress: bool, stats: ScoringStats
 ) -> np.ndarray:
-    """The plain path: whole sequences, longest first, padded on the right to the longest of their batch."""
+    """The plain path: whole sequences, longest first, padded on the right to the longest of their batch.
+
+    Layers that compress or index their keys see the padding; with them a batch has one length.
+    """
     by_input: dict[bytes, list[int]] = {}  # continuations of one token share their whole input
     for i, pair in enumerate(pairs):
         by_input.setdefault(pair.tokens[:-1].tobytes(), []).append(i)
     inputs = sorted(by_input.values(), key=lambda owners: -len(pairs[owners[0]].tokens))
     logprobs = np.zeros(len(pairs))
-    done = 0
+    done, unpadded = 0, bool(_layer_types(model) - PADDING_IS_SAFE)
     with tqdm(total=len(inputs), unit="prompt", disable=not progress) as bar:
         while done < len(inputs):
             width = len(pairs[inputs[done][0]].tokens) - 1
             rows = inputs[done : done + max(1, budget // width)]
+            if unpadded:
+                rows = [owners for owners in rows if len(pairs[owners[0]].tokens) - 1 == width]
             try:
                 for i, value in _run_padded(model, pairs, rows, width):
                     logprobs[i] = value
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                budget = _smaller_budget(budget, error)
+                budget = halved(budget, error, "tokens", SMALLEST_BUDGET)
                 continue
             stats.computed_tokens += len(rows) * width
             bar.update(len(rows))

@@ -25,6 +25,9 @@ LONG_STEM = 128  # an unbranched run of this many nodes is worth a forward pass 
 _batch: ContextVar["TreeBatch"] = ContextVar("tree_batch")
 
 
+CALLED_TWICE = "its attention layers are called more than once in a forward pass"
+
+
 class UnsupportedAttention(Exception):
     """The model's attention adds something that the tree does not compute; the message names it."""
 
@@ -160,6 +163,8 @@ def tree_attention(
     """
     check_supported(module, sliding_window, kwargs)
     batch = _batch.get()
+    if module.layer_idx in batch.new_past:
+        raise UnsupportedAttention(CALLED_TWICE)
     if module.layer_idx in batch.past:
         past_key, past_value = batch.past[module.layer_idx]
         key, value = torch.cat([past_key, key], dim=2), torch.cat([past_value, value], dim=2)
@@ -167,7 +172,7 @@ def tree_attention(
     batch.new_past[module.layer_idx] = (key.index_select(2, next_slots), value.index_select(2, next_slots))
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     output = _attend(batch, query[0] * scaling, key[0], value[0], sliding_window, softcap)
-    return output[None], None
+    return output[None].contiguous(), None
 
 
 def check_supported(module: torch.nn.Module, sliding_window: int | None, kwargs: dict) -> None:

@@ -10,7 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from common.choices import HEADER, LETTERS, read_items, settings_in
+from common.choices import HEADER, LETTERS, UNFINISHED, read_items, settings_in
+from common.errors import InputError
+from tests.scripts import load_script
+
+questions = load_script("MMLU/questions.py")
 
 ROOT = Path(__file__).parents[1]
 OTHERS = ["de", "fr", "es", "it"]
@@ -441,6 +445,20 @@ def test_faults_in_belebele_are_refused(belebele, fault):
         path.write_text("\n".join(lines), encoding="utf-8")
     arguments = ["--source", "belebele", "--data", belebele / "data", "--out", belebele / "out"]
     refused(build(*arguments), belebele / "out", {}, message)
+
+
+def test_a_folder_that_is_not_finished_is_not_read(plain):
+    out = plain / "out"
+    built(*plain_arguments(plain))
+    asked = (str(out), ["en"])
+    assert (
+        not (out / UNFINISHED).exists() and len(questions.load_settings(*asked, shots=0, demos="same")["en"].items) == 3
+    )
+    (out / UNFINISHED).touch()  # as a kill would leave it
+    with pytest.raises(InputError, match="was stopped while it wrote"):
+        questions.load_settings(*asked, shots=0, demos="same")
+    built(*plain_arguments(plain))
+    assert not (out / UNFINISHED).exists()
 
 
 def test_a_broken_or_short_belebele_file_is_refused(belebele):

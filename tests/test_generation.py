@@ -6,11 +6,12 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from common import generation
 from common import prefix_attention as prefix_attention_module
 from common.errors import InputError
 from common.generation import common_prefix, generate
 from common.prefix_attention import SharedPrefix
-from tests.tiny import byte_level_tokenizer, tiny_models
+from tests.tiny import byte_level_tokenizer, tiny_models, unusual_models
 
 PROMPTS = [
     "English: The river flows through the capital.\nGerman:",
@@ -70,6 +71,44 @@ def test_a_shared_beginning_is_read_once(name, monkeypatch):
     assert all(shape[1] == 1 for shape in read[2:])
 
 
+@pytest.mark.parametrize("name", ["deepseek_v3_latent", "diffllama_called_twice"])
+def test_attention_that_takes_liberties_is_read_whole(name):
+    tokenizer = byte_level_tokenizer()
+    torch.manual_seed(6)
+    model = unusual_models(len(tokenizer))[name]
+    prompts = [EXAMPLES + prompt for prompt in PROMPTS]
+    answers = generate(model, tokenizer, prompts, NEW, progress=False)
+    assert [answer.text for answer in answers] == [slow(model, tokenizer, prompt) for prompt in prompts]
+
+
+def test_memory_that_does_not_suffice_makes_batches_smaller(monkeypatch, caplog):
+    tokenizer = byte_level_tokenizer()
+    torch.manual_seed(3)
+    model = tiny_models(len(tokenizer))["llama"]
+    expected = generate(model, tokenizer, PROMPTS, NEW, progress=False)
+    greedy, rows = generation._greedy, []
+
+    def with_room_for_two(model, tokenizer, ids, *others):
+        rows.append(len(ids))
+        if len(ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return greedy(model, tokenizer, ids, *others)
+
+    monkeypatch.setattr(generation, "_greedy", with_room_for_two)
+    assert generate(model, tokenizer, PROMPTS, NEW, progress=False) == expected
+    assert rows == [4, 2, 2] and "out of memory with 4 prompts" in caplog.text
+    monkeypatch.setattr(generation, "_greedy", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none at all")))
+    with pytest.raises(torch.OutOfMemoryError):
+        generate(model, tokenizer, PROMPTS, NEW, progress=False)
+
+
+def test_batches_grow_with_what_a_row_needs():
+    """Keys and values of 40 own and 24 new tokens in float32, and one layer's scores over all 140 tokens read."""
+    model = tiny_models(300)["llama"]
+    row = 4 * (2 * 2 * 2 * 8 * (40 + 24) + 4 * 40 * 140)
+    assert generation._rows_that_fit(model, 140, 40, 24) == generation.BATCH_BYTES["cpu"] // row
+
+
 @pytest.mark.parametrize("softcap", [None, 2.0])
 @pytest.mark.parametrize("queries", [3, 1])
 def test_attention_after_a_prefix_is_that_over_all_keys(softcap, queries):
@@ -82,7 +121,7 @@ def test_attention_after_a_prefix_is_that_over_all_keys(softcap, queries):
     query, key = torch.randn(rows, heads, queries, width), torch.randn(rows, kv_heads, own, width)
     value, mask = torch.randn(rows, kv_heads, own, width), torch.tensor([[1, 1, 1], [0, 1, 1]])
     prefix = SharedPrefix(cache)
-    prefix.mask = mask
+    prefix.begin(mask)
     module = SimpleNamespace(layer_idx=0, is_causal=True, config=SimpleNamespace(layer_types=None, sliding_window=None))
     token = prefix_attention_module._prefix.set(prefix)
     try:
@@ -149,5 +188,5 @@ def test_a_prompt_without_room_is_refused():
 
 def test_a_model_without_a_cache_is_told_so():
     tokenizer = byte_level_tokenizer()
-    with pytest.raises(InputError, match="keeps no key-value cache"):
+    with pytest.raises(InputError, match="carries a recurrent state"):
         generate(tiny_models(len(tokenizer))["mamba_recurrent"], tokenizer, PROMPTS, NEW, progress=False)

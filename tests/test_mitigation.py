@@ -1,6 +1,8 @@
 """Fixes that need no training: prompts to the character, chat, written answers, and what records alone give."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,15 +11,27 @@ import torch
 import yaml
 
 from common.choices import LETTERS, monolingual, read_items
+from common.endpoint import Reply
 from common.extraction import extract_label
+from common.group_scorer import GroupScorer, Setting
+from common.group_writer import GroupWriter
 from common.models import load
-from common.prompts import Style, chat_prompt, hinted_header, mmlu_prompt, translate_then_answer, xlt_prompt
+from common.prompts import (
+    XLT_OPENING,
+    Style,
+    chat_answer_start,
+    chat_prompt,
+    hinted_header,
+    mmlu_prompt,
+    translate_then_answer,
+    xlt_prompt,
+)
 from common.records import LOGPROBS
 from common.scoring import score_continuations
 from common.tokenization import prompt_tokens, tokenize_pairs
 from tests.mmlu import write_run, write_variants
 from tests.scripts import ROOT, call, load_script
-from tests.tiny import byte_level_tokenizer, characters_tokenizer, tiny_llama
+from tests.tiny import byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama
 
 mitigate = load_script("MMLU/mitigate.py")
 calibrate = load_script("MMLU/calibrate.py")
@@ -90,6 +104,24 @@ def test_chat_template_without_a_second_bos():
         assert tokenizer.decode(pair.tokens[pair.start :]) == letter
     assert prompt_tokens(tokenizer, [text])[0].count(tokenizer.bos_token_id) == 1
     assert prompt_tokens(tokenizer, ["A river"])[0] == tokenizer("A river").input_ids
+
+
+def test_the_answer_in_a_chat_begins_as_the_template_writes_it(tmp_path):
+    """Llama 2's template has a blank before an answer: the token that follows is "▁A", not "A"."""
+    assert chat_answer_start(chat_tokenizer()) == ""
+    tokenizer = sentencepiece_tokenizer(tmp_path)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + m['content'] + ' [/INST]' }}"
+        "{% else %}{{ ' ' + m['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
+    )
+    assert chat_answer_start(tokenizer) == " "
+    scorer = GroupScorer(tiny_llama(len(tokenizer)), tokenizer, score="letter", answer_token="follow", chat=True)
+    answers = scorer._answers(ENGLISH, Style())
+    assert answers == [" A", " B", " C", " D"]
+    pairs = tokenize_pairs(tokenizer, [chat_prompt(tokenizer, "Which?")], [answers])
+    turns = [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "B"}]
+    answered = tokenizer(tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False).input_ids
+    assert list(pairs[1].tokens) == answered[: len(pairs[1].tokens)]
 
 
 def test_labels_of_several_tokens_are_scored_whole():
@@ -193,6 +225,16 @@ def test_written_answers_are_read_by_the_rule(ask, data, tmp_path, write):
     assert set(records["prediction"]) == {""} and set(records["extracted"]) == {0} and set(records["correct"]) == {0}
     session = json.loads((out / "run.json").read_text())["sessions"][0]
     assert session["computed_tokens"] > session["prompt_tokens"] > 0
+
+
+def test_a_question_of_the_models_own_after_its_answer_does_not_count():
+    item = replace(ENGLISH, id="1")
+    said = Reply("Answer: B\n\nI want you to act as an expert.\nAnswer: D")
+    author = SimpleNamespace(device="cpu", dtype="float32", write=lambda prompts, *_: [said] * len(prompts))
+    settings = {"en": Setting("en", [item], "")}
+    for again, expected in ((XLT_OPENING, "B"), (None, "D")):
+        writer = GroupWriter(author, lambda item, _: xlt_prompt(item, "English"), 64, again=again)
+        assert list(writer.records({"en": [item]}, settings)["prediction"]) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -365,7 +407,15 @@ def test_the_table_sets_methods_beside_the_plain_prompt(plain, tmp_path, monkeyp
     assert row["seconds"] == 9 and row["tokens"] == 70 and row["extracted"] == 1 and row["p_mcnemar"] < 0.05
     pooled = table.loc[("better", "full")]
     assert pooled["n"] == 4 * len(ours) and np.isnan(pooled["p_mcnemar"])
-    assert (tmp_path / "table.png").exists() and "| better |" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (tmp_path / "table.png").exists() and "| better |" in said and "All questions, answers:" in said
+    closed = [f"{100 * pooled[f'gap_closed{end}']:.0f}" for end in ("", "_low", "_high")]
+    assert "drop from English that is recovered" in said and f"{closed[0]} [{closed[1]}, {closed[2]}]" in said
+
+    info = json.loads((better / "run.json").read_text())
+    (better / "run.json").write_text(json.dumps(info | {"sessions": [{"end": None}, *info["sessions"]]}))
+    assert call(tabulate, keys, monkeypatch) == 0  # a killed session did not say what it had cost
+    assert pd.read_csv(tmp_path / "table.csv").set_index("method").loc["better", "tokens"].isna().all()
 
 
 def test_records_without_logprobs_cannot_be_calibrated(ask, tmp_path, monkeypatch, capsys):

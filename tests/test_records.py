@@ -132,7 +132,14 @@ def test_load_checks_every_file_against_run_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "no such file"), ("{", "not JSON"), ('{"records": {}}', "finished")]
+    ("content", "said"),
+    [
+        (None, "no such file"),
+        ("{", "not JSON"),
+        ("[]", "not the run.json"),
+        ('{"hash": "1"}', "without records"),
+        ('{"records": {}}', "finished"),
+    ],
 )
 def test_load_needs_run_json(tmp_path, content, said):
     if content is not None:

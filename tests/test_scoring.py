@@ -14,7 +14,14 @@ from common.models import load
 from common.prefix_tree import build_tree, tree_size
 from common.scoring import ScoringStats, score_continuations
 from common.tree_attention import LONG_STEM, next_stop
-from tests.tiny import byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama, tiny_models
+from tests.tiny import (
+    byte_level_tokenizer,
+    characters_tokenizer,
+    sentencepiece_tokenizer,
+    tiny_llama,
+    tiny_models,
+    unusual_models,
+)
 
 LETTERS = [" A", " B", " C", " D"]
 STEM = "The following are multiple choice questions (with answers) about  geography.\n\n"
@@ -54,6 +61,33 @@ def test_equals_slow_version_for_any_token_budget(name):
         got = score_continuations(model, TOKENIZER, PROMPTS, continuations, token_budget=budget, progress=False)
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["deepseek_v3_latent", "diffllama_called_twice", "afmoe_views"])
+def test_attention_that_takes_liberties_is_scored_right(name):
+    torch.manual_seed(6)
+    model = unusual_models(len(TOKENIZER))[name]
+    expected = slow(model, TOKENIZER, PROMPTS, LETTERS)
+    for budget in (64, 150, 100_000):
+        got = score_continuations(model, TOKENIZER, PROMPTS, LETTERS, token_budget=budget, progress=False)
+        np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+def test_batches_have_one_length_where_padding_is_seen(monkeypatch):
+    model, lengths = MODELS["llama"], []
+    expected = score_continuations(model, TOKENIZER, PROMPTS, LETTERS, progress=False)
+    forward = type(model).forward
+    monkeypatch.setattr(scoring, "plain_path_reason", lambda _: "it is told to")
+    monkeypatch.setattr(scoring, "_layer_types", lambda _: {"compressed_sparse_attention"})
+
+    def watched(self, input_ids, attention_mask, **keys):
+        lengths.append(attention_mask.all().item())
+        return forward(self, input_ids, attention_mask=attention_mask, **keys)
+
+    monkeypatch.setattr(type(model), "forward", watched)
+    got = score_continuations(model, TOKENIZER, PROMPTS, LETTERS, token_budget=100_000, progress=False)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    assert all(lengths) and 1 < len(lengths) <= len(PROMPTS)
 
 
 def test_only_architectures_that_cannot_follow_a_tree_take_the_plain_path(caplog):

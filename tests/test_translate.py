@@ -72,6 +72,16 @@ def test_another_translator_does_not_overwrite(small, monkeypatch, capsys):
     assert call(script, keys(small), monkeypatch) == 2 and "another translator" in capsys.readouterr().err
 
 
+def test_directions_may_be_added_but_not_other_sentences(small, monkeypatch, capsys):
+    assert call(script, [*keys(small), "--directions", "en-de"], monkeypatch) == 0
+    first = (small / "out" / "test-en-de").read_bytes()
+    assert call(script, [*keys(small), "--directions", "de-en"], monkeypatch) == 0
+    assert (small / "out" / "test-en-de").read_bytes() == first and (small / "out" / "test-de-en").exists()
+    (small / "de.devtest").write_text("Der Fluss ist alt.\nDer Hund schläft.\n\n", encoding="utf-8")
+    assert call(script, [*keys(small), "--directions", "en-de"], monkeypatch) == 2
+    assert "another de.devtest" in capsys.readouterr().err
+
+
 def test_killed_runs_go_on_to_the_same_bytes(small, tiny_checkpoint):
     lines = [f"The dog sleeps {number} times." for number in range(300)]
     for code in SENTENCES:

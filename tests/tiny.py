@@ -7,6 +7,12 @@ import sentencepiece
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
 from tokenizers import models as tokenizer_models
 from transformers import (
+    AfmoeConfig,
+    AfmoeForCausalLM,
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
+    DiffLlamaConfig,
+    DiffLlamaForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
@@ -68,6 +74,27 @@ def tiny_models(vocabulary: int) -> dict[str, PreTrainedModel]:
         "gemma3": Gemma3ForCausalLM(Gemma3TextConfig(**shape, sliding_window=7)),
         "gpt2": GPT2LMHeadModel(GPT2Config(**small, n_embd=32, n_layer=2, n_head=4)),
         "mamba_recurrent": MambaForCausalLM(MambaConfig(**small, hidden_size=32, num_hidden_layers=2)),
+    }
+    return {name: model.eval() for name, model in made.items()}
+
+
+def unusual_models(vocabulary: int) -> dict[str, PreTrainedModel]:
+    """Random models whose attention takes liberties: caches without keys, layers called twice, views of its output."""
+    shape = SHAPE | {"vocab_size": vocabulary, "initializer_range": 0.3}
+    heads = {"q_lora_rank": 24, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 12}
+    experts = {
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32,
+        "n_group": 1,
+        "topk_group": 1,
+    }
+    latent = shape | heads | experts | {"num_key_value_heads": 4, "head_dim": 8, "first_k_dense_replace": 1}
+    views = shape | {"num_dense_layers": 1, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    made = {
+        "deepseek_v3_latent": DeepseekV3ForCausalLM(DeepseekV3Config(**latent)),
+        "diffllama_called_twice": DiffLlamaForCausalLM(DiffLlamaConfig(**shape)),
+        "afmoe_views": AfmoeForCausalLM(AfmoeConfig(**views, sliding_window=64)),
     }
     return {name: model.eval() for name, model in made.items()}
 

@@ -56,7 +56,7 @@ def parallel_items(universe: Universe, config: WorldConfig, split: str) -> dict[
     """The questions of `split` ("test" or "dev") in every language, row for row the same, by subject.
 
     One question for each fact on a tested person (test) or on a demonstration person (dev). Options and answers are
-    the same in every language; wording and synonyms are drawn for each.
+    the same in every language; wording and synonyms are drawn for each. Ids are those of MMLU/build_variants.py.
     """
     rng = random.Random(f"items {split} {config.seed}")
     by_group = universe.facts if split == "test" else universe.demonstrations
@@ -66,5 +66,5 @@ def parallel_items(universe: Universe, config: WorldConfig, split: str) -> dict[
         for number, (fact, answer) in enumerate(zip(facts, balanced_letters(len(facts), rng), strict=True), 1):
             options = draw_options(universe, fact, answer, rng)
             for language in LANGUAGES:
-                items[language].append(write_item(fact, options, answer, language, rng, id=f"{subject}-{number}"))
+                items[language].append(write_item(fact, options, answer, language, rng, id=f"{subject}-{number:04d}"))
     return items
