@@ -104,11 +104,6 @@ def split_corpus(config: Select, terms: list[str], released: set[int] | None) ->
             row = {"doc_id": document.doc_id, "text": document.text}
             files[is_related].write(json.dumps(row, ensure_ascii=False) + "\n")
             total += 1
-        if not related or len(related) == total:
-            raise InputError(
-                f"{config.input}: {len(related)} of {total} documents have {config.min_count} terms of {config.terms},"
-                " so one of the two corpora would be empty; change --min_count or --terms"
-            )
         row = {"documents": total, "related": len(related), "unrelated": total - len(related)}
         if released is not None:
             row |= agreement(set(related), released, total)
@@ -140,6 +135,9 @@ def main() -> None:
     write_csv_atomic(out / "terms.csv", counts)
     write_csv_atomic(out / "summary.csv", pd.DataFrame([row]), float_format="%.6f")
     print(pd.DataFrame([row]).to_string(index=False))
+    for name in ("related", "unrelated"):
+        if not row[name]:
+            print(f"note: {out / name}.jsonl is empty, so nothing can be trained on it; see --min_count and --terms")
 
 
 if __name__ == "__main__":

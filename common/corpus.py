@@ -102,6 +102,8 @@ def _by_heading(rows: Iterator[str], source: str) -> Iterator[str]:
             document = []
         document.append(row if row.endswith("\n") else row + "\n")
         before = row
+    if not document:
+        raise InputError(f"{source}: no text in it")
     if not any(TITLE.fullmatch(line.rstrip("\n")) for line in document):
         raise InputError(f"{source}: no WikiText title (` = Title = `) in it; use --documents rows")
     yield "".join(document)

@@ -118,6 +118,9 @@ def test_fingerprint_follows_what_is_in_the_folder(tmp_path, tiny_checkpoint):
 def test_fingerprint_of_an_adapter_includes_its_base(tmp_path, tiny_checkpoint):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_checkpoint)}))
     assert provenance.model_fingerprint(str(tmp_path)).startswith("folder:")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="names no base_model_name_or_path"):
+        provenance.model_fingerprint(str(tmp_path))
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/nowhere/at all"}))
     with pytest.raises(InputError, match="nowhere"):
         provenance.model_fingerprint(str(tmp_path))

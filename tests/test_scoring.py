@@ -1,6 +1,7 @@
 """The scorer against the slow obvious version: one prompt with one continuation, one forward pass, float32."""
 
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -235,12 +236,22 @@ def test_a_saved_checkpoint_and_its_adapter_load_and_score(tiny_checkpoint, tmp_
         ({"name": "no/such-folder"}, "no/such-folder"),
         ({"dtype": "int3"}, "dtype 'int3' is not one of"),
         ({"device": "abacus"}, "device 'abacus' is not known"),
+        ({"device": "cuda:99"}, "cannot be loaded"),
+        ({"attention": "flash_attention_2", "device": "cpu"}, "cannot be loaded"),
     ],
 )
 def test_models_that_cannot_be_loaded_are_named(tiny_checkpoint, keys, message):
     keys = {"name": str(tiny_checkpoint)} | keys
     with pytest.raises(InputError, match=message):
         load(keys.pop("name"), **keys)
+
+
+def test_weights_that_are_cut_are_named(tiny_checkpoint, tmp_path):
+    shutil.copytree(tiny_checkpoint, tmp_path / "cut")
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match="cut' cannot be loaded"):
+        load(str(tmp_path / "cut"), device="cpu")
 
 
 sequences = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=20)

@@ -133,6 +133,14 @@ def test_bad_input_is_one_sentence(tiny_checkpoint, corpus, tmp_path, monkeypatc
     assert said in capsys.readouterr().err and not (tmp_path / "out" / "run.json").exists()
 
 
+@pytest.mark.parametrize("text", ["", '{"text": ""}\n{"text": null}\n'])
+def test_a_corpus_without_text_is_refused(tiny_checkpoint, tmp_path, monkeypatch, capsys, text):
+    (tmp_path / "mixed.jsonl").write_text(text)
+    keys = arguments(tiny_checkpoint, tmp_path, tmp_path / "out")
+    assert call(script, keys, monkeypatch) == 2
+    assert "mixed.jsonl: no text in this file" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_memory_that_does_not_suffice_says_what_to_change(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
     def fail(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
