@@ -2,7 +2,7 @@
 
     python -m common.world.pretrain --out assets/world [--config common/world/default.yaml] [--seed 43]
 
-Takes fifteen to eighteen minutes on two cores. While it trains it prints the accuracies as they emerge; a model that has not
+Takes 15 to 18 minutes on two cores. While it trains it prints the accuracies as they emerge; a model that has not
 learnt its facts by the end, as one seed in three, is given a further course of seven minutes, or two. At last
 `world.json` beside the checkpoint holds the command, the hash of the configuration, the seed and the final figures.
 """
