@@ -122,7 +122,7 @@ def markdown(table: pd.DataFrame, cost: pd.DataFrame, category: str | None) -> s
     """Methods down, settings across; then the share of the drop from English that each recovers."""
     shown = ["en", *(name for name in POOLED if name in set(table["setting"]))]
     cells = {(row.method, row.setting): row for row in table.itertuples()}
-    asked = ", ".join(f"{cells[PLAIN, name].n:,} in `{name}`" for name in shown)
+    asked = ", ".join(f"{cells[PLAIN, name].n:,} in `{name}`" for name in shown if (PLAIN, name) in cells)
     lines = ["# Fixes that need no training", ""]
     lines += [f"{f'Questions of category {category}' if category else 'All questions'}, answers: {asked}.", ""]
     lines += ["Percent with 95% intervals; in brackets the difference from the plain prompt in points, paired."]

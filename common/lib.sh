@@ -34,7 +34,7 @@ done
 asks_world() {
     local key
     for key in "$@"; do [[ -z "${!key:-}" ]] || return 1; done
-    [[ "$model" = assets/world || -n "${WORLD:-}" ]] ||
+    [[ -f "$model/world.json" || -n "${WORLD:-}" ]] ||
         echo "${0##*/}: $name is asked about the controlled world; set $1 for data of your own" >&2
 }
 

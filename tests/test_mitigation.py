@@ -412,6 +412,13 @@ def test_the_table_sets_methods_beside_the_plain_prompt(plain, tmp_path, monkeyp
     closed = [f"{100 * pooled[f'gap_closed{end}']:.0f}" for end in ("", "_low", "_high")]
     assert "drop from English that is recovered" in said and f"{closed[0]} [{closed[1]}, {closed[2]}]" in said
 
+    (plain / "mixup.csv").unlink()
+    info = json.loads((plain / "run.json").read_text())
+    info["records"].pop("mixup")
+    (plain / "run.json").write_text(json.dumps(info))
+    assert call(tabulate, keys, monkeypatch) == 0  # a setting that the plain prompt was not asked in
+    assert "in `mixup`" not in capsys.readouterr().out
+
     info = json.loads((better / "run.json").read_text())
     (better / "run.json").write_text(json.dumps(info | {"sessions": [{"end": None}, *info["sessions"]]}))
     assert call(tabulate, keys, monkeypatch) == 0  # a killed session did not say what it had cost
