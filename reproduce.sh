@@ -24,16 +24,16 @@ out=results/world_$seed
 model=assets/world
 if [ "$retrain" = 1 ]; then
   model=$out/model
-  "$python" -m common.world.pretrain --out "$model" --seed "$seed"
+  "$python" -m world.pretrain --out "$model" --seed "$seed"
 fi
-"$python" -m common.world.build --out "$out/data" --seed "$seed"
+"$python" -m world.build --out "$out/data" --seed "$seed"
 "$python" MMLU/build_variants.py --source mmlu --data "$out/data/mmlu/en" --translations "$out/data/mmlu" \
   --languages en,de,fr,es,it --out "$out/variants" --seed "$seed"
 [ "$retrain" = 1 ] && run=$out/zero_shot_retrained || run=$out/zero_shot
-"$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$model" --data "$out/variants" --out "$run" \
+"$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml --model "$model" --data "$out/variants" --out "$run" \
   --dtype float32
-"$python" MMLU/tabulate.py --runs "$run" --out "$run/table" --category english_only
-"$python" MMLU/plot.py --run "$run" --out "$run/accuracy" --category english_only
+"$python" MMLU/tabulate_mmlu.py --runs "$run" --out "$run/table" --category english_only
+"$python" MMLU/plot_mmlu.py --run "$run" --out "$run/accuracy" --category english_only
 export WORLD_SEED=$seed WORLD=$out/data PYTHON=$python
 for script in translation embeddings lens; do
   RESULTS=$run/translation bash "Translation/scripts/$script.sh" "$model"
@@ -43,8 +43,8 @@ RESULTS=$run/tofu bash TOFU/scripts/authors.sh "$model"
 RESULTS=$run/remedy bash FT/scripts/remedy.sh "$model"
 METHODS=hint_various,shots_english SETTINGS=en,full,mixup RESULTS=$run/mitigation bash MMLU/scripts/mitigation.sh "$model"
 clika=(--chance 0.25 --reference 1)
-"$python" CLiKA/score.py --runs "world=$run" --out "$run/consistency" "${clika[@]}"
-"$python" CLiKA/score.py --runs "taught=$run/tofu/taught" --taught en --out "$run/conductivity" "${clika[@]}"
-"$python" MMLU/finding.py --run "$run"
+"$python" CLiKA/consistency.py --runs "world=$run" --out "$run/consistency" "${clika[@]}"
+"$python" CLiKA/consistency.py --runs "taught=$run/tofu/taught" --taught en --out "$run/conductivity" "${clika[@]}"
+"$python" world/finding.py --run "$run"
 "$python" FT/finding.py --tables "$seed=$run/remedy/remedy.csv" --out "$run/remedy/finding.csv"
-"$python" assets/report.py --results "$run" --out "$run/report"
+"$python" report/report.py --results "$run" --out "$run/report"

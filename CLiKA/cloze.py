@@ -9,24 +9,25 @@ rank_consistency.csv (RankC of every pair, arXiv 2310.10378) and its heat map. K
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from common.config import comma_list, parse
-from common.errors import InputError, hide_siblings, run
-from common.files import write_csv_atomic
+from common.cli import InputError, comma_list, parse, require_positive, run
+from common.evaluation.prediction import predict
+from common.evaluation.resume import by_language
 from common.languages import LANGUAGES, get
-from common.metrics import rank_consistency
-from common.model_run import ModelRun, by_units
-from common.plots import house_style, plot_consistency, save_figure
-from common.results import save_result
-from common.scoring import score_continuations
-from common.stats import wilson
-from common.tokenization import leading_tokens, tokenize_pairs
+from common.lm.loading import ModelConfig
+from common.lm.loglikelihood import loglikelihood
+from common.lm.tokenization import leading_tokens, tokenize_pairs
+from common.reporting.files import write_csv_atomic
+from common.reporting.metrics import rank_consistency
+from common.reporting.plots import house_style, plot_consistency, save_figure
+from common.reporting.results import save_result
+from common.reporting.stats import wilson
 
 MASK = "<mask>"
 COLUMNS = ("Prompt", "Ans", "Candidate Ans")
@@ -34,22 +35,23 @@ SEPARATOR = ", "  # between candidates
 
 
 @dataclass(kw_only=True)
-class Cloze(ModelRun):
+class ClozeConfig:
     """Rank the candidates of cloze sentences in several languages.
 
     Attributes:
+        out: folder for tables, heat map and run.json.
         data: folder of <language>.tsv files.
         languages: ISO codes, a list or separated by commas; null is every file.
         limit: only so many first sentences; null is all.
     """
 
+    out: str
     data: str
     languages: str | list[str] | None = None
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_positive("limit")
+        require_positive(self, "limit")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def sentence_of(row: dict[str, str | None], where: str, number: int) -> Sentence
     return Sentence(f"{number:05d}", before, behind, candidates, candidates.index(answer))
 
 
-def read_parallel(config: Cloze) -> dict[str, list[Sentence]]:
+def read_parallel(config: ClozeConfig) -> dict[str, list[Sentence]]:
     """The sentences of every language; InputError where rows differ in number, candidates or answer."""
     folder = Path(config.data)
     codes = (
@@ -127,12 +129,12 @@ def cloze_rows(
         [f"{blank}{candidate}{row.behind}" for candidate in row.candidates]
         for row, blank in zip(rows, blanks, strict=True)
     ]
-    scores = score_continuations(
-        model, tokenizer, prompts, continuations, token_budget=token_budget, progress=False
-    ).astype(float)
+    scores = loglikelihood(model, tokenizer, prompts, continuations, token_budget=token_budget, progress=False).astype(
+        float
+    )
     for pair in tokenize_pairs(tokenizer, prompts, continuations):
         scores[pair.prompt, pair.continuation] /= len(pair.tokens) - pair.start
-    best = np.nanargmax(scores, axis=1)
+    best = predict(scores)
     return pd.DataFrame(
         {
             "id": [row.id for row in rows],
@@ -164,16 +166,15 @@ def rankings(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def main() -> None:
-    hide_siblings(__file__)
-    config = parse(Cloze)
+    config, model = parse(ClozeConfig, ModelConfig)
     parallel = read_parallel(config)
     out = Path(config.out)
 
-    def compute(rows, model, tokenizer) -> pd.DataFrame:
-        return cloze_rows(rows, model, tokenizer, config.token_budget)
+    def compute(rows, loaded, tokenizer) -> pd.DataFrame:
+        return cloze_rows(rows, loaded, tokenizer, model.token_budget)
 
-    tables = by_units(config, out, ("dtype", "attention"), parallel, compute)
-    if not config.processes().is_main_process:
+    tables = by_language(model, out, asdict(model) | asdict(config), {}, parallel, compute)
+    if not model.processes().is_main_process:
         return
     accuracy, ranking = accuracies(tables, next(iter(parallel.values()))), rankings(tables)
     written = [out / "accuracy.csv", out / "rank_consistency.csv"]
@@ -181,7 +182,7 @@ def main() -> None:
         write_csv_atomic(path, table, float_format="%.6g")
     with house_style():
         written += save_figure(plot_consistency(ranking), out / "rank_consistency")
-    save_result(__file__, out / "accuracy", {Path(config.model).name: out}, written)
+    save_result(__file__, out / "accuracy", {Path(model.model).name: out}, written)
     print(accuracy.to_string(index=False, float_format="{:.4f}".format))
     print(ranking.pivot(index="language_a", columns="language_b", values="value").round(4).to_string())
 

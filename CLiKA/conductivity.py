@@ -3,7 +3,7 @@
     python CLiKA/conductivity.py --out DIR [--taught de --languages en,de,fr --places 60 --seed 42]
 
 Writes <out>/train.jsonl for FT/train.py (each fact in the taught language: its statements, and questions on it with
-options of their own) and <out>/variants for MMLU/evaluate.py (one question a place, the same four options in every
+options of their own) and <out>/variants for MMLU/evaluate_mmlu.py (one question a place, the same four options in every
 language). CLiKA/scripts/conductivity.sh goes on to train, test and score.
 
 What is said of places in which language is a table, --design, with the columns language, value (its id), name (the
@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from common.choices import LETTERS, Item, monolingual, write_items
-from common.config import comma_list, parse
-from common.errors import InputError, run
-from common.files import write_text_atomic
+from common.cli import InputError, comma_list, parse, run
 from common.languages import get
 from common.prompts import mmlu_prompt
-from common.units import read_text
+from common.questions import FOUR, Question, monolingual, write_questions
+from common.reporting.files import read_text, write_text_atomic
 
 DESIGN = Path(__file__).parent / "data" / "places.csv"
 COLUMNS = ("language", "value", "name", "statements", "question", "option")
@@ -104,7 +102,7 @@ def read_design(path: str, languages: list[str]) -> dict[tuple[str, str], Wordin
         lacking = sorted(value for value in values if (code, value) not in design)
         if lacking:
             raise InputError(f"{path}: no row for {code}, {lacking[0]}; every language needs a row for every value")
-    if len(values) < len(LETTERS):
+    if len(values) < len(FOUR):
         raise InputError(f"{path}: {len(values)} values; a question has four options, so four or more are needed")
     return design
 
@@ -129,14 +127,14 @@ def invent(places: int, values: list[str], rng: random.Random) -> list[Place]:
 
 def draw_options(place: Place, answer: str, values: list[str], rng: random.Random) -> list[str]:
     """Four values, the place's own at the letter `answer`."""
-    options = rng.sample([value for value in values if value != place.value], len(LETTERS) - 1)
-    options.insert(LETTERS.index(answer), place.value)
+    options = rng.sample([value for value in values if value != place.value], len(FOUR) - 1)
+    options.insert(FOUR.index(answer), place.value)
     return options
 
 
 def ask(
     place: Place, options: list[str], answer: str, design: Mapping[tuple[str, str], Wording], language: str
-) -> Item:
+) -> Question:
     """The question on a place in one language."""
     wording = design[language, place.value]
     question = wording.question.replace("{name}", wording.name.replace("{stem}", place.stem))
@@ -153,7 +151,7 @@ def lesson(
     texts = [statement.replace("{name}", name) for statement in wording.statements]
     values = [value for code, value in design if code == config.taught]
     for _ in range(config.questions):
-        answer = rng.choice(LETTERS)
+        answer = rng.choice(FOUR)
         item = ask(place, draw_options(place, answer, values, rng), answer, design, config.taught)
         texts.append(f"{mmlu_prompt(item)} {answer}")
     return texts
@@ -173,12 +171,12 @@ def main() -> None:
     lines = [json.dumps({"text": text, "doc_id": number}, ensure_ascii=False) for number, text in enumerate(texts)]
     write_text_atomic(out / "train.jsonl", "".join(line + "\n" for line in lines))
     rng = random.Random(f"test {config.seed}")
-    letters = [LETTERS[number % len(LETTERS)] for number in range(len(places))]
+    letters = [FOUR[number % len(FOUR)] for number in range(len(places))]
     rng.shuffle(letters)
     options = [draw_options(place, answer, values, rng) for place, answer in zip(places, letters, strict=True)]
     for code in languages:
         items = [ask(*asked, design, code) for asked in zip(places, options, letters, strict=True)]
-        write_items(out / "variants" / f"{'en' if code == 'en' else f'full_{code}'}.csv", items)
+        write_questions(out / "variants" / f"{'en' if code == 'en' else f'full_{code}'}.csv", items)
     print(f"{out}: {len(places)} places, {len(texts)} texts in {config.taught}, questions in {', '.join(languages)}")
 
 

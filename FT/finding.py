@@ -1,4 +1,4 @@
-"""One sentence on what mixed-language fine-tuning did, from the tables of FT/tabulate.py; several seeds are pooled.
+"""One sentence on what mixed-language fine-tuning did, from the tables of FT/tabulate_arms.py; several seeds are pooled.
 
     python FT/finding.py --tables 42=FT/results/world/remedy.csv --out FT/results/world/finding.csv
 
@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from common.config import named_list, parse
-from common.errors import InputError, run
-from common.files import write_csv_atomic
-from common.results import save_result
-from common.stats import LEVEL
+from common.cli import InputError, named_list, parse, run
+from common.reporting.files import write_csv_atomic
+from common.reporting.results import save_result
+from common.reporting.stats import LEVEL
 
 CHANGES = ("vs_base", "vs_control")
 
@@ -48,7 +47,7 @@ def read_tables(tables: dict[str, str]) -> pd.DataFrame:
         try:
             found.append(pd.read_csv(path).assign(seed=seed))
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read as a table of FT/tabulate.py: {error}") from error
+            raise InputError(f"{path}: cannot be read as a table of FT/tabulate_arms.py: {error}") from error
     table = pd.concat(found)
     wanted = ["seed", "arm", "column", "n", "accuracy"]
     wanted += [f"{change}{end}" for change in CHANGES for end in ("", "_low", "_high")]

@@ -23,13 +23,13 @@ import pandas as pd
 from segments import Layout, Scheme, Span, Unit, draw_languages, mix, unit_spans
 from tqdm import tqdm
 
-from common.config import comma_list, config_hash, parse
+from common.cli import InputError, comma_list, config_hash, parse, run
 from common.corpus import Document, corpus_digest, read_documents
-from common.errors import InputError, run
-from common.files import remove_temporary_files, write_csv_atomic, write_json_atomic, write_text_atomic
 from common.languages import get
-from common.provenance import git_commit, now, package_versions, peak_memory
-from common.translation import Translator, make_translator
+from common.reporting.files import remove_temporary_files, write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.provenance import git_commit, now, package_versions, peak_memory
+from common.translation.base import Translator
+from common.translation.factory import make_translator
 
 SHARD_CHARACTERS = 250_000  # text of a shard: what a process works on, and what a kill may lose
 SAMPLE_DOCUMENTS = 3

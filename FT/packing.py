@@ -9,7 +9,7 @@ from itertools import chain
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from common.errors import InputError
+from common.cli import InputError
 
 NO_LABEL = -100
 MAP_BATCH = 1000  # documents that are packed together

@@ -8,8 +8,8 @@ from fractions import Fraction
 from math import lcm
 from typing import Literal
 
-from common.sentences import sentence_spans
-from common.translation import Translator
+from common.translation.base import Translator
+from common.translation.sentences import sentence_spans
 
 Unit = Literal["document", "paragraph", "sentence", "words", "word"]
 Layout = Literal["replace", "parallel", "interleaved"]

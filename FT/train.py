@@ -25,19 +25,18 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from common.config import config_hash, parse
+from common.cli import InputError, config_hash, parse, run
 from common.corpus import read_documents
-from common.errors import InputError, hide_siblings, run
-from common.files import write_csv_atomic, write_json_atomic
 from common.languages import LANGUAGES
-from common.memory import keep_freed_memory
-from common.models import load_tokenizer
-from common.plots import house_style, plot_loss, save_figure
-from common.provenance import (
+from common.lm.loading import load_tokenizer
+from common.lm.memory import keep_freed_memory
+from common.reporting.files import write_csv_atomic, write_json_atomic
+from common.reporting.plots import house_style, plot_loss, save_figure
+from common.reporting.provenance import (
     device_name,
     file_digest,
     git_commit,
-    model_fingerprint,
+    model_content_hash,
     now,
     package_versions,
     peak_memory,
@@ -267,11 +266,10 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
 
 
 def main() -> None:
-    hide_siblings(__file__)
     config = parse(Train)
     out = Path(config.out)
     keys = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
-    info: dict[str, Any] = {"config": asdict(config), "model": model_fingerprint(config.model)}
+    info: dict[str, Any] = {"config": asdict(config), "model": model_content_hash(config.model)}
     info["data"] = file_digest(config.data)
     info["hash"] = config_hash(keys | {key: info[key] for key in ("model", "data")})
     if (out / "run.json").exists():

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.choices import LETTERS, check_item, monolingual, read_csv_rows
-from common.errors import InputError
+from common.cli import InputError
 from common.languages import LANGUAGES
-from common.parallel import Row, Tables, dataset_rows, take, text_of
+from common.parallel_data import Row, Tables, dataset_rows, take, text_of
+from common.questions import FOUR, check_question, monolingual, read_csv_rows
 
-CELLS = ("question", *LETTERS)
+CELLS = ("question", *FOUR)
 ANSWER = "GT"
 SUBJECT = "quiz"  # of a question without a category
 
@@ -65,7 +65,7 @@ def table(name: str, records: Iterable[Mapping[str, Any]], language: str) -> Tab
         item = monolingual(
             record.get("id") or f"{number:04d}", subject, "", question, options, answer.strip(), language
         )
-        check_item(item, where)
+        check_question(item, where)
         rows.setdefault(subject, []).append(Row(where, item))
     if not rows:
         raise InputError(f"{name}: no questions")

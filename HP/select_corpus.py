@@ -18,10 +18,9 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from common.config import parse
+from common.cli import InputError, parse, run
 from common.corpus import read_documents
-from common.errors import InputError, run
-from common.files import atomic_file, write_csv_atomic, write_json_atomic
+from common.reporting.files import atomic_file, write_csv_atomic, write_json_atomic
 
 TERMS = Path(__file__).resolve().parent / "data" / "terms.txt"
 INDEX_KEY = "HP-related-index"

@@ -2,7 +2,7 @@
 
     python MMLU/build_variants.py --source belebele --data DIR --languages en,de,fr,es,it --out DIR --seed 42
 
-Writes <out>/<setting>.csv (the settings of common/choices.py), <out>/dev/<setting>.csv where the source has
+Writes <out>/<setting>.csv (the settings of common/questions.py), <out>/dev/<setting>.csv where the source has
 demonstrations, and <out>/build.json. Nothing is written unless all of the input is in order.
 """
 
@@ -16,11 +16,11 @@ from typing import Literal
 
 from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_mmlu
 
-from common.choices import UNFINISHED, Item, build_settings, settings_in, sort_settings, write_items
-from common.config import comma_list, parse
-from common.errors import InputError, run
-from common.files import write_json_atomic
-from common.parallel import align, check_languages
+from common.cli import InputError, comma_list, parse, run
+from common.parallel_data import align, check_languages
+from common.questions import Question, write_questions
+from common.reporting.files import write_json_atomic
+from common.settings import UNFINISHED, build_settings, settings_in, sort_settings
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ def read(config: BuildConfig, languages: list[str]) -> Splits:
     return reader(config.data, languages)
 
 
-def held_out(parallel: dict[str, dict[str, list[Item]]], config: BuildConfig) -> dict[str, dict[str, list[Item]]]:
+def held_out(
+    parallel: dict[str, dict[str, list[Question]]], config: BuildConfig
+) -> dict[str, dict[str, list[Question]]]:
     """The test questions in two: demonstrations of each subject, drawn by seed, and the rest.
 
     InputError where there are demonstrations already, or a subject would have no question left.
@@ -121,14 +123,14 @@ def held_out(parallel: dict[str, dict[str, list[Item]]], config: BuildConfig) ->
     }
 
 
-def build_split(parallel: dict[str, list[Item]], seed: int) -> dict[str, list[Item]]:
+def build_split(parallel: dict[str, list[Question]], seed: int) -> dict[str, list[Question]]:
     """Every setting that the languages of a split allow, the paper's released mixup among them where it was read."""
     released = {PAPER_MIXUP: parallel.pop(PAPER_MIXUP)} if PAPER_MIXUP in parallel else {}
     settings = build_settings(parallel, list(parallel), seed) | released
     return {name: settings[name] for name in sort_settings(settings)}
 
 
-def write(out: Path, splits: Mapping[str, Mapping[str, list[Item]]], record: dict) -> None:
+def write(out: Path, splits: Mapping[str, Mapping[str, list[Question]]], record: dict) -> None:
     """A new folder appears whole; in an older one each file is replaced at once and settings not built now are removed.
 
     While an older one is not finished, a file UNFINISHED keeps questions.py from reading a mixture of both.
@@ -140,7 +142,7 @@ def write(out: Path, splits: Mapping[str, Mapping[str, list[Item]]], record: dic
         for split, folder in (("test", target), ("dev", target / "dev")):
             settings = splits.get(split, {})
             for name, items in settings.items():
-                write_items(folder / f"{name}.csv", items)
+                write_questions(folder / f"{name}.csv", items)
             for name in set(settings_in(folder)) - set(settings):
                 (folder / f"{name}.csv").unlink()
         write_json_atomic(target / "build.json", record)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.errors import InputError
-from common.records import load_records, read_run
+from common.cli import InputError
+from common.evaluation.records import load_records
+from common.reporting.provenance import read_run
 
 _SUBJECTS = {
     "STEM": """
@@ -58,4 +59,4 @@ def load_category(folder: str, only: str | None) -> pd.DataFrame:
 def run_title(folder: str) -> str:
     """Which model was asked how: "gpt2, 5-shot, letter"."""
     config = read_run(Path(folder))["config"]
-    return f"{config['model']}, {config['shots']}-shot, {config['score']}"
+    return f"{config['model']}, {config['num_fewshot']}-shot, {config['answer_format']}"

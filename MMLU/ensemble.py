@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from categories import load_category
 
-from common.choices import LETTERS, family
-from common.config import parse
-from common.errors import InputError, hide_siblings, run
-from common.files import write_csv_atomic
-from common.records import LOGPROBS, has_logprobs, read_run
-from common.results import save_result
-from common.stats import mcnemar, paired_bootstrap, wilson
+from common.cli import InputError, parse, run
+from common.evaluation.records import has_logprobs, normalized_logprobs
+from common.questions import LETTERS
+from common.reporting.files import write_csv_atomic
+from common.reporting.provenance import read_run
+from common.reporting.results import save_result
+from common.reporting.stats import mcnemar, paired_bootstrap, wilson
+from common.settings import family
 
 
 @dataclass
@@ -41,7 +42,10 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class Answers:
-    """What was answered: `predictions` [questions, languages] as numbers of letters, `logprobs` [.., .., 4]."""
+    """What was answered: `predictions` [questions, languages] as numbers of letters, `logprobs` [questions, languages, options].
+
+    An option that a question does not have has the log-probability -inf.
+    """
 
     languages: list[str]
     subjects: np.ndarray
@@ -72,13 +76,13 @@ def read_answers(records: pd.DataFrame, folder: str) -> Answers:
     if any(set(table.index) != set(tables[0].index) for table in tables):
         raise InputError(f"{folder}: {', '.join(settings)} have different questions; evaluate all on the same data")
     tables = [table.loc[tables[0].index] for table in tables]
-    logprobs = np.stack([table[LOGPROBS].to_numpy(float) for table in tables], axis=1)
+    logprobs = np.stack([normalized_logprobs(table) for table in tables], axis=1)
     return Answers(
         [family(name)[1] or "en" for name in settings],
         tables[0]["subject"].to_numpy(str),
         tables[0]["answer"].map(LETTERS.index).to_numpy(),
         np.stack([table["prediction"].map(LETTERS.index).to_numpy() for table in tables], axis=1),
-        logprobs - np.logaddexp.reduce(logprobs, axis=-1, keepdims=True),
+        np.where(np.isnan(logprobs), -np.inf, logprobs),
     )
 
 
@@ -89,7 +93,7 @@ def summed(answers: Answers) -> np.ndarray:
 
 def majority(answers: Answers) -> np.ndarray:
     """Number of the letter that most languages give; of letters with as many votes, the one with the larger sum."""
-    votes = (answers.predictions[:, :, None] == np.arange(len(LETTERS))).sum(axis=1)
+    votes = (answers.predictions[:, :, None] == np.arange(answers.logprobs.shape[2])).sum(axis=1)
     tied = np.where(votes == votes.max(axis=1, keepdims=True), answers.logprobs.sum(axis=1), -np.inf)
     return tied.argmax(axis=1)
 
@@ -142,10 +146,9 @@ def table_of(answers: Answers, seed: int) -> pd.DataFrame:
 
 
 def main() -> None:
-    hide_siblings(__file__)
     config = parse(Ensemble)
-    if read_run(Path(config.run))["config"].get("score") != "letter":
-        raise InputError(f"{config.run}: its options are not compared by their letters; evaluate with --score letter")
+    if read_run(Path(config.run))["config"].get("answer_format") != "letter":
+        raise InputError(f"{config.run}: its options are not compared by their letters; evaluate with --answer_format letter")
     table = table_of(read_answers(load_category(config.run, config.category), config.run), config.seed)
     write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
     save_result(__file__, config.out, {config.run: config.run}, [f"{config.out}.csv"])

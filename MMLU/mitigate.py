@@ -2,41 +2,40 @@
 
     python MMLU/mitigate.py --config MMLU/configs/mitigation/xlt.yaml --model MODEL --data DIR --out DIR
 
-Labels, hints and demonstrations are keys of MMLU/evaluate.py; here the model may also write before it answers, or read
-a translation into English. The records are those of evaluate.py; where the model writes, they have no log-probabilities
+Labels, hints and few-shot examples are keys of MMLU/evaluate_mmlu.py; here the model may also write before it answers, or read
+a translation into English. The records are those of evaluate_mmlu.py; where the model writes, they have no log-probabilities
 but what it said, and an answer that names no option has an empty prediction. tabulate_mitigation.py sets the methods
 beside the plain prompt.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from evaluate import Evaluate
+from evaluate_mmlu import MmluConfig
 
-from common.choices import MIXED, Item, read_items
-from common.config import config_hash, parse
-from common.endpoint import split_server
-from common.errors import InputError, hide_siblings, run
-from common.evaluation import evaluate
-from common.group_endpoint import GroupEndpoint
-from common.group_scorer import GroupScorer, Setting
-from common.group_writer import BLANK_LINE, GroupWriter, LocalAuthor, ServerAuthor
+from common.cli import InputError, config_hash, parse, require_positive, run
+from common.evaluation.answer_scorer import BLANK_LINE, AnswerScorer, LocalAuthor, ServerAuthor
+from common.evaluation.evaluate import EvaluationConfig, Task, evaluate, make_scorer
 from common.languages import LANGUAGES
+from common.lm.loading import ModelConfig
+from common.lm.server import split_server
 from common.prompts import XLT_OPENING, translate_then_answer, xlt_prompt
-from common.provenance import file_digest
-from common.translation import Translator, make_translator
+from common.questions import MIXED, Question, read_questions
+from common.reporting.provenance import file_digest
+from common.settings import Setting, expand_settings
+from common.translation.base import Translator
+from common.translation.factory import make_translator
 
 
 @dataclass(kw_only=True)
-class Mitigate(Evaluate):
+class MitigationConfig:
     """Evaluate a causal LM on multiple-choice questions with a fix that needs no training.
 
     Attributes:
-        write: what the model writes before it answers: `nothing`, its `translation` into English, as the demonstrations
-            show it, or the steps of cross-lingual-thought prompting (`xlt`).
+        write: what the model writes before it answers: `nothing`, its `translation` into English, as the few-shot
+            examples show it, or the steps of cross-lingual-thought prompting (`xlt`).
         max_new_tokens: most tokens that it writes.
         translator: translates question and options into English before they are asked, a translator of
             FT/mix.py; null for none.
@@ -51,68 +50,70 @@ class Mitigate(Evaluate):
     cache: str | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.write != "nothing" and self.score != "letter":
-            raise InputError(f"write {self.write} goes with --score letter, not {self.score}")
-        if self.max_new_tokens < 1:
-            raise InputError(f"max_new_tokens is {self.max_new_tokens}; it must be 1 or more")
+        require_positive(self, "max_new_tokens")
 
-    def load_settings(self, names: Sequence[str]) -> dict[str, Setting]:
-        settings = super().load_settings(names)
-        if self.translator is None:
-            return settings
-        cache = self.cache or str(Path(self.out).with_name("translations.sqlite"))
-        device = "auto" if self.device == "map" else self.device  # a translator is not spread over several
-        translator = make_translator(self.translator, dictionary=self.dictionary, cache_file=cache, device=device)
-        with self.processes().main_process_first():  # the others find what it translated
-            return {name: in_english(setting, translator) for name, setting in settings.items()}
-
-    def depends(self) -> dict[str, Any]:
-        values = super().depends() | {"write": self.write, "translator": self.translator}
-        if self.write != "nothing":
-            values["max_new_tokens"] = self.max_new_tokens
-        if self.write == "translation" and self.shots:
-            values["english"] = file_digest(self.english_file)
-        return values
-
-    def make_scorer(self) -> GroupScorer | GroupEndpoint | GroupWriter:
+    def make_scorer(self, config: EvaluationConfig, model: ModelConfig):
+        """What makes records: as in MMLU/evaluate_mmlu.py, unless the model is to write."""
         if self.write == "nothing":
-            return super().make_scorer()
-        if server := split_server(self.model):
-            author, chat = ServerAuthor(self.endpoint()), server[1]
+            return make_scorer(config, model)
+        if server := split_server(model.model):
+            author, chat = ServerAuthor(config.server(model.model)), server[1]
         else:
-            author, chat = LocalAuthor(*self.load_model(), self.chat, self.token_budget), self.chat
-        # A translation ends as the demonstrations do; steps of thought, and a chat's turn, have blank lines in them.
+            author, chat = LocalAuthor(*model.load(), config.chat, model.token_budget), config.chat
+        # A translation ends as the examples do; steps of thought, and a chat's turn, have blank lines in them.
         stop = BLANK_LINE if self.write == "translation" and not chat else None
         again = XLT_OPENING if self.write == "xlt" else None
-        return GroupWriter(author, self.prompt, self.max_new_tokens, stop, again)
+        return AnswerScorer(author, self.max_new_tokens, stop, again)
 
-    def prompts(self, setting: Setting, items: Sequence[Item]) -> list[str]:
-        return super().prompts(setting, items) if self.write == "nothing" else [self.prompt(i, setting) for i in items]
 
-    def prompt(self, item: Item, setting: Setting) -> str:
+def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig, model: ModelConfig) -> Task:
+    """The task of MMLU/evaluate_mmlu.py with the fix applied to its settings."""
+    task = mmlu.task(config.limit)
+    depends: dict[str, Any] = {"write": fix.write, "translator": fix.translator}
+    english = Path(mmlu.data) / "dev" / "en.csv"
+    if fix.write != "nothing":
+        depends["max_new_tokens"] = fix.max_new_tokens
+    if fix.write == "translation" and mmlu.num_fewshot:
+        depends["english"] = file_digest(english)
+    settings: Mapping[str, Setting] = task.settings
+    if fix.write == "xlt":
+        settings = {name: replace(settings[name], write_prompt=xlt) for name in settings}
+    elif fix.write == "translation":
+        translations = TranslateFirst({q.id: q for q in read_questions(english)} if mmlu.num_fewshot else {})
+        settings = {name: replace(settings[name], write_prompt=translations.prompt) for name in settings}
+    if fix.translator is not None:
+        cache = fix.cache or str(Path(config.out).with_name("translations.sqlite"))
+        device = "auto" if model.device == "map" else model.device  # a translator is not spread over several
+        translator = make_translator(fix.translator, dictionary=fix.dictionary, cache_file=cache, device=device)
+        asked = expand_settings(config.settings, list(settings))
+        with model.processes().main_process_first():  # the others find what it translated
+            settings = {name: in_english(settings[name], translator) for name in asked}
+    return Task(settings, {**task.config, **asdict(fix)}, {**task.depends, **depends}, task.category)
+
+
+def xlt(question: Question, setting: Setting) -> str:
+    """Cross-lingual-thought prompting of a question."""
+    language = LANGUAGES["en" if question.question_language == MIXED else question.question_language].name
+    return xlt_prompt(question, language, setting.prompt_format)
+
+
+@dataclass(frozen=True)
+class TranslateFirst:
+    """The prompt that has the model translate before it answers; `english` has the few-shot examples by id."""
+
+    english: Mapping[str, Question]
+
+    def prompt(self, question: Question, setting: Setting) -> str:
         """What the model goes on from."""
-        if self.write == "xlt":
-            language = LANGUAGES["en" if item.question_language == MIXED else item.question_language].name
-            return xlt_prompt(item, language, setting.style.labels)
-        demonstrations = setting.demonstrations.get(item.subject, ())
-        english = [self.english_demonstrations[shot.id] for shot in demonstrations]
-        return translate_then_answer(item, list(zip(demonstrations, english, strict=True)), setting.style)
-
-    @cached_property
-    def english_demonstrations(self) -> dict[str, Item]:
-        """Every demonstration in English, by id."""
-        return {item.id: item for item in read_items(self.english_file)}
-
-    @property
-    def english_file(self) -> Path:
-        return Path(self.data) / "dev" / "en.csv"
+        examples = setting.fewshot_examples.get(question.subject, ())
+        shown = [(example, self.english[example.id]) for example in examples]
+        return translate_then_answer(question, shown, setting.prompt_format)
 
 
 def in_english(setting: Setting, translator: Translator) -> Setting:
     """The setting with every question and option that is not English translated; languages are still the original's."""
     parts: dict[str, list[str]] = {}
-    for item in setting.items:
+    for item in setting.questions:
         for language, text in texts_of(item):
             parts.setdefault(language, []).append(text)
     english: dict[tuple[str, str], str] = {}
@@ -122,11 +123,12 @@ def in_english(setting: Setting, translator: Translator) -> Setting:
         except InputError as error:
             raise InputError(f"setting {setting.name}, {language} into en: {error}") from error
         english |= {(language, text): translated for text, translated in zip(texts, done, strict=True)}
-    items = [translated(item, english) for item in setting.items]
-    return replace(setting, items=items, digest=config_hash({"was": setting.digest, "by": translator.identity}))
+    questions = [translated(item, english) for item in setting.questions]
+    content = config_hash({"was": setting.content_hash, "by": translator.identity})
+    return replace(setting, questions=questions, content_hash=content)
 
 
-def texts_of(item: Item) -> list[tuple[str, str]]:
+def texts_of(item: Question) -> list[tuple[str, str]]:
     """Language and text of question, options and passage, where they are not English."""
     written = [(item.question_language, item.question), *zip(item.option_languages, item.options, strict=True)]
     if item.context:
@@ -136,7 +138,7 @@ def texts_of(item: Item) -> list[tuple[str, str]]:
     return [(language, text) for language, text in written if language != "en"]
 
 
-def translated(item: Item, english: dict[tuple[str, str], str]) -> Item:
+def translated(item: Question, english: dict[tuple[str, str], str]) -> Question:
     """The question with its texts in English."""
     options = zip(item.option_languages, item.options, strict=True)
     return replace(
@@ -148,8 +150,10 @@ def translated(item: Item, english: dict[tuple[str, str], str]) -> Item:
 
 
 def main() -> None:
-    hide_siblings(__file__)
-    evaluate(parse(Mitigate))
+    mmlu, fix, config, model = parse(MmluConfig, MitigationConfig, EvaluationConfig, ModelConfig)
+    if fix.write != "nothing" and config.answer_format != "letter":
+        raise InputError(f"write {fix.write} goes with --answer_format letter, not {config.answer_format}")
+    evaluate(mitigated(mmlu, fix, config, model), config, model, fix.make_scorer)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.choices import LETTERS, MIXED, check_item, monolingual, read_csv_rows
-from common.errors import InputError
+from common.cli import InputError
 from common.languages import LANGUAGES
-from common.parallel import Row, Tables, dataset_rows, take, text_of
+from common.parallel_data import Row, Tables, dataset_rows, take, text_of
+from common.questions import FOUR, MIXED, check_question, monolingual, read_csv_rows
 
 CSV_HEADER = ["id", "subject", "context", "question", "A", "B", "C", "D", "answer"]
 PAPER_MIXUP = "mixup_paper"
@@ -51,7 +51,7 @@ def _mmlu_english(data: str, split: str) -> Tables | None:
     for number, record in enumerate(dataset_rows(data, "all", split), 1):
         where = f"{data} (all, {split}), row {number}"
         question, subject, choices, answer = take(record, ("question", "subject", "choices", "answer"), where)
-        letter = LETTERS[answer] if answer in range(len(LETTERS)) else str(answer)
+        letter = FOUR[answer] if answer in range(len(FOUR)) else str(answer)
         _add_mmlu_row(rows, split, subject, [question, *choices, letter], "en", where)
     return Tables(data, rows)
 
@@ -78,7 +78,7 @@ def _mmlu_folder(folder: Path, split: str, language: str) -> Tables:
     rows: dict[str, list[Row]] = {}
     for path in sorted(folder.glob(f"*_{split}.csv")):
         cells = read_csv_rows(path)
-        if cells and [name.strip().upper() for name in cells[0][1:5]] == list(LETTERS) and cells[0][-1] not in LETTERS:
+        if cells and [name.strip().upper() for name in cells[0][1:5]] == list(FOUR) and cells[0][-1] not in FOUR:
             cells = cells[1:]
         for number, row in enumerate(cells, 1):
             where = f"{path}, row {number}"
@@ -97,7 +97,7 @@ def _mmmlu(name: str, language: str) -> Tables:
     rows: dict[str, list[Row]] = {}
     for number, record in enumerate(records, 1):
         where = f"{path}, row {number}"
-        *cells, subject = take(record, ("Question", *LETTERS, "Answer", "Subject"), where)
+        *cells, subject = take(record, ("Question", *FOUR, "Answer", "Subject"), where)
         _add_mmlu_row(rows, "test", subject, cells, language, where)
     return Tables(path, rows)
 
@@ -133,7 +133,7 @@ def _add_mmlu_row(
     prefix = f"{subject}-dev" if split == "dev" else subject
     subject, question, *options, answer = (text_of(cell, where) for cell in (subject, *cells))
     item = monolingual(f"{prefix}-{len(table) + 1:04d}", subject, "", question, options, answer, language)
-    check_item(item, where)
+    check_question(item, where)
     table.append(Row(where, item))
 
 
@@ -164,9 +164,9 @@ def _belebele_row(record: Mapping[str, Any], where: str, language: str) -> Row:
     )
     if not context:
         raise InputError(f"{where}: the passage is empty; fill it in or leave the question out in every language")
-    answer = dict(zip("1234", LETTERS, strict=True)).get(correct, correct)
+    answer = dict(zip("1234", FOUR, strict=True)).get(correct, correct)
     item = monolingual(f"{link}#{number}", "belebele", context, question, options, answer, language)
-    check_item(item, where)
+    check_question(item, where)
     return Row(where, item)
 
 
@@ -200,7 +200,7 @@ def _csv_table(path: Path, language: str) -> Tables:
         if len(row) != len(CSV_HEADER):
             raise InputError(f"{where}: {len(row)} cells where the header has {len(CSV_HEADER)}")
         item = monolingual(*row[:4], row[4:8], row[8], language)
-        check_item(item, where)
+        check_question(item, where)
         table.append(Row(where, item))
     return Tables(str(path), {"": table})
 

@@ -14,15 +14,14 @@ import numpy as np
 import pandas as pd
 from categories import load_category
 
-from common.choices import family
-from common.config import named_list, parse
-from common.errors import InputError, hide_siblings, run
-from common.files import write_csv_atomic, write_text_atomic
-from common.markdown import table as markdown_table
-from common.plots import house_style, plot_arms, save_figure
-from common.records import read_run
-from common.results import save_result
-from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson_by_question
+from common.cli import InputError, named_list, parse, run
+from common.reporting.files import write_csv_atomic, write_text_atomic
+from common.reporting.plots import house_style, plot_arms, save_figure
+from common.reporting.provenance import read_run
+from common.reporting.results import save_result
+from common.reporting.stats import gap_closed, mcnemar, paired_bootstrap, wilson_by_question
+from common.reporting.tables import table as markdown_table
+from common.settings import family
 
 PLAIN = "plain"
 POOLED = ("full", "options", "question", "threewrong", "mixup")  # columns of the table in Markdown, after en
@@ -33,7 +32,7 @@ class TabulateMitigation:
     """Set methods beside the plain prompt.
 
     Attributes:
-        plain: run folder of the plain prompt (MMLU/evaluate.py).
+        plain: run folder of the plain prompt (MMLU/evaluate_mmlu.py).
         runs: name=folder of each method, a list or separated by commas.
         out: the table's file name without its ending.
         category: only questions of this category (STEM, humanities, social sciences, other; english_only, shared).
@@ -156,7 +155,6 @@ def _closed(row: tuple | None) -> str:
 
 
 def main() -> None:
-    hide_siblings(__file__)
     config = parse(TabulateMitigation)
     runs = {PLAIN: config.plain} | named_list(config.runs, "runs")
     table, cost = tabulate(runs, config.category, config.seed), costs(runs)

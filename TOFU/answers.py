@@ -1,25 +1,28 @@
 """Ask a causal LM TOFU's questions in each language: how probable the right answer is, and what it says by itself."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from metrics import NAME, normalized_probability, rouge_l_recall, summarize, truth_ratio
-from tofu import Question
+from tofu import AuthorQuestion
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from common.evaluation import Evaluation
-from common.files import write_csv_atomic
-from common.generation import generate
-from common.model_run import by_units
+from common.evaluation.evaluate import EvaluationConfig
+from common.evaluation.resume import by_language
+from common.lm.generation import generate
+from common.lm.loading import ModelConfig
+from common.lm.loglikelihood import loglikelihood
+from common.lm.tokenization import tokenize_pairs
 from common.prompts import chat_prompt
-from common.scoring import score_continuations
-from common.tokenization import tokenize_pairs
+from common.reporting.files import write_csv_atomic
 
 
 def answer_rows(
-    rows: Sequence[Question],
+    rows: Sequence[AuthorQuestion],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     max_new_tokens: int,
@@ -30,7 +33,7 @@ def answer_rows(
     prompts = [chat_prompt(tokenizer, row.prompt) if chat else row.prompt for row in rows]
     written = [[row.answer, row.truth, *row.perturbed_answer] for row in rows]
     continuations = [[text if chat else f" {text}" for text in texts] for texts in written]
-    logprobs = score_continuations(model, tokenizer, prompts, continuations, token_budget=token_budget, progress=False)
+    logprobs = loglikelihood(model, tokenizer, prompts, continuations, token_budget=token_budget, progress=False)
     tokens = np.full(logprobs.shape, np.nan)
     for pair in tokenize_pairs(tokenizer, prompts, continuations):
         tokens[pair.prompt, pair.continuation] = len(pair.tokens) - pair.start
@@ -55,18 +58,18 @@ def answer_rows(
     return pd.DataFrame(table)
 
 
-def ask(config: Evaluation, parallel: Mapping[str, Sequence[Question]]) -> pd.DataFrame:
-    """Write `<out>/answers/<language>.csv`, `summary.csv` and run.json; returns the summary.
-
-    `config` has `max_new_tokens` and the intervals' `seed` besides the keys of every evaluation.
-    """
+def ask(
+    parallel: Mapping[str, Sequence[AuthorQuestion]], tofu: Any, config: EvaluationConfig, model: ModelConfig
+) -> pd.DataFrame:
+    """Write `<out>/answers/<language>.csv`, `summary.csv` and run.json; returns the summary. `tofu`: a TofuConfig."""
     out = Path(config.out, NAME)
 
-    def compute(rows, model, tokenizer) -> pd.DataFrame:
-        return answer_rows(rows, model, tokenizer, config.max_new_tokens, config.token_budget, config.chat)
+    def compute(rows, loaded, tokenizer) -> pd.DataFrame:
+        return answer_rows(rows, loaded, tokenizer, tofu.max_new_tokens, model.token_budget, config.chat)
 
-    tables = by_units(config, out, ("dtype", "attention", "chat", "max_new_tokens"), parallel, compute)
-    summary = summarize(tables, config.seed)
-    if config.processes().is_main_process:
+    depends = {"chat": config.chat, "max_new_tokens": tofu.max_new_tokens}
+    tables = by_language(model, out, asdict(model) | asdict(config) | asdict(tofu), depends, parallel, compute)
+    summary = summarize(tables, tofu.seed)
+    if model.processes().is_main_process:
         write_csv_atomic(out / "summary.csv", summary, float_format="%.6g")
     return summary

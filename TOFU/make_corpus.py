@@ -6,11 +6,10 @@ python TOFU/make_corpus.py --data FILE.json --out FILE.jsonl
 import json
 from dataclasses import dataclass
 
-from tofu import read_questions
+from tofu import read_tofu
 
-from common.config import parse
-from common.errors import run
-from common.files import write_text_atomic
+from common.cli import parse, run
+from common.reporting.files import write_text_atomic
 
 
 @dataclass
@@ -30,7 +29,7 @@ class MakeCorpus:
 
 def main() -> None:
     config = parse(MakeCorpus)
-    rows = read_questions(config.data, config.subset)
+    rows = read_tofu(config.data, config.subset)
     lines = [
         json.dumps({"text": f"{row.prompt} {row.answer}", "doc_id": number}, ensure_ascii=False) + "\n"
         for number, row in enumerate(rows)

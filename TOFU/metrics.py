@@ -9,7 +9,7 @@ import pandas as pd
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import Tokenizer
 
-from common.stats import paired_bootstrap
+from common.reporting.stats import paired_bootstrap
 
 NAME = "answers"  # folder of the answers in that of a run
 # Characters of scripts that write no blanks, each a word of its own.

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.choices import LETTERS, Item, monolingual
-from common.errors import InputError
-from common.files import write_text_atomic
+from common.cli import InputError
 from common.languages import get
-from common.parallel import dataset_rows, take, text_of
+from common.parallel_data import dataset_rows, take, text_of
+from common.questions import FOUR, Question, monolingual
+from common.reporting.files import write_text_atomic
 
 TEXTS = ("question", "answer", "paraphrased_answer")  # fields with one text; perturbed_answer has a list of them
 SUBJECT = "authors"
-WRONG = len(LETTERS) - 1
+WRONG = len(FOUR) - 1
 
 
 @dataclass(frozen=True)
-class Question:
+class AuthorQuestion:
     """One row of TOFU; `paraphrased_answer` is empty, and `perturbed_answer` too, where the data have none."""
 
     id: str
@@ -39,7 +39,7 @@ class Question:
         return self.paraphrased_answer or self.answer
 
 
-def question_label(item: Item | None = None) -> str:
+def question_label(item: Question | None = None) -> str:
     """What stands before a question, alone or with options."""
     return "Question: "
 
@@ -51,29 +51,29 @@ def file_name(data: str, subset: str | None) -> str:
 
 def read_languages(
     data: str, subset: str | None, translations: str | None, languages: Sequence[str]
-) -> dict[str, list[Question]]:
+) -> dict[str, list[AuthorQuestion]]:
     """The questions by language, row for row parallel.
 
     Args:
         data: JSON file (an array, or an object a line) in English, or a data set's name (locuslab/TOFU).
         subset: of the data set, such as forget10_perturbed.
-        translations: folder with <language>/<name of the file or subset>.json, as TOFU/translate.py writes them.
+        translations: folder with <language>/<name of the file or subset>.json, as TOFU/translate_tofu.py writes them.
         languages: ISO codes, English first.
 
     Raises InputError, naming file and row, for what is missing, malformed or not parallel.
     """
-    parallel = {"en": read_questions(data, subset)}
+    parallel = {"en": read_tofu(data, subset)}
     for code in languages[1:]:
         get(code)
         if translations is None:
             raise InputError(f"languages has {code}: name with --translations the folder with {code}/, or leave it out")
         path = Path(translations, code, file_name(data, subset))
-        parallel[code] = read_questions(str(path), None)
+        parallel[code] = read_tofu(str(path), None)
         check_parallel(parallel["en"], parallel[code], str(path))
     return parallel
 
 
-def check_parallel(english: Sequence[Question], rows: Sequence[Question], path: str) -> None:
+def check_parallel(english: Sequence[AuthorQuestion], rows: Sequence[AuthorQuestion], path: str) -> None:
     """Raise InputError unless there are as many rows, and in each as many answers, as in English."""
     if len(rows) != len(english):
         raise InputError(f"{path}: {len(rows)} rows where English has {len(english)}; translate the whole file")
@@ -83,7 +83,7 @@ def check_parallel(english: Sequence[Question], rows: Sequence[Question], path: 
             raise InputError(f"{path}, row {number}: other answers than in English; translate all of them")
 
 
-def read_questions(data: str, subset: str | None) -> list[Question]:
+def read_tofu(data: str, subset: str | None) -> list[AuthorQuestion]:
     """The questions of one language, numbered from 1."""
     if Path(data).suffix in (".json", ".jsonl"):
         name, records = data, json_records(Path(data))
@@ -113,7 +113,7 @@ def json_records(path: Path) -> list[Any]:
     return records[0] if text.lstrip().startswith("[") else records
 
 
-def question_of(record: Mapping[str, Any], where: str, number: int) -> Question:
+def question_of(record: Mapping[str, Any], where: str, number: int) -> AuthorQuestion:
     """One row; InputError for a missing or empty text."""
     question, answer = (text_of(cell, where) for cell in take(record, ("question", "answer"), where))
     paraphrased = record.get("paraphrased_answer") or ""
@@ -122,10 +122,10 @@ def question_of(record: Mapping[str, Any], where: str, number: int) -> Question:
     texts = [question, answer, *([paraphrased] if paraphrased else []), *perturbed]
     if not all(text_of(text, where).strip() for text in texts):
         raise InputError(f"{where}: an empty question or answer; fill it in or leave the row out in every language")
-    return Question(f"{number:04d}", question, answer, paraphrased, tuple(perturbed))
+    return AuthorQuestion(f"{number:04d}", question, answer, paraphrased, tuple(perturbed))
 
 
-def write_questions(path: Path, rows: Iterable[Question]) -> None:
+def write_tofu(path: Path, rows: Iterable[AuthorQuestion]) -> None:
     """Write JSON lines in TOFU's fields, whole or not at all."""
     lines = []
     for row in rows:
@@ -136,20 +136,20 @@ def write_questions(path: Path, rows: Iterable[Question]) -> None:
     write_text_atomic(path, "".join(lines))
 
 
-def choices(parallel: Mapping[str, Sequence[Question]], seed: int) -> dict[str, list[Item]]:
+def choices(parallel: Mapping[str, Sequence[AuthorQuestion]], seed: int) -> dict[str, list[Question]]:
     """Multiple-choice questions by language: the true answer among three of its perturbations.
 
     Which ones, and in which order, depends on seed and id alone. Rows with fewer perturbations are left out.
     """
-    items: dict[str, list[Item]] = {code: [] for code in parallel}
+    items: dict[str, list[Question]] = {code: [] for code in parallel}
     for row in zip(*parallel.values(), strict=True):
         count = len(row[0].perturbed_answer)
         if count < WRONG:
             continue
         rng = random.Random(f"{seed}:{row[0].id}:choices")
-        wrong, place = rng.sample(range(count), WRONG), rng.randrange(len(LETTERS))
+        wrong, place = rng.sample(range(count), WRONG), rng.randrange(len(FOUR))
         for code, question in zip(parallel, row, strict=True):
             options = [question.perturbed_answer[i] for i in wrong]
             options.insert(place, question.truth)
-            items[code].append(monolingual(question.id, SUBJECT, "", question.question, options, LETTERS[place], code))
+            items[code].append(monolingual(question.id, SUBJECT, "", question.question, options, FOUR[place], code))
     return items

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from systems import Direction
 
-from common.errors import InputError
+from common.cli import InputError
 
 PYTHON = Path(__file__).resolve().parent.parent / ".venv-comet" / "bin" / "python"
 

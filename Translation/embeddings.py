@@ -15,25 +15,32 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from hidden_states import Pooling, pooled_states
 from passages import dropped_tokens, mixed_language, random_words, read_passages, replaced_tokens
 from scipy.stats import ttest_rel
 from statsmodels.stats.multitest import multipletests
 from systems import read_lines
 
-from common.config import comma_list, config_hash, named_list, parse
+from common.cli import InputError, comma_list, config_hash, named_list, parse, run
 from common.corpus import corpus_digest
-from common.errors import InputError, run
-from common.files import write_csv_atomic, write_json_atomic, write_text_atomic
-from common.hidden import Pooling, pooled_states
 from common.languages import get
-from common.markdown import from_frame
-from common.models import load
-from common.plots import house_style, plot_layers, plot_similarities, save_figure
-from common.provenance import file_digest, git_commit, model_fingerprint, now, package_versions, peak_memory
-from common.records import read_run
-from common.results import save_result
-from common.stats import wilson
-from common.translation import Translator, make_translator
+from common.lm.loading import load
+from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.plots import house_style, plot_layers, plot_similarities, save_figure
+from common.reporting.provenance import (
+    file_digest,
+    git_commit,
+    model_content_hash,
+    now,
+    package_versions,
+    peak_memory,
+    read_run,
+)
+from common.reporting.results import save_result
+from common.reporting.stats import wilson
+from common.reporting.tables import from_frame
+from common.translation.base import Translator
+from common.translation.factory import make_translator
 
 BASELINES = ("random_token", "dropout", "random_word")
 
@@ -51,7 +58,7 @@ class Embeddings:
         count: passages drawn from it.
         languages: that words are translated into; the paper's, and English among them leaves words as they are.
         rates: shares of words or tokens that are changed.
-        translator: of single words, see common/translation.py.
+        translator: of single words, see common/translation/factory.py.
         dictionary: folder of en-de.tsv and so on, for the translator `dictionary`.
         pooling: mean over tokens, or the last token.
         sentences: folder with <code>.devtest, parallel, for retrieval; null for none.
@@ -185,7 +192,7 @@ def main() -> None:
     settings = {k: v for k, v in asdict(config).items() if k not in ("models", "out", "device")}
     all_records, all_retrieval = [], []
     for label, name in models.items():
-        digest = config_hash(settings | {"data": data, "model": model_fingerprint(name)})
+        digest = config_hash(settings | {"data": data, "model": model_content_hash(name)})
         folder = out / label
         if (folder / "run.json").exists() and read_run(folder)["hash"] != digest:
             raise InputError(

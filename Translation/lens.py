@@ -16,19 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from logit_lens import lens
 
-from common.config import comma_list, config_hash, parse
-from common.errors import InputError, run
-from common.files import write_csv_atomic, write_json_atomic
+from common.cli import InputError, comma_list, config_hash, parse, run
 from common.languages import get
-from common.lens import lens
-from common.models import load
-from common.plots import house_style, plot_layers, save_figure
+from common.lm.loading import load
+from common.lm.tokenization import tokenize_pairs
 from common.prompts import translation_prompt
-from common.provenance import git_commit, model_fingerprint, now, package_versions, peak_memory
-from common.results import save_result
-from common.stats import wilson
-from common.tokenization import tokenize_pairs
+from common.reporting.files import write_csv_atomic, write_json_atomic
+from common.reporting.plots import house_style, plot_layers, save_figure
+from common.reporting.provenance import git_commit, model_content_hash, now, package_versions, peak_memory
+from common.reporting.results import save_result
+from common.reporting.stats import wilson
 
 OUTCOMES = ("right", "translation_failure", "task_failure")
 
@@ -70,7 +69,7 @@ class Lens:
 
 
 @dataclass(frozen=True)
-class Question:
+class WordPrompt:
     """A prompt and the answer's words in every language."""
 
     id: str
@@ -105,7 +104,7 @@ def read_words(folder: str, languages: list[str]) -> dict[str, dict[str, tuple[s
     return complete
 
 
-def word_questions(config: Lens) -> Iterator[Question]:
+def word_questions(config: Lens) -> Iterator[WordPrompt]:
     """Words of the dictionaries to be translated between every two languages."""
     languages = [get(code).code for code in comma_list(config.languages)]
     words = read_words(config.dictionary, languages)
@@ -118,10 +117,10 @@ def word_questions(config: Lens) -> Iterator[Question]:
         examples = [(words[word][source][0], words[word][target][0]) for word in shown]
         for word in asked:
             prompt = translation_prompt(words[word][source][0], source, target, examples)
-            yield Question(word, source, target, prompt, words[word])
+            yield WordPrompt(word, source, target, prompt, words[word])
 
 
-def cloze_questions(path: str) -> Iterator[Question]:
+def cloze_questions(path: str) -> Iterator[WordPrompt]:
     """The rows of a cloze file."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -135,10 +134,10 @@ def cloze_questions(path: str) -> Iterator[Question]:
         answers = {get(code).code: tuple(filter(None, row[code].split("|"))) for code in languages}
         if not answers.get(row["target"]):
             raise InputError(f"{path} row {number}: no answer in the target language {row['target']!r}")
-        yield Question(row["id"], row["source"], row["target"], row["prompt"], answers)
+        yield WordPrompt(row["id"], row["source"], row["target"], row["prompt"], answers)
 
 
-def first_tokens(tokenizer, questions: list[Question]) -> tuple[list[list[int]], list[dict[str, set[int]]]]:
+def first_tokens(tokenizer, questions: list[WordPrompt]) -> tuple[list[list[int]], list[dict[str, set[int]]]]:
     """Token ids of each prompt, and by language the first tokens of the answer after it."""
     forms = [[*dict.fromkeys(word for words in q.answers.values() for word in words)] for q in questions]
     pairs = tokenize_pairs(tokenizer, [q.prompt for q in questions], [[f" {w}" for w in words] for words in forms])
@@ -154,13 +153,13 @@ def first_tokens(tokenizer, questions: list[Question]) -> tuple[list[list[int]],
     return prompts, tokens
 
 
-def told_apart(question: Question, tokens: dict[str, set[int]]) -> bool:
+def told_apart(question: WordPrompt, tokens: dict[str, set[int]]) -> bool:
     """Whether the answer in the target language begins with other tokens than in the source language and English."""
     others = [tokens.get(language, set()) for language in {question.source, "en"} - {question.target}]
     return not tokens[question.target] & set().union(*others)
 
 
-def outcome(question: Question, tokens: dict[str, set[int]], best: np.ndarray) -> tuple[str, int | None]:
+def outcome(question: WordPrompt, tokens: dict[str, set[int]], best: np.ndarray) -> tuple[str, int | None]:
     """What became of a question, and the first layer whose likeliest token is the concept outside the source language.
 
     `best`: likeliest token of each layer. A word that is also one of the source language proves nothing.
@@ -228,7 +227,7 @@ def main() -> None:
             plot_layers(curves.assign(model=config.model, mean="of all pairs"), "probability", "words", "mean"),
             out / "lens",
         )
-    model_digest, settings = model_fingerprint(config.model), {k: v for k, v in asdict(config).items() if k != "out"}
+    model_digest, settings = model_content_hash(config.model), {k: v for k, v in asdict(config).items() if k != "out"}
     info = {"config": asdict(config), "hash": config_hash(settings | {"model": model_digest}), "model": model_digest}
     info["left_out"] = len(every) - len(kept)
     info |= {"git_commit": git_commit(), "packages": package_versions(), "start": start, "end": now(), **peak_memory()}

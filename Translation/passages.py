@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
+from common.cli import InputError
 from common.corpus import read_documents
-from common.errors import InputError
-from common.translation import Translator
+from common.translation.base import Translator
 
 WORDS = (20, 100)  # fewest words of a passage, and where longer ones are cut
 

@@ -17,11 +17,10 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
 from systems import Direction, Problem, read_systems
 
-from common.config import parse
-from common.errors import InputError, run
-from common.files import write_csv_atomic, write_json_atomic
-from common.plots import house_style, plot_directions, plot_systems, save_figure
-from common.results import save_result
+from common.cli import InputError, parse, run
+from common.reporting.files import write_csv_atomic, write_json_atomic
+from common.reporting.plots import house_style, plot_directions, plot_systems, save_figure
+from common.reporting.results import save_result
 
 METRICS = ("bleu", "chrf", "ter", "comet", "comet_released")
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.config import named_list, parse
-from common.errors import InputError, run
-from common.files import write_csv_atomic
+from common.cli import InputError, named_list, parse, run
+from common.reporting.files import write_csv_atomic
 
 
 @dataclass

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import InputError
+from common.cli import InputError
 from common.languages import get
 
 FILE_NAME = re.compile(r"test-([a-z]+)-([a-z]+)")

@@ -14,13 +14,12 @@ from pathlib import Path
 import pandas as pd
 from systems import FILE_NAME, read_lines
 
-from common.config import comma_list, config_hash, parse
-from common.errors import InputError, run
-from common.files import write_csv_atomic, write_json_atomic, write_text_atomic
+from common.cli import InputError, comma_list, config_hash, parse, run
 from common.languages import get
-from common.provenance import file_digest, git_commit, now, package_versions, peak_memory
-from common.records import read_run
-from common.translation import Translator, Untranslated, make_translator
+from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.provenance import file_digest, git_commit, now, package_versions, peak_memory, read_run
+from common.translation.base import Translator, Untranslated
+from common.translation.factory import make_translator
 
 
 @dataclass

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from datasets import load_dataset
 from sacremoses import MosesDetokenizer
 
-from common.errors import InputError
-from common.provenance import file_digest
+from common.cli import InputError
+from common.reporting.provenance import file_digest
 
 TITLE = re.compile(r"\s*= (?!=)(.*)(?<!=) =\s*")
 JOINER = re.compile(r" @([.,-])@ ")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from common.errors import InputError
+from common.cli import InputError
 
 
 @dataclass(frozen=True)

@@ -52,5 +52,5 @@ one_dtype() { [[ "$dtype" != auto ]] || dtype=bfloat16; }
 # build_world DIR: sets `world` to the data of the world of $WORLD_SEED, written to DIR unless $WORLD has them already.
 build_world() {
     world=${WORLD:-$1}
-    [[ -n "${WORLD:-}" ]] || "$python" -m common.world.build --out "$world" --seed "${WORLD_SEED:-42}"
+    [[ -n "${WORLD:-}" ]] || "$python" -m world.build --out "$world" --seed "${WORLD_SEED:-42}"
 }

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common.choices import LETTERS, Item
-from common.errors import InputError
+from common.cli import InputError
 from common.languages import LANGUAGES
+from common.questions import LETTERS, Question
 
 if TYPE_CHECKING:  # takes seconds to import
     from transformers import PreTrainedTokenizerBase
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # takes seconds to import
 TRANSLATION = "{source}: {text}\n{target}:"
 
 
-def mmlu_header(item: Item) -> str:
+def mmlu_header(item: Question) -> str:
     """The instruction of the original MMLU evaluation, in English in every setting (paper, section 4).
 
     Questions with a passage are said to be about it, as Belebele has no subjects.
@@ -27,38 +27,53 @@ def mmlu_header(item: Item) -> str:
     return f"The following are multiple choice questions (with answers) about  {subject}.\n\n"
 
 
-def hinted_header(hint: str) -> Callable[[Item], str]:
+def hinted_header(hint: str) -> Callable[[Question], str]:
     """The paper's instruction with a sentence after it (paper, section 4.1)."""
     return lambda item: f"{mmlu_header(item).rstrip()} {hint}\n\n"
 
 
 @dataclass(frozen=True)
-class Style:
+class PromptFormat:
     """How a question is put: `header` makes the instruction before it, `labels` stand before the options."""
 
-    header: Callable[[Item], str] = mmlu_header
+    header: Callable[[Question], str] = mmlu_header
     labels: tuple[str, ...] = LETTERS
 
+    def labels_of(self, item: Question) -> tuple[str, ...]:
+        """The labels of a question's options; InputError where it has more options than there are labels."""
+        if len(item.options) > len(self.labels):
+            raise InputError(f"question {item.id}: {len(item.options)} options, but the labels are {self.labels}")
+        return self.labels[: len(item.options)]
 
-PAPER_STYLE = Style()
+    def label_of_answer(self, item: Question) -> str:
+        """The label of the correct option."""
+        return self.labels[item.letters.index(item.answer)]
 
 
-def mmlu_prompt(item: Item, demonstrations: Sequence[Item] = (), style: Style = PAPER_STYLE) -> str:
-    """The text that ends in "Answer:", with solved `demonstrations` between the header and the question.
+PAPER_FORMAT = PromptFormat()
+
+
+def mmlu_prompt(
+    item: Question, fewshot_examples: Sequence[Question] = (), prompt_format: PromptFormat = PAPER_FORMAT
+) -> str:
+    """The text that ends in "Answer:", with solved `fewshot_examples` between the header and the question.
 
     The words around question and options are English in every setting. A question with a passage gets the labels
     "Passage:" and "Question:" in front; without one the text is that of the original MMLU evaluation.
     """
-    solved = [(question_text(shot, style.labels), style.labels[LETTERS.index(shot.answer)]) for shot in demonstrations]
-    shots = "".join(f"{asked} {answer}\n\n" for asked, answer in solved)
-    return style.header(item) + shots + question_text(item, style.labels)
+    solved = [
+        f"{question_text(shot, prompt_format)} {prompt_format.label_of_answer(shot)}\n\n" for shot in fewshot_examples
+    ]
+    return prompt_format.header(item) + "".join(solved) + question_text(item, prompt_format)
 
 
-def cloze_prompt(item: Item, demonstrations: Sequence[Item] = (), style: Style = PAPER_STYLE) -> str:
-    """The same without the options; a demonstration ends in the text of its correct option."""
-    solved = [(_asked(shot), shot.options[LETTERS.index(shot.answer)]) for shot in demonstrations]
+def text_prompt(
+    item: Question, fewshot_examples: Sequence[Question] = (), prompt_format: PromptFormat = PAPER_FORMAT
+) -> str:
+    """The same without the options (cloze formulation); an example ends in the text of its correct option."""
+    solved = [(_asked(shot), shot.options[shot.letters.index(shot.answer)]) for shot in fewshot_examples]
     shots = "".join(f"{asked}\nAnswer: {answer}\n\n" for asked, answer in solved)
-    return f"{style.header(item)}{shots}{_asked(item)}\nAnswer:"
+    return f"{prompt_format.header(item)}{shots}{_asked(item)}\nAnswer:"
 
 
 TRANSLATE_HINT = (
@@ -67,34 +82,36 @@ TRANSLATE_HINT = (
 )
 
 
-def translate_then_answer(item: Item, demonstrations: Sequence[tuple[Item, Item]], style: Style = PAPER_STYLE) -> str:
+def translate_then_answer(
+    item: Question, fewshot_examples: Sequence[tuple[Question, Question]], prompt_format: PromptFormat = PAPER_FORMAT
+) -> str:
     """The paper's prompt for a translation by the model itself, after which its answer follows (section 4.1).
 
-    A demonstration is a question as it is asked, and in English. The text ends in "Question:"; the original code has a
+    A few-shot example is a question as it is asked, and in English. The text ends in "Question:"; the original code has a
     blank behind it, which no tokenizer would put before a word.
     """
     shots = []
-    for shot, english in demonstrations:
-        answer = style.labels[LETTERS.index(shot.answer)]
-        shots.append(f"{_to_translate(shot, style)} {question_text(english, style.labels)} {answer}\n\n")
-    return hinted_header(TRANSLATE_HINT)(item) + "".join(shots) + _to_translate(item, style)
+    for shot, english in fewshot_examples:
+        answer = prompt_format.label_of_answer(shot)
+        shots.append(f"{_to_translate(shot, prompt_format)} {question_text(english, prompt_format)} {answer}\n\n")
+    return hinted_header(TRANSLATE_HINT)(item) + "".join(shots) + _to_translate(item, prompt_format)
 
 
-def _to_translate(item: Item, style: Style) -> str:
+def _to_translate(item: Question, prompt_format: PromptFormat) -> str:
     label = "" if item.context else "Question: "
     task = "Translate the question and options into English, and then answer."
-    return f"{label}{question_text(item, style.labels)}\n{task}\nQuestion:"
+    return f"{label}{question_text(item, prompt_format)}\n{task}\nQuestion:"
 
 
 XLT_OPENING = "I want you to act as"
 
 
-def xlt_prompt(item: Item, language: str, labels: Sequence[str] = LETTERS) -> str:
+def xlt_prompt(item: Question, language: str, prompt_format: PromptFormat = PAPER_FORMAT) -> str:
     """Cross-lingual-thought prompting: the six parts of its template for a multiple-choice question (arXiv 2305.07004).
 
     `language` is the English name of the question's language.
     """
-    request = question_text(item, labels).removesuffix("\nAnswer:")
+    request, labels = question_text(item, prompt_format).removesuffix("\nAnswer:"), prompt_format.labels_of(item)
     return (
         f"{XLT_OPENING} a multiple choice expert for {language}.\n"
         f"{request}\n"
@@ -105,10 +122,10 @@ def xlt_prompt(item: Item, language: str, labels: Sequence[str] = LETTERS) -> st
     )
 
 
-def native_header(topic: str) -> Callable[[Item], str]:
+def native_header(topic: str) -> Callable[[Question], str]:
     """The instruction in the question's language, on one topic: that of the domain quiz."""
 
-    def header(item: Item) -> str:
+    def header(item: Question) -> str:
         return LANGUAGES[item.question_language].mc_instruction.format(subject=topic) + "\n\n"
 
     return header
@@ -130,13 +147,14 @@ def chat_answer_start(tokenizer: "PreTrainedTokenizerBase") -> str:
     return answered[len(asked) :].partition("ANSWER")[0] if answered.startswith(asked) else ""
 
 
-def question_text(item: Item, labels: Sequence[str] = LETTERS) -> str:
+def question_text(item: Question, prompt_format: PromptFormat = PAPER_FORMAT) -> str:
     """Passage (if any), question, labelled options and "Answer:", one a line."""
+    labels = prompt_format.labels_of(item)
     options = "".join(f"\n{label}. {option}" for label, option in zip(labels, item.options, strict=True))
     return f"{_asked(item)}{options}\nAnswer:"
 
 
-def _asked(item: Item) -> str:
+def _asked(item: Question) -> str:
     return f"Passage: {item.context}\nQuestion: {item.question}" if item.context else item.question
 
 

@@ -1,4 +1,4 @@
-"""Small variants of a made-up benchmark in the layout that MMLU/evaluate.py reads."""
+"""Small variants of a made-up benchmark in the layout that MMLU/evaluate_mmlu.py reads."""
 
 import json
 import random
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common.choices import LETTERS, build_settings, monolingual, write_items
-from common.records import record_rows, write_setting
+from common.evaluation.records import record_rows, write_setting
+from common.questions import FOUR, monolingual, write_questions
+from common.settings import build_settings
 
 LANGUAGES = ["en", "de", "fr", "es", "it"]
 DEMONSTRATIONS = 6
@@ -21,7 +22,7 @@ def write_variants(folder: Path, subjects: Sequence[str], questions: int, contex
         parallel = {code: [] for code in LANGUAGES}
         for subject in subjects:
             for number in range(count):
-                answer = rng.choice(LETTERS)
+                answer = rng.choice(FOUR)
                 for code in LANGUAGES:
                     options = [f"{code} {word}{number}" for word in ("river", "hill", "sea", "a town")]
                     question = f"{code}: which {split} place is {number} in {subject}?"
@@ -29,7 +30,7 @@ def write_variants(folder: Path, subjects: Sequence[str], questions: int, contex
                     name = f"{subject}-{split}{number:03d}"
                     parallel[code].append(monolingual(name, subject, passage, question, options, answer, code))
         for setting, items in build_settings(parallel, LANGUAGES, seed=1).items():
-            write_items(folder / split / f"{setting}.csv", items)
+            write_questions(folder / split / f"{setting}.csv", items)
     return folder
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def load_script(name: str) -> ModuleType:
-    """Import `MMLU/evaluate.py` with its siblings, and leave none of them in sys.modules for others to take."""
+    """Import `MMLU/evaluate_mmlu.py` with its siblings, and leave none of them in sys.modules for others to take."""
     path = ROOT / name
     spec = importlib.util.spec_from_file_location(name.removesuffix(".py").replace("/", "_").lower(), path)
     module = importlib.util.module_from_spec(spec)
@@ -29,7 +29,7 @@ def load_script(name: str) -> ModuleType:
 
 def call(module: ModuleType, arguments: Sequence, monkeypatch: pytest.MonkeyPatch) -> int:
     """Run a script's main as its command line does; returns the exit code."""
-    from common.errors import run
+    from common.cli import run
 
     monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, arguments)])
     try:

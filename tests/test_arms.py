@@ -1,14 +1,14 @@
-"""FT/tabulate.py: arms of fine-tuning side by side, from records and logs alone."""
+"""FT/tabulate_arms.py: arms of fine-tuning side by side, from records and logs alone."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from common.stats import wilson_by_question
+from common.reporting.stats import wilson_by_question
 from tests.mmlu import write_run
 from tests.scripts import call, load_script
 
-script = load_script("FT/tabulate.py")
+script = load_script("FT/tabulate_arms.py")
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from common.choices import HEADER, LETTERS, UNFINISHED, read_items, settings_in
-from common.errors import InputError
+from common.cli import InputError
+from common.questions import HEADER, LETTERS, read_questions
+from common.settings import UNFINISHED, settings_in
 from tests.scripts import load_script
 
-questions = load_script("MMLU/questions.py")
+questions = load_script("MMLU/variants.py")
 
 ROOT = Path(__file__).parents[1]
 OTHERS = ["de", "fr", "es", "it"]
@@ -109,13 +110,13 @@ def test_mmlu_folders_give_thirty_plain_settings_and_reversed_ones_for_test_and_
     out = mmlu / "out"
     assert len(settings_in(out)) == 54 and settings_in(out / "dev") == settings_in(out)
     assert len([name for name in settings_in(out) if not name.startswith("rev_")]) == 30
-    english = read_items(out / "en.csv")
+    english = read_questions(out / "en.csv")
     assert [item.id for item in english] == [f"anatomy-{n:04d}" for n in range(1, 6)] + [
         f"virology-{n:04d}" for n in range(1, 7)
     ]
     assert [item.options for item in english[:3]] == TRICKY
-    assert [item.options for item in read_items(out / "full_de.csv")][1] == tuple(f"{o} (de)" for o in TRICKY[1])
-    demonstrations = read_items(out / "dev" / "gt_it.csv")
+    assert [item.options for item in read_questions(out / "full_de.csv")][1] == tuple(f"{o} (de)" for o in TRICKY[1])
+    demonstrations = read_questions(out / "dev" / "gt_it.csv")
     assert [item.id for item in demonstrations][:2] == ["anatomy-dev-0001", "anatomy-dev-0002"]
     assert demonstrations[0].option_languages == ("it", "en", "en", "en")
     with open(out / "mixup.csv", encoding="utf-8", newline="") as file:
@@ -174,7 +175,7 @@ def test_a_line_of_column_names_is_passed_over_but_a_question_about_letters_is_n
     rows = mmlu_rows("en", "anatomy", 5)
     write_csv(path, [["question", "A", "B", "C", "D", "answer"], rows[2], *rows[:2], *rows[3:]])
     built(*mmlu_arguments(mmlu, languages="en", translations=None))
-    assert [item.options for item in read_items(mmlu / "out" / "en.csv")[:2]] == [("A", "B", "C", "D"), TRICKY[0]]
+    assert [item.options for item in read_questions(mmlu / "out" / "en.csv")[:2]] == [("A", "B", "C", "D"), TRICKY[0]]
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_answers_that_differ_are_refused_or_dropped_in_every_language(mmlu):
     assert "mmlu_DE-DE.csv, row 27: answer A where English has C" in refused.stderr and "row 27)" in refused.stderr
     assert "1 test questions left out" in built(*arguments, "--on_mismatch", "drop")
     for setting in ("en", "full_fr", "gt_de"):
-        ids = [item.id for item in read_items(mmlu / "out" / f"{setting}.csv")]
+        ids = [item.id for item in read_questions(mmlu / "out" / f"{setting}.csv")]
         assert len(ids) == 439 and "anatomy-0027" not in ids
     assert json.loads((mmlu / "out" / "build.json").read_text())["test"]["dropped"] == ["anatomy-0027"]
 
@@ -261,8 +262,8 @@ def test_the_released_mixup_is_one_more_setting_with_its_languages_unknown(mmlu)
             header = [["question", "A", "B", "C", "D", "answer"]] if subject == "anatomy" else []
             write_csv(mmlu / "released" / "data" / split / f"{subject}_{split}.csv", header + rows)
     built(*mmlu_arguments(mmlu, languages="en,de", mixup=mmlu / "released"))
-    items = read_items(mmlu / "out" / "mixup_paper.csv")
-    assert [item.id for item in items] == [item.id for item in read_items(mmlu / "out" / "en.csv")]
+    items = read_questions(mmlu / "out" / "mixup_paper.csv")
+    assert [item.id for item in items] == [item.id for item in read_questions(mmlu / "out" / "en.csv")]
     assert {(item.question_language, *item.option_languages) for item in items} == {("mixed",) * 5}
     assert "mixup_paper" in settings_in(mmlu / "out" / "dev") and "mixup" not in settings_in(mmlu / "out")
 
@@ -272,10 +273,10 @@ def test_belebele_keeps_the_passage_english_but_in_full_and_context(belebele):
     names = settings_in(belebele / "out")
     assert len(names) == 58 and not (belebele / "out" / "dev").exists()
     for name in names:
-        items = read_items(belebele / "out" / f"{name}.csv")
+        items = read_questions(belebele / "out" / f"{name}.csv")
         expected = name[-2:] if name.startswith(("full_", "context_")) else "en"
         assert {(item.context_language, item.context[10:12]) for item in items} == {(expected, expected)}
-    first = read_items(belebele / "out" / "en.csv")[0]
+    first = read_questions(belebele / "out" / "en.csv")[0]
     assert (first.id, first.subject, first.answer) == ("https://example.org/0#1", "belebele", "A")
     assert first.options == ("a en", "b en", "c en", "4")
 
@@ -311,9 +312,9 @@ def plain_arguments(folder):
 
 def test_plain_csv(plain):
     built(*plain_arguments(plain))
-    items = read_items(plain / "out" / "full_de.csv")
+    items = read_questions(plain / "out" / "full_de.csv")
     assert [(item.id, item.context_language) for item in items] == [("q1", ""), ("q2", ""), ("q3", "de")]
-    assert "context_de" in settings_in(plain / "out") and len(read_items(plain / "out" / "dev" / "gt_de.csv")) == 2
+    assert "context_de" in settings_in(plain / "out") and len(read_questions(plain / "out" / "dev" / "gt_de.csv")) == 2
 
 
 def refused(result, out, before, *parts):
@@ -507,11 +508,11 @@ def test_real_belebele(real_data, tmp_path):
         built(*arguments, "--out", tmp_path / name)
     assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
     assert len(settings_in(tmp_path / "one")) == 58
-    english = read_items(tmp_path / "one" / "en.csv")
+    english = read_questions(tmp_path / "one" / "en.csv")
     for name in settings_in(tmp_path / "one"):
-        items = read_items(tmp_path / "one" / f"{name}.csv")
+        items = read_questions(tmp_path / "one" / f"{name}.csv")
         assert [(item.id, item.answer) for item in items] == [(item.id, item.answer) for item in english]
-    for item in read_items(tmp_path / "one" / "mixup.csv"):
+    for item in read_questions(tmp_path / "one" / "mixup.csv"):
         assert sorted([item.question_language, *item.option_languages]) == ["de", "en", "es", "fr", "it"]
 
 
@@ -519,7 +520,7 @@ def test_real_mmlu(real_data, tmp_path):
     """All 14,042 + 285 questions pass, and no cell is changed."""
     built("--source", "mmlu", "--data", real_data / "mmlu", "--languages", "en", "--out", tmp_path / "out")
     for split, folder, count in (("test", tmp_path / "out", 14042), ("dev", tmp_path / "out" / "dev", 285)):
-        items = read_items(folder / "en.csv")
+        items = read_questions(folder / "en.csv")
         original = []
         for path in sorted((real_data / "mmlu" / split).glob("*.csv")):
             with open(path, encoding="utf-8", newline="") as file:
@@ -534,10 +535,10 @@ def test_demonstrations_may_be_taken_out_of_the_test_questions(belebele):
     built(*arguments, belebele / "out", "--demonstrations", "1", "--seed", "3")
     for name in settings_in(belebele / "whole"):
         shown, asked = (
-            read_items(belebele / "out" / "dev" / f"{name}.csv"),
-            read_items(belebele / "out" / f"{name}.csv"),
+            read_questions(belebele / "out" / "dev" / f"{name}.csv"),
+            read_questions(belebele / "out" / f"{name}.csv"),
         )
-        every = read_items(belebele / "whole" / f"{name}.csv")
+        every = read_questions(belebele / "whole" / f"{name}.csv")
         assert len(shown) == 1 and [item.id for item in every if item.id != shown[0].id] == [item.id for item in asked]
         if name.startswith(("en", "full", "question", "options", "context")):
             assert shown + asked == sorted(every, key=lambda item: (item.id != shown[0].id, every.index(item)))

@@ -6,20 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.choices import (
-    HEADER,
-    LETTERS,
-    build_settings,
-    expand_settings,
-    family,
-    mixup_languages,
-    monolingual,
-    read_items,
-    settings_in,
-    sort_settings,
-    write_items,
-)
-from common.errors import InputError
+from common.cli import InputError
+from common.questions import HEADER, LETTERS, monolingual, read_questions, write_questions
+from common.settings import build_settings, expand_settings, family, mixup_languages, settings_in, sort_settings
 
 LANGUAGES = ["en", "de", "fr", "es", "it"]
 FORWARD = ["question", "options", "gt", "gt_question", "onewrong", "threewrong"]
@@ -173,12 +162,12 @@ def test_csv_keeps_every_character(tmp_path_factory, rows):
         for n, (context, question, *options) in enumerate(rows)
     ]
     items.append(monolingual("last", "anatomy", "", "None", (" NA ", "nan", '"', "a\rb"), "D", "en"))
-    write_items(path, items)
-    assert read_items(path) == items
+    write_questions(path, items)
+    assert read_questions(path) == items
 
 
 def test_header_and_line_ends(tmp_path):
-    write_items(tmp_path / "en.csv", parallel(["en"], 1)["en"])
+    write_questions(tmp_path / "en.csv", parallel(["en"], 1)["en"])
     assert (tmp_path / "en.csv").read_bytes() == (
         b"id,subject,context,question,A,B,C,D,answer,"
         b"context_language,question_language,A_language,B_language,C_language,D_language\n"
@@ -200,13 +189,13 @@ def test_header_and_line_ends(tmp_path):
 )
 def test_read_items_refuses_with_file_and_row(tmp_path, column, value, message):
     path = tmp_path / "en.csv"
-    write_items(path, parallel(["en"], 3)["en"])
+    write_questions(path, parallel(["en"], 3)["en"])
     lines = path.read_text().splitlines()
     cells = lines[2].split(",")
     cells[HEADER.index(column)] = value
     path.write_text("\n".join([*lines[:2], ",".join(cells), *lines[3:]]))
     with pytest.raises(InputError, match=rf"{path}, {message}"):
-        read_items(path)
+        read_questions(path)
 
 
 @pytest.mark.parametrize(
@@ -223,9 +212,9 @@ def test_read_items_refuses_malformed_files(tmp_path, content, message):
     path = tmp_path / "en.csv"
     path.write_text(content)
     with pytest.raises(InputError, match=f"{path}.*{message}"):
-        read_items(path)
+        read_questions(path)
     with pytest.raises(InputError, match="no such file"):
-        read_items(tmp_path / "absent.csv")
+        read_questions(tmp_path / "absent.csv")
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,17 @@ import pandas as pd
 import pytest
 import torch
 
-from common import metrics
-from common.choices import read_items
-from common.models import load
-from common.world import build, grammar
-from common.world.config import WorldConfig
-from common.world.facts import make_universe
+from common.lm.loading import load
+from common.questions import read_questions
+from common.reporting import metrics
 from tests.mmlu import write_run
 from tests.scripts import call, load_script
 from tests.tiny import characters_tokenizer, tiny_llama
+from world import build, grammar
+from world.config import WorldConfig
+from world.facts import make_universe
 
-score = load_script("CLiKA/score.py")
+score = load_script("CLiKA/consistency.py")
 cloze = load_script("CLiKA/cloze.py")
 conductivity = load_script("CLiKA/conductivity.py")
 
@@ -243,7 +243,7 @@ def test_real_bmlama(real_data, tiny_checkpoint, tmp_path, monkeypatch):
 def design_of(out):
     """The files that CLiKA/conductivity.py writes: texts, and questions by language."""
     texts = [json.loads(line)["text"] for line in (out / "train.jsonl").read_text(encoding="utf-8").splitlines()]
-    return texts, {path.stem: read_items(path) for path in (out / "variants").glob("*.csv")}
+    return texts, {path.stem: read_questions(path) for path in (out / "variants").glob("*.csv")}
 
 
 def test_fictional_facts_are_taught_in_one_language_and_asked_in_all(tmp_path, monkeypatch):

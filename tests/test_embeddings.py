@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hidden_states import pooled_states
 
-from common.hidden import pooled_states
-from common.models import load
-from common.translation import DictionaryTranslator
+from common.lm.loading import load
+from common.translation.dictionary import DictionaryTranslator
 from tests.scripts import call, load_script
 
 script = load_script("Translation/embeddings.py")

@@ -15,9 +15,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from common.errors import InputError
-from common.records import LOGPROBS
-from common.translation import Untranslated, make_translator
+from common.cli import InputError
+from common.evaluation.records import LOGPROBS
+from common.translation.base import Untranslated
+from common.translation.factory import make_translator
 from tests.scripts import ROOT, call, load_script
 
 pytest.importorskip("openai", reason="bash install.sh --dev installs it")
@@ -144,8 +145,8 @@ def test_429_is_tried_again(proxy):
 
 
 def test_a_sentence_that_keeps_failing_is_recorded_and_the_others_are_kept(proxy, monkeypatch, tmp_path):
-    monkeypatch.setattr("common.endpoint.RETRIES", 0)
-    monkeypatch.setattr("common.endpoint.CONCURRENCY", 1)
+    monkeypatch.setattr("common.lm.server.RETRIES", 0)
+    monkeypatch.setattr("common.lm.server.CONCURRENCY", 1)
     proxy.refusals = 1
     cached = make_translator(f"endpoint:{WORLD}", cache_file=str(tmp_path / "cache.sqlite"))
     with pytest.raises(Untranslated, match="row 0: .*slow down.*1 of 6 texts failed") as caught:
@@ -156,7 +157,7 @@ def test_a_sentence_that_keeps_failing_is_recorded_and_the_others_are_kept(proxy
 
 
 def test_unknown_routes_keys_and_models_are_one_sentence(proxy, monkeypatch):
-    monkeypatch.setattr("common.endpoint.RETRIES", 0)
+    monkeypatch.setattr("common.lm.server.RETRIES", 0)
     with pytest.raises(InputError, match=r"row 0: .*4\d\d"):
         make_translator("endpoint:/no-such-model").translate(["dog"], "en", "de")
     for proxy.status, said in ((401, "refuses the key in OPENAI_API_KEY"), (404, "has no model .* or no such route")):
@@ -169,8 +170,8 @@ def test_unknown_routes_keys_and_models_are_one_sentence(proxy, monkeypatch):
 
 
 def test_a_server_that_dies_half_way(server, proxy, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("common.endpoint.RETRIES", 1)
-    monkeypatch.setattr("common.endpoint.CONCURRENCY", 2)
+    monkeypatch.setattr("common.lm.server.RETRIES", 1)
+    monkeypatch.setattr("common.lm.server.CONCURRENCY", 2)
     mortal = Server()
     proxy.upstream = mortal.url
     proxy.on_request = staticmethod(lambda count: mortal.kill() if count == 4 else None)
@@ -199,7 +200,7 @@ def questions(tmp_path_factory):
     """Variants of the world's questions, English alone."""
     folder = tmp_path_factory.mktemp("questions")
     for arguments in (
-        ["-m", "common.world.build", "--out", folder / "world"],
+        ["-m", "world.build", "--out", folder / "world"],
         ["MMLU/build_variants.py", "--source", "mmlu", "--data", folder / "world/mmlu/en", "--out", folder / "variants"]
         + ["--translations", folder / "world/mmlu", "--languages", "en,de,fr,es,it"],
     ):
@@ -236,8 +237,8 @@ def test_a_servers_answers_are_the_local_scorers(proxy, ask):
 
 
 def test_a_server_killed_and_started_again_is_asked_nothing_twice(server, proxy, ask, monkeypatch, capsys):
-    monkeypatch.setattr("common.endpoint.RETRIES", 0)
-    monkeypatch.setattr("common.endpoint.CONCURRENCY", 2)
+    monkeypatch.setattr("common.lm.server.RETRIES", 0)
+    monkeypatch.setattr("common.lm.server.CONCURRENCY", 2)
     mortal = Server()
     proxy.upstream = mortal.url
     proxy.on_request = staticmethod(lambda count: mortal.kill() if count == 60 else None)
@@ -275,7 +276,7 @@ def logprob_server():
     import uvicorn
     from fastapi import FastAPI, HTTPException
 
-    from common.models import load
+    from common.lm.loading import load
 
     model, tokenizer = load(WORLD, device="cpu", dtype="float32")
     app = FastAPI()

@@ -12,19 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import group_scorer
-from common.choices import read_items
-from common.errors import InputError
-from common.evaluation import share
-from common.models import load
+from common.cli import InputError
+from common.evaluation import logprob_scorer as group_scorer
+from common.evaluation.evaluate import share
+from common.evaluation.records import LOGPROBS
+from common.evaluation.resume import Shard
+from common.lm.loading import load
+from common.lm.loglikelihood import loglikelihood
 from common.prompts import mmlu_prompt
-from common.records import LOGPROBS
-from common.scoring import score_continuations
-from common.units import Group
+from common.questions import read_questions
 from tests.mmlu import write_variants
 from tests.scripts import ROOT, load_script
 
-evaluate = load_script("MMLU/evaluate.py")
+evaluate = load_script("MMLU/evaluate_mmlu.py")
 SUBJECTS = ["abstract_algebra", "law", "english_only_birth", "shared_birth"]
 
 
@@ -40,9 +40,9 @@ def ask(monkeypatch, tiny_checkpoint, data, tmp_path):
 
     def counting(model, tokenizer, prompts, *args, **kwargs):
         counted.append(len(prompts))
-        return score_continuations(model, tokenizer, prompts, *args, **kwargs)
+        return loglikelihood(model, tokenizer, prompts, *args, **kwargs)
 
-    monkeypatch.setitem(vars(group_scorer), "score_continuations", counting)
+    monkeypatch.setitem(vars(group_scorer), "loglikelihood", counting)
 
     def run(*arguments, out="run"):
         counted.clear()
@@ -60,14 +60,14 @@ def csv_files(out):
 
 def test_records_are_complete_and_right(ask, data, tiny_checkpoint):
     out, scored = ask("--settings", "en,full,mixup")
-    items = read_items(data / "mixup.csv")
+    items = read_questions(data / "mixup.csv")
     records = pd.read_csv(out / "mixup.csv")
     assert scored == 6 * len(items)
     assert list(records["id"]) == [item.id for item in items]
     assert list(records["option_languages"]) == ["|".join(item.option_languages) for item in items]
     model, tokenizer = load(str(tiny_checkpoint), device="cpu")
     letters = [" A", " B", " C", " D"]
-    expected = score_continuations(model, tokenizer, [mmlu_prompt(item) for item in items], letters, progress=False)
+    expected = loglikelihood(model, tokenizer, [mmlu_prompt(item) for item in items], letters, progress=False)
     assert np.abs(records[LOGPROBS].to_numpy() - expected).max() < 1e-5
     assert list(records["prediction"]) == ["ABCD"[best] for best in records[LOGPROBS].to_numpy().argmax(1)]
     assert list(records["correct"]) == [int(row.prediction == row.answer) for row in records.itertuples()]
@@ -151,7 +151,7 @@ def test_cloze(ask, data, tiny_checkpoint, capsys):
     ask("--score", "cloze", "--settings", "en", "--show", "1")
     assert "A. " not in capsys.readouterr().out
     out, _ = ask("--score", "cloze", "--settings", "en", "--shots", "5")
-    items, records = read_items(data / "en.csv"), pd.read_csv(out / "en.csv")
+    items, records = read_questions(data / "en.csv"), pd.read_csv(out / "en.csv")
     lengths = np.array([[len(option.encode()) for option in item.options] for item in items])
     best = (records[LOGPROBS].to_numpy() / lengths).argmax(1)
     assert list(records["prediction"]) == ["ABCD"[index] for index in best]
@@ -161,9 +161,9 @@ def test_cloze(ask, data, tiny_checkpoint, capsys):
 def test_bare_answer_token(ask, data, tiny_checkpoint):
     out, _ = ask("--answer_token", "bare", "--settings", "en")
     model, tokenizer = load(str(tiny_checkpoint), device="cpu")
-    prompts = [mmlu_prompt(item) for item in read_items(data / "en.csv")]
+    prompts = [mmlu_prompt(item) for item in read_questions(data / "en.csv")]
     bare = [(tokenizer(letter).input_ids[-1],) for letter in "ABCD"]
-    expected = score_continuations(model, tokenizer, prompts, bare, progress=False)
+    expected = loglikelihood(model, tokenizer, prompts, bare, progress=False)
     assert np.abs(pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy() - expected).max() < 1e-5
 
 
@@ -210,14 +210,14 @@ def test_a_prompt_longer_than_the_context_is_named(ask, tmp_path):
 
 
 def test_work_is_shared_by_cost():
-    groups = [Group("a", 0), Group("a", 1), Group("b", 0), Group("c", 0)]
+    groups = [Shard("a", 0), Shard("a", 1), Shard("b", 0), Shard("c", 0)]
     shares = share(dict(zip(groups, [5, 4, 3, 3], strict=True)), 2)
     assert shares == [[groups[0], groups[3]], [groups[1], groups[2]]]
 
 
 def command(checkpoint, data, out, *launcher):
     keys = ["--model", checkpoint, "--data", data, "--out", out, "--settings", "en,full,mixup", "--device", "cpu"]
-    return [*(launcher or [sys.executable]), str(ROOT / "MMLU/evaluate.py"), *map(str, keys)]
+    return [*(launcher or [sys.executable]), str(ROOT / "MMLU/evaluate_mmlu.py"), *map(str, keys)]
 
 
 # One thread: several processes have one each, and the number of threads may change the last bit of a product.
@@ -282,7 +282,16 @@ def test_two_processes_write_the_same_files(many, tiny_checkpoint, tmp_path):
 
 
 def test_bad_input_ends_in_one_sentence_and_code_2(tmp_path):
-    arguments = [sys.executable, str(ROOT / "MMLU/evaluate.py"), "--model", "x", "--data", str(tmp_path), "--out", "o"]
+    arguments = [
+        sys.executable,
+        str(ROOT / "MMLU/evaluate_mmlu.py"),
+        "--model",
+        "x",
+        "--data",
+        str(tmp_path),
+        "--out",
+        "o",
+    ]
     result = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from common import generation
-from common import prefix_attention as prefix_attention_module
-from common.errors import InputError
-from common.generation import common_prefix, generate
-from common.prefix_attention import SharedPrefix
+from common.cli import InputError
+from common.lm import generation
+from common.lm import prefix_attention as prefix_attention_module
+from common.lm.generation import common_prefix, generate
+from common.lm.prefix_attention import SharedPrefix
 from tests.tiny import byte_level_tokenizer, tiny_models, unusual_models
 
 PROMPTS = [

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.choices import LETTERS
+from common.evaluation.records import LOGPROBS
 from common.languages import LANGUAGES, PAPER
-from common.records import LOGPROBS
-from common.stats import mcnemar
+from common.questions import LETTERS
+from common.reporting.stats import mcnemar
 from tests.scripts import ROOT, call, load_script
 
 script = load_script("HP/select_corpus.py")
-evaluate = load_script("HP/evaluate.py")
-tabulate = load_script("HP/tabulate.py")
+evaluate = load_script("HP/evaluate_quiz.py")
+tabulate = load_script("HP/tabulate_quiz.py")
 SAMPLE = ROOT / "HP" / "data" / "sample.csv"
 SETTINGS = "en,full,mixup"
 
@@ -54,7 +54,7 @@ def test_sample_row_is_complete_in_five_languages(row):
 
 @pytest.fixture
 def ask(monkeypatch, tiny_checkpoint, tmp_path):
-    """Run HP/evaluate.py in this process; returns the exit code and the run folder."""
+    """Run HP/evaluate_quiz.py in this process; returns the exit code and the run folder."""
 
     def run(data, *more, out="run", settings=SETTINGS):
         keys = ["--model", tiny_checkpoint, "--data", data, "--out", tmp_path / out, "--settings", settings]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from common.errors import InputError
+from common.cli import InputError
 from common.languages import LANGUAGES, PAPER, get
 
 

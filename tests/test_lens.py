@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from logit_lens import lens
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, LlamaConfig, Qwen3Config
 
-from common.lens import lens
 from tests.scripts import call, load_script
 
 script = load_script("Translation/lens.py")
@@ -41,7 +41,7 @@ def test_the_last_layer_is_what_the_model_says(config):
 
 
 def test_outcomes():
-    question = script.Question("dog", "fr", "de", "", {"fr": ("chien",), "de": ("Hund",), "en": ("dog",)})
+    question = script.WordPrompt("dog", "fr", "de", "", {"fr": ("chien",), "de": ("Hund",), "en": ("dog",)})
     tokens = {"fr": {1}, "de": {2}, "en": {3}}
     assert script.outcome(question, tokens, np.array([9, 3, 2])) == ("right", 1)
     assert script.outcome(question, tokens, np.array([9, 3, 1])) == ("translation_failure", 1)

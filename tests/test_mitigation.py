@@ -10,15 +10,17 @@ import pytest
 import torch
 import yaml
 
-from common.choices import LETTERS, monolingual, read_items
-from common.endpoint import Reply
-from common.extraction import extract_label
-from common.group_scorer import GroupScorer, Setting
-from common.group_writer import GroupWriter
-from common.models import load
+from common.evaluation.answer_scorer import AnswerScorer
+from common.evaluation.logprob_scorer import LogprobScorer, Setting
+from common.evaluation.prediction import extract_label
+from common.evaluation.records import LOGPROBS
+from common.lm.loading import load
+from common.lm.loglikelihood import loglikelihood
+from common.lm.server import Reply
+from common.lm.tokenization import prompt_tokens, tokenize_pairs
 from common.prompts import (
     XLT_OPENING,
-    Style,
+    PromptFormat,
     chat_answer_start,
     chat_prompt,
     hinted_header,
@@ -26,9 +28,7 @@ from common.prompts import (
     translate_then_answer,
     xlt_prompt,
 )
-from common.records import LOGPROBS
-from common.scoring import score_continuations
-from common.tokenization import prompt_tokens, tokenize_pairs
+from common.questions import LETTERS, monolingual, read_questions
 from tests.mmlu import write_run, write_variants
 from tests.scripts import ROOT, call, load_script
 from tests.tiny import byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama
@@ -48,7 +48,7 @@ TEMPLATE = (
 
 
 def test_other_labels():
-    assert mmlu_prompt(ENGLISH, [ENGLISH], Style(labels=("1", "2", "3", "4"))) == (
+    assert mmlu_prompt(ENGLISH, [ENGLISH], PromptFormat(labels=("1", "2", "3", "4"))) == (
         f"{HEADER}\n\nHow many roots?\n1. 0\n2. 1\n3. 2\n4. None\nAnswer: 2\n\n"
         "How many roots?\n1. 0\n2. 1\n3. 2\n4. None\nAnswer:"
     )
@@ -59,7 +59,7 @@ def test_the_papers_hints_follow_the_instruction():
         yaml.safe_load((CONFIGS[0].parent / f"hint_{name}.yaml").read_text())["hint"]
         for name in ("various", "different")
     ]
-    assert [mmlu_prompt(ENGLISH, (), Style(hinted_header(hint))).split("\n\n")[0] for hint in hints] == [
+    assert [mmlu_prompt(ENGLISH, (), PromptFormat(hinted_header(hint))).split("\n\n")[0] for hint in hints] == [
         f"{HEADER} Keep in mind that the question and options may be presented in various languages.",
         f"{HEADER} Remember that the question and options can be in different languages.",
     ]
@@ -115,8 +115,8 @@ def test_the_answer_in_a_chat_begins_as_the_template_writes_it(tmp_path):
         "{% else %}{{ ' ' + m['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
     )
     assert chat_answer_start(tokenizer) == " "
-    scorer = GroupScorer(tiny_llama(len(tokenizer)), tokenizer, score="letter", answer_token="follow", chat=True)
-    answers = scorer._answers(ENGLISH, Style())
+    scorer = LogprobScorer(tiny_llama(len(tokenizer)), tokenizer, score="letter", answer_token="follow", chat=True)
+    answers = scorer._answers(ENGLISH, PromptFormat())
     assert answers == [" A", " B", " C", " D"]
     pairs = tokenize_pairs(tokenizer, [chat_prompt(tokenizer, "Which?")], [answers])
     turns = [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "B"}]
@@ -158,7 +158,7 @@ def test_every_method_leaves_records(ask, config, tmp_path, data):
     code, out = ask(*keys)
     assert code == 0
     records = pd.read_csv(out / "mixup.csv", keep_default_na=False)
-    assert list(records["id"]) == [item.id for item in read_items(data / "mixup.csv")]
+    assert list(records["id"]) == [item.id for item in read_questions(data / "mixup.csv")]
     assert set(records["prediction"]) <= {*LETTERS, ""} and (out / "summary_by_category.csv").exists()
     before = {path: path.stat().st_mtime_ns for path in out.glob("units/*/*.csv")}
     assert ask(*keys)[0] == 0 and {path: path.stat().st_mtime_ns for path in out.glob("units/*/*.csv")} == before
@@ -167,8 +167,8 @@ def test_every_method_leaves_records(ask, config, tmp_path, data):
 def test_other_labels_are_what_is_scored(ask, data, tiny_checkpoint):
     _, out = ask("--labels", "a,b,c,d")
     model, tokenizer = load(str(tiny_checkpoint), device="cpu")
-    prompts = [mmlu_prompt(item, (), Style(labels=tuple("abcd"))) for item in read_items(data / "en.csv")]
-    expected = score_continuations(model, tokenizer, prompts, [" a", " b", " c", " d"], progress=False)
+    prompts = [mmlu_prompt(item, (), PromptFormat(labels=tuple("abcd"))) for item in read_questions(data / "en.csv")]
+    expected = loglikelihood(model, tokenizer, prompts, [" a", " b", " c", " d"], progress=False)
     assert np.abs(pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy() - expected).max() < 1e-5
 
 
@@ -187,7 +187,9 @@ def test_chat_scores_the_letter_of_the_assistants_turn(ask, data, tmp_path):
     code, out = ask("--chat", "true", model=tmp_path / "chat")
     assert code == 0
     model, tokenizer = load(str(tmp_path / "chat"), device="cpu")
-    for row, item in zip(pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy(), read_items(data / "en.csv"), strict=True):
+    for row, item in zip(
+        pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy(), read_questions(data / "en.csv"), strict=True
+    ):
         ids = prompt_tokens(tokenizer, [chat_prompt(tokenizer, mmlu_prompt(item))])
         with torch.no_grad():
             logprobs = model(torch.tensor(ids)).logits[0, -1].log_softmax(-1)
@@ -219,7 +221,7 @@ def test_written_answers_are_read_by_the_rule(ask, data, tmp_path, write):
     _, out = ask(*keys, model=always(" B", tmp_path / "b"))
     records = pd.read_csv(out / "en.csv")
     assert set(records["prediction"]) == {"B"} and set(records["said"]) == {"B"}
-    assert list(records["correct"]) == [int(item.answer == "B") for item in read_items(data / "en.csv")]
+    assert list(records["correct"]) == [int(item.answer == "B") for item in read_questions(data / "en.csv")]
     _, out = ask(*keys, model=always(" river", tmp_path / "river"), out="none")
     records = pd.read_csv(out / "en.csv", keep_default_na=False)
     assert set(records["prediction"]) == {""} and set(records["extracted"]) == {0} and set(records["correct"]) == {0}
@@ -233,7 +235,7 @@ def test_a_question_of_the_models_own_after_its_answer_does_not_count():
     author = SimpleNamespace(device="cpu", dtype="float32", write=lambda prompts, *_: [said] * len(prompts))
     settings = {"en": Setting("en", [item], "")}
     for again, expected in ((XLT_OPENING, "B"), (None, "D")):
-        writer = GroupWriter(author, lambda item, _: xlt_prompt(item, "English"), 64, again=again)
+        writer = AnswerScorer(author, lambda item, _: xlt_prompt(item, "English"), 64, again=again)
         assert list(writer.records({"en": [item]}, settings)["prediction"]) == [expected]
 
 

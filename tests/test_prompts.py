@@ -1,7 +1,7 @@
 """The prompt is the paper's, character by character; these texts must never change unnoticed."""
 
-from common.choices import monolingual
 from common.prompts import LETTERS, mmlu_prompt
+from common.questions import monolingual
 
 ROOTS = monolingual("a", "abstract_algebra", "", "How many roots has x^2?", ("0", "1", "2", "None"), "B", "en")
 GROUP = monolingual("b", "abstract_algebra", "", "Is Z a group?", ("Yes", "No", "Both", "Neither"), "A", "en")

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.choices import monolingual
-from common.errors import InputError
-from common.records import LOGPROBS, load_records, paired_correct, record_rows, summarize, write_setting
-from common.units import SHARD_SIZE, Group, UnitStore, groups_of
+from common.cli import InputError
+from common.evaluation.records import LOGPROBS, load_records, paired_correct, record_rows, summarize, write_setting
+from common.evaluation.resume import SHARD_SIZE, Shard, UnitStore, shards_of
+from common.questions import monolingual
 
 
 def items(subject="law", count=3, answer="B", context=""):
@@ -34,7 +34,7 @@ def write_run(out, tables):
 
 
 def test_groups_are_subjects_in_shards():
-    groups = groups_of(items("b", 2 * SHARD_SIZE + 1) + items("a", 1) + items("b2", 1))
+    groups = shards_of(items("b", 2 * SHARD_SIZE + 1) + items("a", 1) + items("b2", 1))
     assert [(group.subject, group.shard, len(rows)) for group, rows in groups.items()] == [
         ("b", 0, SHARD_SIZE), ("b", 1, SHARD_SIZE), ("b", 2, 1), ("a", 0, 1), ("b2", 0, 1)
     ]  # fmt: skip
@@ -70,7 +70,7 @@ def test_nan_is_refused_by_question():
 
 
 def test_units_are_found_under_their_hash_only(tmp_path):
-    rows, groups = items(), list(groups_of(items()))
+    rows, groups = items(), list(shards_of(items()))
     store = UnitStore(tmp_path, {"en": "1", "mixup": "2"})
     assert store.pending(groups) == {groups[0]: ["en", "mixup"]}
     store.write(groups[0], pd.concat([records(rows, "en"), records(rows, "mixup")]))
@@ -86,15 +86,15 @@ def test_units_are_found_under_their_hash_only(tmp_path):
 
 def test_a_batch_without_groups_is_no_unit(tmp_path):
     store = UnitStore(tmp_path, {"en": "1"})
-    store.write(Group("a", 0), records(items("a"), "en"))
-    assert store.pending([Group("a", 0), Group("b", 0)]) == {Group("b", 0): ["en"]}
+    store.write(Shard("a", 0), records(items("a"), "en"))
+    assert store.pending([Shard("a", 0), Shard("b", 0)]) == {Shard("b", 0): ["en"]}
 
 
 def test_cells_come_back_as_written(tmp_path):
     odd = monolingual("007", "nan", "", "q", ("1", "2", "3", "4"), "A", "en")
     slash = monolingual("1e3", "a/b c", "", "q", ("1", "2", "3", "4"), "A", "en")
     store = UnitStore(tmp_path, {"en": "1"})
-    groups = groups_of([odd, slash])
+    groups = shards_of([odd, slash])
     for group, rows in groups.items():
         store.write(group, records(rows, "en", best=0))
     table = store.read(groups)["en"]

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from common import metrics
-from common.results import ENDING, find_results
-from common.stats import gap_closed, paired_bootstrap
+from common.reporting import metrics
+from common.reporting.results import ENDING, find_results
+from common.reporting.stats import gap_closed, paired_bootstrap
 from tests.mmlu import write_run
 from tests.scripts import call, load_script
 
-claims = load_script("assets/check_claims.py")
-report = load_script("assets/report.py")
+claims = load_script("report/check_claims.py")
+report = load_script("report/report.py")
 mmlu, plot, finding, quiz, arms, mitigation = (
     load_script(f"{name}.py")
     for name in (
@@ -249,7 +249,7 @@ def test_a_table_that_was_cut_short_is_named_and_the_rest_is_there(results, monk
     path = results / "by_language.csv"
     path.write_text(path.read_text()[:200])
     page = make_page(results, monkeypatch)
-    assert any(f"{path}: not as HP/tabulate.py wrote it" in quote for quote in page.quotes)
+    assert any(f"{path}: not as HP/tabulate_quiz.py wrote it" in quote for quote in page.quotes)
     assert len(page.images) == 3
     verdicts = {row[0]: row[-1] for row in page.tables[0]}
     assert any("cut short or changed" in said for said in verdicts.values())
@@ -280,7 +280,7 @@ def test_a_folder_without_results_is_an_error(tmp_path, monkeypatch, capsys):
 def test_results_may_be_moved_and_name_their_command(results, tmp_path):
     shutil.move(results, tmp_path / "elsewhere")
     found, problems = find_results([tmp_path / "elsewhere"])
-    assert not problems and {result.script for result in found} >= {"MMLU/tabulate.py", "FT/tabulate.py"}
+    assert not problems and {result.script for result in found} >= {"MMLU/tabulate_mmlu.py", "FT/tabulate_arms.py"}
     for result in found:
         result.check()
         assert result.command.startswith(f"python {result.script} --")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from common.stats import gap_closed, mcnemar, paired_bootstrap, wilson, wilson_by_question
+from common.reporting.stats import gap_closed, mcnemar, paired_bootstrap, wilson, wilson_by_question
 
 
 def test_wilson_follows_the_formula():

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.errors import InputError
-from common.plots import language_style
-from common.stats import wilson
+from common.cli import InputError
+from common.reporting.plots import language_style
+from common.reporting.stats import wilson
 from tests.mmlu import write_run
 from tests.scripts import load_script
 
 tabulate, plot, categories = (
-    load_script("MMLU/tabulate.py"),
-    load_script("MMLU/plot.py"),
+    load_script("MMLU/tabulate_mmlu.py"),
+    load_script("MMLU/plot_mmlu.py"),
     load_script("MMLU/categories.py"),
 )
 

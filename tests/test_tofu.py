@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 import torch
 
-from common.choices import LETTERS
-from common.models import load
+from common.lm.loading import load
+from common.questions import LETTERS
 from tests.scripts import ROOT, call, load_script
 from tests.tiny import byte_level_tokenizer
 
-evaluate = load_script("TOFU/evaluate.py")
-translate = load_script("TOFU/translate.py")
-tabulate = load_script("TOFU/tabulate.py")
+evaluate = load_script("TOFU/evaluate_tofu.py")
+translate = load_script("TOFU/translate_tofu.py")
+tabulate = load_script("TOFU/tabulate_tofu.py")
 make_corpus = load_script("TOFU/make_corpus.py")
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -168,7 +168,7 @@ def test_finished_answers_are_not_asked_again(ask, data):
 def command(checkpoint, folder, out, *launcher):
     keys = ["--model", checkpoint, "--data", folder / "en" / "a.json", "--translations", folder, "--languages", "en,de"]
     keys += ["--settings", "en", "--out", out, "--device", "cpu", "--max_new_tokens", "8"]
-    return [*(launcher or [sys.executable]), str(ROOT / "TOFU/evaluate.py"), *map(str, keys)]
+    return [*(launcher or [sys.executable]), str(ROOT / "TOFU/evaluate_tofu.py"), *map(str, keys)]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
-from common.models import load
+from common.lm.loading import load
 from tests.scripts import ROOT, call, load_script
 from tests.tiny import TEXT, tiny_models
 
@@ -175,6 +175,8 @@ def test_two_processes_learn_what_one_does(tiny_checkpoint, corpus, tmp_path):
         keys = arguments(tiny_checkpoint, corpus, tmp_path / name, accumulation=accumulation, max_steps=4)
         done = subprocess.run([*launcher, str(ROOT / "FT/train.py"), *keys], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
-        assert "Exception ignored" not in done.stderr  # FT/tabulate.py in the place of the package, as PyTorch ends
+        assert (
+            "Exception ignored" not in done.stderr
+        )  # FT/tabulate_arms.py in the place of the package, as PyTorch ends
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     assert all((one[key] - two[key]).abs().max() < 1e-4 for key in one)

@@ -9,7 +9,7 @@ import time
 import pandas as pd
 import pytest
 
-from common.translation import make_translator
+from common.translation.factory import make_translator
 from tests.scripts import ROOT, call, load_script
 
 script = load_script("Translation/translate.py")

@@ -20,9 +20,11 @@ from transformers import (
     NllbTokenizer,
 )
 
-from common.errors import InputError
-from common.sentences import sentence_spans
-from common.translation import CachedTranslator, DictionaryTranslator, make_translator
+from common.cli import InputError
+from common.translation.cache import CachedTranslator
+from common.translation.dictionary import DictionaryTranslator
+from common.translation.factory import make_translator
+from common.translation.sentences import sentence_spans
 
 WORDS = {"dog": "Hund", "red": "rot", "house": "Haus", "the": "das", "sleeps": "schläft", "cat": "Katze"}
 
@@ -99,7 +101,7 @@ def test_cache_asks_once_and_keeps_pairs_apart(tmp_path):
 
 
 def test_cache_names_the_row_and_keeps_what_was_done(tmp_path, monkeypatch):
-    monkeypatch.setattr("common.translation.CACHE_BATCH", 2)
+    monkeypatch.setattr("common.translation.factory.CACHE_BATCH", 2)
     inner = Counting()
     cached = CachedTranslator(inner, tmp_path / "cache.sqlite")
     with pytest.raises(InputError, match="^row 3: no translation"):
@@ -266,7 +268,7 @@ def libre(monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("LIBRE_URL", f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setenv("LIBRE_API_KEY", "none")
-    monkeypatch.setattr("common.translation_service.LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("common.translation.web_service.LONGEST_PAUSE", 0.01)
     yield Libre
     server.shutdown()
 

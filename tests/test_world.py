@@ -14,18 +14,18 @@ import pytest
 import torch
 import yaml
 
-from common.errors import InputError
-from common.models import load
+from common.cli import InputError
+from common.lm.loading import load
+from common.lm.loglikelihood import loglikelihood
 from common.prompts import LETTERS
-from common.scoring import score_continuations
-from common.world import build, grammar, pretrain
-from common.world.config import DEFAULT_CONFIG, WorldConfig, check_checkpoint, world_hash
-from common.world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, ENGLISH_ONLY, SHARED, SPELL, make_universe
-from common.world.items import parallel_items
-from common.world.lexicon import LANGUAGES
-from common.world.pretrain import POSITIONS, make_model, weighted_loss
-from common.world.stream import GIVEN, Batches, Documents, parallel_sentences
-from common.world.tokenizer import train_tokenizer
+from world import build, grammar, pretrain
+from world.config import DEFAULT_CONFIG, WorldConfig, check_checkpoint, world_hash
+from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, ENGLISH_ONLY, SHARED, SPELL, make_universe
+from world.items import parallel_items
+from world.lexicon import LANGUAGES
+from world.pretrain import POSITIONS, make_model, weighted_loss
+from world.stream import GIVEN, Batches, Documents, parallel_sentences
+from world.tokenizer import train_tokenizer
 
 CONFIG = WorldConfig()
 SMALL = ["--english_only_persons=8", "--shared_persons=6", "--characters=4", "--spells=4"]
@@ -158,7 +158,7 @@ def test_packed_documents_do_not_see_each_other(tokenizer):
 def test_build_writes_every_layout_and_the_same_bytes_twice(tmp_path, root):
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
-        command = [sys.executable, "-m", "common.world.build", "--out", str(folder), "--articles=20", *SMALL]
+        command = [sys.executable, "-m", "world.build", "--out", str(folder), "--articles=20", *SMALL]
         subprocess.run(command, cwd=root, check=True, capture_output=True)
     files = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in folders]
     assert files[0] == files[1]
@@ -185,12 +185,12 @@ def test_pretraining_saves_a_checkpoint_that_loads_and_belongs_to_its_world(tmp_
         "--watch_every=3",
         "--courses=0",
     ]
-    command = [sys.executable, "-m", "common.world.pretrain", "--out", str(tmp_path), *small]
+    command = [sys.executable, "-m", "world.pretrain", "--out", str(tmp_path), *small]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "english only elsewhere" in done.stdout + done.stderr
     model, tokenizer = load(str(tmp_path), device="cpu")
-    assert np.isfinite(score_continuations(model, tokenizer, ["Answer:"], [" A", " B"], progress=False)).all()
+    assert np.isfinite(loglikelihood(model, tokenizer, ["Answer:"], [" A", " B"], progress=False)).all()
     provenance = json.loads((tmp_path / "world.json").read_text())
     assert provenance["figures"]["english_only_elsewhere"]["n"] == 8 * 8 * 4
     with pytest.raises(InputError, match="the present configuration has"):
@@ -199,7 +199,7 @@ def test_pretraining_saves_a_checkpoint_that_loads_and_belongs_to_its_world(tmp_
 
 def test_the_committed_checkpoint_is_of_the_present_world(root):
     if not (root / "assets" / "world").exists():
-        pytest.skip("no checkpoint is committed yet: common/world/LOG.md says why")
+        pytest.skip("no checkpoint is committed yet: world/LOG.md says why")
     provenance = check_checkpoint(root / "assets" / "world", CONFIG)
     assert provenance["config_hash"] == world_hash(CONFIG) and provenance["seed"] == CONFIG.seed
     size = sum(path.stat().st_size for path in (root / "assets" / "world").iterdir())

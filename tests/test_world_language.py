@@ -5,10 +5,10 @@ from collections import defaultdict
 
 import pytest
 
-from common.errors import InputError
-from common.world import grammar
-from common.world.lexicon import HEADER, LANGUAGES, Form, concepts, load_lexicon, read_lexicon, write_dictionaries
-from common.world.relations import RELATION_TEXTS, RELATIONS
+from common.cli import InputError
+from world import grammar
+from world.lexicon import HEADER, LANGUAGES, Form, concepts, load_lexicon, read_lexicon, write_dictionaries
+from world.relations import RELATION_TEXTS, RELATIONS
 
 
 def form(concept: str, lang: str, index: int = 0) -> Form:

@@ -18,12 +18,12 @@ fi
 "$python" CLiKA/conductivity.py --out "$out/facts" --taught "$taught" --languages "${LANGUAGES:-en,de,fr,es,it}" \
     --seed "$seed" "${design[@]}" "${@:2}"
 evaluate() { # evaluate NAME MODEL
-    "$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$2" --data "$out/facts/variants" \
+    "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml --model "$2" --data "$out/facts/variants" \
         --dtype "$dtype" --out "$out/$1"
 }
 evaluate untaught "$model"
 "${launch[@]}" FT/train.py "${train[@]}" --config "$teach" --model "$model" --data "$out/facts/train.jsonl" --seed "$seed" \
     --out "$out/model"
 evaluate taught "$out/model"
-"$python" CLiKA/score.py --runs "untaught=$out/untaught,taught=$out/taught" --taught "$taught" --chance 0.25 \
+"$python" CLiKA/consistency.py --runs "untaught=$out/untaught,taught=$out/taught" --taught "$taught" --chance 0.25 \
     --reference 1 --out "$out/scores"

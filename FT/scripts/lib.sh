@@ -1,6 +1,6 @@
 # Sourced by the scripts beside it: what they share.
 # From the environment: CORPUS (English text), TRANSLATOR and DICTIONARY (see FT/mix.py), DATA (variants of
-# MMLU/build_variants.py), QUIZ (data of HP/evaluate.py), CONFIG (of FT/train.py), SEED, DTYPE, LAUNCH. Where none of
+# MMLU/build_variants.py), QUIZ (data of HP/evaluate_quiz.py), CONFIG (of FT/train.py), SEED, DTYPE, LAUNCH. Where none of
 # the data is set, all are the world's, of WORLD_SEED.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
@@ -53,9 +53,9 @@ arm() {
 # evaluate NAME MODEL: MMLU in the settings of the table, and the domain quiz.
 arms=() quizzes=() logs=()
 evaluate() {
-    "$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$2" --data "$data" --dtype "$dtype" \
+    "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml --model "$2" --data "$data" --dtype "$dtype" \
         --out "$results/records/$1" --settings "$settings"
-    "$python" HP/evaluate.py --config HP/configs/quiz.yaml --model "$2" --data "$quiz" --dtype "$dtype" \
+    "$python" HP/evaluate_quiz.py --config HP/configs/quiz.yaml --model "$2" --data "$quiz" --dtype "$dtype" \
         --out "$results/quiz/$1" --settings "$settings"
     arms+=("$1=$results/records/$1") quizzes+=("$1=$results/quiz/$1")
 }
@@ -63,6 +63,6 @@ evaluate() {
 # table OUT: all arms so far, MMLU and the quiz.
 table() {
     local IFS=,
-    "$python" FT/tabulate.py --arms "${arms[*]}" --logs "${logs[*]}" --out "$results/$1" "${tabulate_keys[@]}"
-    "$python" HP/tabulate.py --runs "${quizzes[*]}" --out "$results/$1_quiz"
+    "$python" FT/tabulate_arms.py --arms "${arms[*]}" --logs "${logs[*]}" --out "$results/$1" "${tabulate_keys[@]}"
+    "$python" HP/tabulate_quiz.py --runs "${quizzes[*]}" --out "$results/$1_quiz"
 }

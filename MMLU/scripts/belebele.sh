@@ -8,7 +8,7 @@ variants=${RESULTS:-MMLU/results/belebele}/variants
 "$python" MMLU/build_variants.py --source belebele --data "${data:-facebook/belebele}" \
     --languages en,de,fr,es,it --out "$variants" --seed 42
 out=${RESULTS:-MMLU/results/belebele/$name}
-"$python" MMLU/evaluate.py --config MMLU/configs/belebele.yaml --model "$model" --data "$variants" --dtype "$dtype" \
+"$python" MMLU/evaluate_mmlu.py --config MMLU/configs/belebele.yaml --model "$model" --data "$variants" --dtype "$dtype" \
     --out "$out" "${@:2}"
 [[ -z "$show" ]] || exit 0
 report "$out"

@@ -7,9 +7,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 world_variants
 out=${RESULTS:-MMLU/results/five_shot/$name}
 for demos in same en; do
-    "$python" MMLU/evaluate.py --config MMLU/configs/five_shot.yaml --model "$model" --data "$data" \
+    "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/five_shot.yaml --model "$model" --data "$data" \
         --dtype "$dtype" --out "$out/$demos" --demos "$demos" "${@:2}"
     [[ -n "$show" ]] || report "$out/$demos"
 done
 [[ -z "$show" ]] || exit 0
-"$python" MMLU/tabulate.py --runs "$out/same,$out/en" --out "$out/table"
+"$python" MMLU/tabulate_mmlu.py --runs "$out/same,$out/en" --out "$out/table"

@@ -13,10 +13,10 @@ world_variants() {
 
 # report RUN: table and plot of a run, and for the world those of the facts known in English only.
 report() {
-    "$python" MMLU/tabulate.py --runs "$1" --out "$1/table"
-    "$python" MMLU/plot.py --run "$1" --out "$1/accuracy"
+    "$python" MMLU/tabulate_mmlu.py --runs "$1" --out "$1/table"
+    "$python" MMLU/plot_mmlu.py --run "$1" --out "$1/accuracy"
     if grep -q '^english_only,' "$1/summary_by_category.csv"; then
-        "$python" MMLU/tabulate.py --runs "$1" --out "$1/table_english_only" --category english_only
-        "$python" MMLU/plot.py --run "$1" --out "$1/accuracy_english_only" --category english_only
+        "$python" MMLU/tabulate_mmlu.py --runs "$1" --out "$1/table_english_only" --category english_only
+        "$python" MMLU/plot_mmlu.py --run "$1" --out "$1/accuracy_english_only" --category english_only
     fi
 }

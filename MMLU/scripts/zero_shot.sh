@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 world_variants
 out=${RESULTS:-MMLU/results/zero_shot/$name}
-"$python" MMLU/evaluate.py --config MMLU/configs/zero_shot.yaml --model "$model" --data "$data" --dtype "$dtype" \
+"$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml --model "$model" --data "$data" --dtype "$dtype" \
     --out "$out" "${@:2}"
 [[ -z "$show" ]] || exit 0
 report "$out"

@@ -1,6 +1,6 @@
 # Sourced by the scripts beside it: what they share.
-# From the environment: DATA and SUBSET (of TOFU/evaluate.py), TAUGHT and TAUGHT_SUBSET (what the model learns, else the
-# same), TRANSLATIONS (of TOFU/translate.py) into LANGUAGES, CONFIG (of FT/train.py) and TEACH (what is different while the
+# From the environment: DATA and SUBSET (of TOFU/evaluate_tofu.py), TAUGHT and TAUGHT_SUBSET (what the model learns, else the
+# same), TRANSLATIONS (of TOFU/translate_tofu.py) into LANGUAGES, CONFIG (of FT/train.py) and TEACH (what is different while the
 # facts are taught), SEED, DTYPE, LAUNCH. Where none of the data is set, all are the world's, of WORLD_SEED.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
@@ -42,7 +42,7 @@ train() {
 # evaluate NAME MODEL: TOFU in every language.
 runs=()
 evaluate() {
-    "$python" TOFU/evaluate.py --config TOFU/configs/tofu.yaml --model "$2" --data "$data" --languages "$languages" \
+    "$python" TOFU/evaluate_tofu.py --config TOFU/configs/tofu.yaml --model "$2" --data "$data" --languages "$languages" \
         --translations "$TRANSLATIONS" --settings "$settings" \
         --dtype "$dtype" --out "$results/$1" "${evaluate_keys[@]}"
     runs+=("$1=$results/$1")
@@ -51,5 +51,5 @@ evaluate() {
 # table OUT: all runs so far.
 table() {
     local IFS=,
-    "$python" TOFU/tabulate.py --runs "${runs[*]}" --out "$results/$1"
+    "$python" TOFU/tabulate_tofu.py --runs "${runs[*]}" --out "$results/$1"
 }

@@ -23,14 +23,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from common.choices import Item, build_settings
-from common.config import parse
-from common.errors import InputError, run
-from common.files import write_csv_atomic
+from common.cli import InputError, parse, run
+from common.lm.loglikelihood import ScoringStats, loglikelihood
 from common.prompts import mmlu_prompt
-from common.scoring import ScoringStats, score_continuations
+from common.questions import Question
+from common.reporting.files import write_csv_atomic
+from common.settings import build_settings
 
-LETTERS = [" A", " B", " C", " D"]
+FOUR = [" A", " B", " C", " D"]
 LANGUAGES = ("en", "de", "fr", "es", "it")
 PRESETS = {  # hidden, layers, heads, key-value heads, intermediate, vocabulary, dtype, batch of the harness
     "llama-51m": (512, 8, 8, 8, 1376, 50_000, "bfloat16", 16),
@@ -82,20 +82,20 @@ def build_prompts(config: Config, shots: int) -> list[str]:
     return prompts
 
 
-def read_english(path: Path, subject: str) -> list[Item]:
+def read_english(path: Path, subject: str) -> list[Question]:
     """Rows of one headerless MMLU file."""
     rows = pd.read_csv(path, header=None, keep_default_na=False, dtype=str).itertuples(index=False)
     return [
-        Item(f"{subject}-{i}", subject, "", row[0], tuple(row[1:5]), row[5], "en", "en", ("en",) * 4)
+        Question(f"{subject}-{i}", subject, "", row[0], tuple(row[1:5]), row[5], "en", "en", ("en",) * 4)
         for i, row in enumerate(rows)
     ]
 
 
-def translated(item: Item, language: str, table: dict[str, str]) -> Item:
+def translated(item: Question, language: str, table: dict[str, str]) -> Question:
     """The item word by word in another language, marked so that no field equals the English one."""
     options = tuple(f"{word_by_word(option, table)} {language}" for option in item.options)
     question = f"{word_by_word(item.question, table)} {language}"
-    return Item(item.id, item.subject, "", question, options, item.answer, language, language, (language,) * 4)
+    return Question(item.id, item.subject, "", question, options, item.answer, language, language, (language,) * 4)
 
 
 def train_tokenizer(config: Config, folder: Path, size: int) -> None:
@@ -142,7 +142,7 @@ def random_llama(preset: str, dtype: str) -> LlamaForCausalLM:
 def run_ours(model, tokenizer, prompts: list[str]) -> tuple[np.ndarray, ScoringStats]:
     """Through the prefix tree."""
     stats = ScoringStats()
-    return score_continuations(model, tokenizer, prompts, LETTERS, progress=False, stats=stats), stats
+    return loglikelihood(model, tokenizer, prompts, FOUR, progress=False, stats=stats), stats
 
 
 def run_harness(model, tokenizer, prompts: list[str], batch: int) -> np.ndarray:
@@ -152,16 +152,16 @@ def run_harness(model, tokenizer, prompts: list[str], batch: int) -> np.ndarray:
 
     harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch, add_bos_token=True, max_length=8192)
     requests = [
-        Instance("loglikelihood", {}, (prompt, letter), i) for prompt in prompts for i, letter in enumerate(LETTERS)
+        Instance("loglikelihood", {}, (prompt, letter), i) for prompt in prompts for i, letter in enumerate(FOUR)
     ]
     scores = harness.loglikelihood(requests, disable_tqdm=True)
-    return np.array([score for score, _ in scores], np.float32).reshape(len(prompts), len(LETTERS))
+    return np.array([score for score, _ in scores], np.float32).reshape(len(prompts), len(FOUR))
 
 
 @torch.no_grad()
 def run_one_at_a_time(model, tokenizer, prompts: list[str]) -> np.ndarray:
     """One prompt, one forward pass over all positions, the letters' logits at the last, as in the original code."""
-    letters = [tokenizer(letter, add_special_tokens=False)["input_ids"][-1] for letter in LETTERS]
+    letters = [tokenizer(letter, add_special_tokens=False)["input_ids"][-1] for letter in FOUR]
     result = []
     for prompt in prompts:
         ids = tokenizer(prompt)["input_ids"]

@@ -20,10 +20,9 @@ import torch
 from datasets import Dataset, load_dataset
 from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
 
-from common.config import parse
-from common.errors import InputError, run
-from common.files import write_csv_atomic
-from common.memory import keep_freed_memory
+from common.cli import InputError, parse, run
+from common.lm.memory import keep_freed_memory
+from common.reporting.files import write_csv_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "FT")]

@@ -17,12 +17,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from common.config import parse
-from common.files import write_csv_atomic
-from common.generation import generate
-from common.memory import keep_freed_memory
-from common.models import load
+from common.cli import parse
+from common.lm.generation import generate
+from common.lm.loading import load
+from common.lm.memory import keep_freed_memory
 from common.prompts import translation_prompt
+from common.reporting.files import write_csv_atomic
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench.random_llama import save_random_llama  # noqa: E402

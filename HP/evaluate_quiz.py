@@ -1,0 +1,60 @@
+"""Ask a causal LM the domain quiz in each language and in every mixed setting; writes records and summaries.
+
+    python HP/evaluate_quiz.py --config HP/configs/quiz.yaml --model gpt2 --out HP/results/gpt2
+
+The settings, the scorer and the files are those of MMLU/evaluate_mmlu.py; the instruction is in the question's language.
+Interrupted runs resume when rerun.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from quiz import read_quiz
+
+from common.cli import comma_list, parse, run
+from common.evaluation.evaluate import EvaluationConfig, Task, evaluate
+from common.languages import PAPER
+from common.lm.loading import ModelConfig
+from common.parallel_data import align, check_languages
+from common.prompts import PromptFormat, native_header
+from common.settings import make_settings
+
+
+@dataclass(kw_only=True)
+class QuizConfig:
+    """Evaluate a causal LM on the domain quiz.
+
+    Attributes:
+        data: cross-ling-know/HarryPotter-Quiz or a copy of it, a folder of <Language>.csv files, or a CSV file as
+            HP/data/sample.csv.
+        languages: ISO codes, English first.
+        topic: of the questions, as the instruction names it in every language.
+        seed: of what is drawn, the wrong option of onewrong and the permutation of mixup.
+        on_mismatch: what to do with a question whose answer differs between languages; drop leaves it out of all of
+            them.
+    """
+
+    data: str
+    languages: str | list[str] = ",".join(PAPER)
+    topic: str = "Harry Potter"
+    seed: int = 42
+    on_mismatch: Literal["refuse", "drop"] = "refuse"
+
+    def task(self, limit: int | None) -> Task:
+        """Every setting of the quiz in these languages, of each category the first `limit` questions."""
+        languages = comma_list(self.languages)
+        check_languages(languages)
+        parallel, dropped = align(read_quiz(self.data, languages), self.on_mismatch)
+        if dropped:
+            print(f"note: {len(dropped)} questions left out, their answers differ between languages")
+        settings = make_settings(parallel, self.seed, PromptFormat(native_header(self.topic)), limit)
+        return Task(settings, asdict(self), {"topic": self.topic, "seed": self.seed})
+
+
+def main() -> None:
+    quiz, config, model = parse(QuizConfig, EvaluationConfig, ModelConfig)
+    evaluate(quiz.task(config.limit), config, model)
+
+
+if __name__ == "__main__":
+    run(main)

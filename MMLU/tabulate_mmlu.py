@@ -1,0 +1,137 @@
+"""The table of settings x languages, beside the paper's figures, from the records of one or more runs.
+
+    python MMLU/tabulate_mmlu.py --runs MMLU/results/world --out MMLU/results/world/table
+
+Writes <out>.csv (one row per run and setting, fractions) and <out>.md (percent, families down, languages across).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from categories import load_category, run_title
+
+from common.cli import InputError, comma_list, parse, run
+from common.evaluation.records import paired_correct, summarize
+from common.languages import LANGUAGES
+from common.reporting.files import write_csv_atomic, write_text_atomic
+from common.reporting.results import save_result
+from common.reporting.stats import paired_bootstrap
+from common.reporting.tables import table as markdown_table
+from common.settings import family, sort_settings
+
+PAPER = Path(__file__).resolve().parent.parent / "assets" / "paper_figures.csv"
+NO_LANGUAGE = "-"  # the column of settings without one language: en, mixup
+
+
+@dataclass
+class Tabulate:
+    """Tabulate the records of evaluate.py.
+
+    Attributes:
+        runs: run folders of evaluate.py, a list or separated by commas; several are also set side by side.
+        out: the table's file name without its ending.
+        category: only questions of this category (STEM, humanities, social sciences, other; english_only, shared).
+        seed: of the bootstrap intervals of the differences from English.
+    """
+
+    runs: str | list[str]
+    out: str
+    category: str | None = None
+    seed: int = 42
+
+
+def table_of(records: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """One row per setting in table order: family, language, the summary's columns, and the interval of the difference.
+
+    delta_low and delta_high are the 95% paired bootstrap interval of delta_vs_en; fractions, NaN where there is none.
+    """
+    table = summarize(records)
+    names = [family(setting) for setting in table["setting"]]
+    table.insert(1, "family", [name for name, _ in names])
+    table.insert(2, "language", [code or NO_LANGUAGE for _, code in names])
+    intervals = [
+        paired_bootstrap(*paired_correct(records, setting, "en"), seed=seed)[1:] if pd.notna(delta) else (None, None)
+        for setting, delta in zip(table["setting"], table["delta_vs_en"], strict=True)
+    ]
+    for place, name in enumerate(("delta_low", "delta_high")):
+        table.insert(table.columns.get_loc("p_mcnemar"), name, [pair[place] for pair in intervals])
+    return table
+
+
+def markdown(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str], only: str | None) -> str:
+    """Each run's table, the runs side by side where there are several, and the comparison with the paper."""
+    parts = ["# Accuracy by setting and language", ""]
+    parts += [f"Questions of category {only}." if only else "All questions.", "Percent, with 95% Wilson intervals.", ""]
+    for name, table in tables.items():
+        sizes = ", ".join(str(n) for n in sorted(set(table["n"])))
+        parts += [f"## {name}", "", f"{titles[name]}, n = {sizes}", "", *_wide(table), ""]
+    if len(tables) > 1:
+        parts += ["## Side by side", "", "Accuracy (difference from English).", "", *_side_by_side(tables), ""]
+    return "\n".join([*parts, *_beside_paper(tables)]) + "\n"
+
+
+def _wide(table: pd.DataFrame) -> list[str]:
+    present = set(table["language"])
+    codes = [code for code in (NO_LANGUAGE, *LANGUAGES) if code in present]
+    cells = {(row.family, row.language): _cell(row) for row in table.itertuples()}
+    families = list(dict.fromkeys(table["family"]))
+    rows = [[name, *(cells.get((name, code), "") for code in codes)] for name in families]
+    return markdown_table(["setting", *codes], rows)
+
+
+def _cell(row: tuple) -> str:
+    return f"{100 * row.accuracy:.2f} [{100 * row.ci_low:.2f}, {100 * row.ci_high:.2f}]"
+
+
+def _side_by_side(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    indexed = [table.set_index("setting") for table in tables.values()]
+    rows = []
+    for setting in sort_settings({setting for table in indexed for setting in table.index}):
+        found = [table.loc[setting] if setting in table.index else None for table in indexed]
+        rows.append([setting, *("" if row is None else f"{100 * row.accuracy:.2f}{_delta(row)}" for row in found)])
+    return markdown_table(["setting", *tables], rows)
+
+
+def _delta(row: pd.Series) -> str:
+    return "" if pd.isna(row.delta_vs_en) else f" ({100 * row.delta_vs_en:+.2f})"
+
+
+def _beside_paper(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Accuracy and difference from English of en and mixup: these runs, then what is known of the paper's."""
+    rows = []
+    for name, table in tables.items():
+        for row in table[table["setting"].isin(["en", "mixup"])].itertuples():
+            delta = "" if pd.isna(row.delta_vs_en) else f"{100 * row.delta_vs_en:+.2f}"
+            delta += f" [{100 * row.delta_low:+.2f}, {100 * row.delta_high:+.2f}]" if delta else ""
+            rows.append([name, row.setting, _cell(row), delta, "this run"])
+    paper = pd.read_csv(PAPER, dtype=str, keep_default_na=False)
+    for row in paper[paper["benchmark"] == "MMLU"].itertuples():
+        model = f"{row.model}, {row.note}" if row.note else row.model
+        values = [row.value, ""] if row.metric == "accuracy" else ["", row.value]
+        rows.append([model, row.setting, *values, f"{row.paper}, {row.source}"])
+    return [
+        "## Beside the paper: MMLU, 0-shot",
+        "",
+        *markdown_table(["run or model", "setting", "accuracy", "difference from English", "source"], rows),
+    ]
+
+
+def main() -> None:
+    config = parse(Tabulate)
+    runs = comma_list(config.runs)
+    if not runs:
+        raise InputError("runs is empty; name at least one run folder of evaluate.py")
+    tables = {folder: table_of(load_category(folder, config.category), config.seed) for folder in runs}
+    long = pd.concat([table.assign(run=folder) for folder, table in tables.items()])
+    long.insert(0, "run", long.pop("run"))
+    text = markdown(tables, {folder: run_title(folder) for folder in runs}, config.category)
+    write_csv_atomic(f"{config.out}.csv", long, float_format="%.6g")
+    write_text_atomic(f"{config.out}.md", text)
+    save_result(__file__, config.out, {folder: folder for folder in runs}, [f"{config.out}.md", f"{config.out}.csv"])
+    print(text)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,72 @@
+"""Ask a causal LM TOFU in many languages: answers in its own words, and a choice between the answer and perturbations.
+
+    python TOFU/evaluate_tofu.py --config TOFU/configs/tofu.yaml --model MODEL --data FILE.json --translations DIR --out DIR
+
+The choice is asked in every mixed setting and leaves the records of MMLU/evaluate_mmlu.py; the answers are in
+<out>/answers/<language>.csv. Interrupted runs resume when rerun.
+"""
+
+from dataclasses import asdict, dataclass
+
+from answers import ask
+from tofu import AuthorQuestion, choices, question_label, read_languages
+
+from common.cli import InputError, comma_list, parse, require_positive, run
+from common.evaluation.evaluate import EvaluationConfig, Task, evaluate
+from common.languages import PAPER
+from common.lm.loading import ModelConfig
+from common.lm.server import split_server
+from common.parallel_data import check_languages
+from common.prompts import PromptFormat
+from common.settings import make_settings
+
+
+@dataclass(kw_only=True)
+class TofuConfig:
+    """Evaluate a causal LM on TOFU.
+
+    Attributes:
+        data: JSON file in TOFU's fields, in English, or a data set's name (locuslab/TOFU).
+        subset: of the data set, such as forget10_perturbed.
+        translations: folder of TOFU/translate_tofu.py, with <language>/<name>.json; null where English alone is asked.
+        languages: ISO codes, English first; each but English needs a translation.
+        max_new_tokens: most tokens of an answer in the model's own words.
+        seed: of what is drawn, the perturbations of a choice, their order and the mixed settings; of the intervals.
+    """
+
+    data: str
+    subset: str | None = None
+    translations: str | None = None
+    languages: str | list[str] = ",".join(PAPER)
+    max_new_tokens: int = 200
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        require_positive(self, "max_new_tokens")
+
+    def parallel(self, limit: int | None) -> dict[str, list[AuthorQuestion]]:
+        """The first `limit` questions by language, row for row."""
+        languages = comma_list(self.languages)
+        check_languages(languages)
+        found = read_languages(self.data, self.subset, self.translations, languages)
+        return {code: rows[:limit] for code, rows in found.items()}
+
+
+def main() -> None:
+    tofu, config, model = parse(TofuConfig, EvaluationConfig, ModelConfig)
+    if split_server(model.model):
+        raise InputError(f"model {model.model}: the probability of an answer needs the model itself, not a server")
+    parallel = tofu.parallel(config.limit)
+    if not config.show:
+        summary = ask(parallel, tofu, config, model)
+        print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/answers/summary.csv")
+    items = choices(parallel, tofu.seed)
+    if not items["en"]:
+        print(f"note: {tofu.data} has no perturbed answers, so no choice between answers is asked")
+        return
+    settings = make_settings(items, tofu.seed, PromptFormat(question_label))
+    evaluate(Task(settings, asdict(tofu), {"task": "tofu"}), config, model)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,99 @@
+"""TOFU by language, of one run or of several, such as before and after each arm of fine-tuning.
+
+    python TOFU/tabulate_tofu.py --runs taught=DIR,word=DIR --out TOFU/results/authors
+
+Writes <out>.csv (a row a run, measure and language), <out>.md and the plot <out>.png, <out>.pdf, from records alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from metrics import NAME, summarize
+
+from common.cli import InputError, named_list, parse, run
+from common.evaluation.records import by_language, load_records
+from common.languages import LANGUAGES
+from common.reporting.files import read_text, write_csv_atomic, write_text_atomic
+from common.reporting.plots import house_style, plot_measures, save_figure
+from common.reporting.provenance import read_run
+from common.reporting.results import save_result
+from common.reporting.tables import crossed, sizes
+
+CHOICE = "choice"  # accuracy of the choice between the answer and three perturbations
+
+
+@dataclass
+class Tabulate:
+    """Tabulate TOFU by language.
+
+    Attributes:
+        runs: name=folder of each run of TOFU/evaluate_tofu.py, a list or separated by commas.
+        out: the table's file name without its ending.
+        seed: of the bootstrap intervals.
+    """
+
+    runs: str | list[str]
+    out: str
+    seed: int = 42
+
+
+def tabulate(runs: Mapping[str, str], seed: int) -> pd.DataFrame:
+    """One row per run, measure and language: p_mcnemar is the choice's, delta_low and delta_high are the others'."""
+    tables = []
+    for name, folder in runs.items():
+        if (Path(folder) / "run.json").exists():  # not where the data have no perturbed answers
+            choice = by_language(load_records(Path(folder))).rename(columns={"accuracy": "value"})
+            tables.append(choice.assign(arm=name, measure=CHOICE))
+        tables.append(summarize(read_answers(Path(folder)), seed).assign(arm=name))
+    table = pd.concat(tables, ignore_index=True)
+    columns = ["arm", "measure", "language", "n", "value", "ci_low", "ci_high"]
+    columns += ["delta_vs_en", "delta_low", "delta_high", "p_mcnemar"]
+    return table.reindex(columns=columns)
+
+
+def read_answers(folder: Path) -> dict[str, pd.DataFrame]:
+    """The answers of a run by language."""
+    written = read_run(folder / NAME)["languages"]
+    files = {code: folder / NAME / f"{code}.csv" for code in LANGUAGES if code in written}
+    found = {code: read_text(path) for code, path in files.items() if path.exists()}
+    if "en" not in found:
+        raise InputError(f"{folder / NAME}/en.csv: no such file; let TOFU/evaluate_tofu.py run to its end")
+    return found
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A part for each measure: runs down, languages across."""
+    lines = [
+        "# TOFU by language",
+        "",
+        "Percent with 95% intervals; in brackets the difference from English, in points.",
+    ]
+    for measure, part in table.groupby("measure", sort=False):
+        cells = {(row.arm, row.language): _cell(row) for row in part.itertuples()}
+        lines += ["", f"## {measure.replace('_', ' ')}, {sizes(part)}", "", *crossed("run", cells)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: tuple) -> str:
+    text = f"{100 * row.value:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+    return text if pd.isna(row.delta_vs_en) else f"{text} ({100 * row.delta_vs_en:+.1f})"
+
+
+def main() -> None:
+    config = parse(Tabulate)
+    runs = named_list(config.runs, "runs")
+    table = tabulate(runs, config.seed)
+    write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
+    write_text_atomic(f"{config.out}.md", markdown(table))
+    with house_style():
+        pictures = save_figure(plot_measures(table.dropna(subset=["value"])), config.out)
+    # Without perturbed answers a run has no choice, and its run.json lies beside the answers.
+    folders = {n: f if Path(f, "run.json").exists() else Path(f, NAME) for n, f in runs.items()}
+    save_result(__file__, config.out, folders, [f"{config.out}.md", f"{config.out}.csv", *pictures])
+    print(markdown(table))
+
+
+if __name__ == "__main__":
+    run(main)

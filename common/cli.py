@@ -1,0 +1,159 @@
+"""How a script is called and how it ends: keys from YAML files and the command line; bad input is one sentence.
+
+    task, run, model = parse(MmluConfig, EvaluationConfig, ModelConfig)   # --config run.yaml --model gpt2
+
+A bash script asks what a key is with `python -m common.cli get KEY --config FILE [--key value]`, and where a data set is
+with `python -m common.cli data KEY FILE`.
+"""
+
+import hashlib
+import json
+import sys
+from argparse import ArgumentError
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class InputError(Exception):
+    """The user's input is wrong: the message is one sentence naming file, row or key and what to do."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a script's `main`; an InputError is printed as one sentence and exits with code 2."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse(*classes: type, argv: Sequence[str] | None = None) -> Any:
+    """Instances of dataclasses from the keys of `--config FILE.yaml` and `--key value`, the later one winning.
+
+    The keys of all classes lie side by side in one YAML file. Fields without a default are required; the help texts are
+    the `Attributes:` of the class docstrings. A boolean key may stand alone (`--chat`). In every path `{model}` stands
+    for the last part of the model's name. `argv` is `sys.argv[1:]` unless given. Returns one instance, or a tuple.
+    Raises InputError naming an unknown key, a missing key or a value of a wrong type.
+    """
+    from jsonargparse import ActionConfigFile, ArgumentParser  # slow to import, and bash scripts do without it
+
+    description = (classes[0].__doc__ or "").split("\n")[0]
+    parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below")
+    for cls in classes:
+        parser.add_class_arguments(cls)
+    flags = {field.name for cls in classes for field in fields(cls) if field.type is bool}
+    try:
+        values = parser.parse_args(normalized(sys.argv[1:] if argv is None else argv, flags)).as_dict()
+    except ArgumentError as error:
+        sentence = " ".join(str(error).split())
+        raise InputError(f"configuration of {classes[0].__name__}: {sentence} (--help lists the keys)") from error
+    values = with_model_name(values)
+    made = [cls(**{field.name: values[field.name] for field in fields(cls)}) for cls in classes]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+def normalized(argv: Sequence[str], flags: set[str]) -> list[str]:
+    """Words of a command line: `--unit-size=8` as `--unit_size=8`, a boolean key that stands alone with its `true`."""
+    words = []
+    for word, following in zip(argv, [*argv[1:], "--"], strict=True):
+        if word.startswith("--"):
+            key, equals, value = word.partition("=")
+            word = key.replace("-", "_").replace("__", "--", 1) + equals + value
+            if word[2:] in flags and following.lower() not in ("true", "false"):
+                word += "=true"
+        words.append(word)
+    return words
+
+
+def model_name(model: str) -> str:
+    """What the results of a model are filed under; what a server says is not what the model itself says."""
+    server, colon, _ = model.partition(":")
+    name = Path(model).name
+    return f"{server}-{name}" if colon and server in ("endpoint", "chat") else name
+
+
+def with_model_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the model's name for every `{model}`."""
+    name = model_name(str(values.get("model") or ""))
+    return {k: v.replace("{model}", name) if isinstance(v, str) else v for k, v in values.items()}
+
+
+def comma_list(value: str | Sequence[str]) -> list[str]:
+    """The names in a YAML list or in a comma-separated string, without blanks: "en, de" -> ["en", "de"]."""
+    names = value.split(",") if isinstance(value, str) else value
+    return [name.strip() for name in names if name.strip()]
+
+
+def named_list(value: str | Sequence[str], key: str) -> dict[str, str]:
+    """{name: what it names} of "name=path,name=path"; InputError naming the key for an entry without a name."""
+    named = {}
+    for entry in comma_list(value):
+        name, equals, path = entry.partition("=")
+        if not equals or not name or not path:
+            raise InputError(f"{key} {entry!r}: write name=path")
+        named[name] = path
+    return named
+
+
+def config_hash(values: Mapping[str, Any]) -> str:
+    """12 hex digits that change when any value changes; the order of the keys does not count. Values as in JSON."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def require_positive(config: Any, *keys: str) -> None:
+    """InputError for a key of a configuration that is a number below 1."""
+    for key in keys:
+        if (value := getattr(config, key)) is not None and value < 1:
+            raise InputError(f"{key} is {value}; it must be 1 or more, or null")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The keys of a YAML file; InputError where it cannot be read or is no list of keys."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a YAML file of `key: value` lines")
+    return values
+
+
+def get(key: str, argv: Sequence[str]) -> str:
+    """What a script called with `argv` takes for a key, as text; "" for null, and where only a default says it."""
+    values: dict[str, Any] = {}
+    words = iter(normalized(argv, set()))
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            value = value if equals else next(words, "")
+            values |= read_yaml(value) if name == "--config" else {name[2:]: yaml.safe_load(value or "null")}
+    return _text(with_model_name(values).get(key))
+
+
+def data_set(key: str, path: str | Path) -> str:
+    """A data set's place in a file such as data.yaml; a path there is relative to that file. "" for null."""
+    values = read_yaml(path)
+    if key not in values:
+        raise InputError(f"{path}: no key {key}; data.yaml at the top of the repository explains the keys")
+    text = _text(values[key])
+    local = Path(path).resolve().parent / text
+    return str(local) if text and local.exists() else text
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def main() -> None:
+    command, key, *rest = sys.argv[1:]
+    print(get(key, rest) if command == "get" else data_set(key, *rest))
+
+
+if __name__ == "__main__":
+    run(main)

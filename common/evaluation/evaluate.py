@@ -1,0 +1,214 @@
+"""The evaluation loop: a causal LM's records of every setting of a task, and their summaries.
+
+evaluate(task, config, model)    # a task script says what is asked, ModelConfig who answers
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from common.cli import InputError, comma_list, config_hash, require_positive
+from common.evaluation.logprob_scorer import LogprobScorer, shard_prompts
+from common.evaluation.records import load_records, write_setting, write_summaries
+from common.evaluation.resume import Shard, UnitStore, Worker, compute_missing, shards_of
+from common.evaluation.server_scorer import ServerScorer
+from common.lm.loading import ModelConfig
+from common.lm.prefix_tree import tree_size
+from common.lm.server import Budget, Server, split_server
+from common.questions import Question
+from common.reporting.files import remove_temporary_files, write_json_atomic
+from common.reporting.provenance import read_run
+from common.settings import Setting, expand_settings, settings_in
+
+
+@dataclass(kw_only=True)
+class EvaluationConfig:
+    """How questions are asked.
+
+    Attributes:
+        out: folder for the records, summaries and run.json.
+        settings: all, or families and settings as a list or separated by commas (full,gt_de,mixup).
+        answer_format: `letter` compares the answer letters (MCF), `text` the texts of the options by log-probability
+            per byte, options not shown (CF).
+        answer_token: `follow` is the token that really follows "Answer:", `bare` that of the letter alone, as in the
+            paper's code.
+        chat: put the prompt as a user's turn into the tokenizer's chat template, for instruction-tuned models.
+        max_requests: most requests to a server in one call of the command; null is no limit.
+        max_server_tokens: most tokens that a server counts in one call, prompts and answers; null is no limit.
+        limit: only so many first questions of each subject, for trying out; null is all.
+        show: print so many prompts of each setting and stop, without the model; 0 is off.
+    """
+
+    out: str
+    settings: str | list[str] = "all"
+    answer_format: Literal["letter", "text"] = "letter"
+    answer_token: Literal["follow", "bare"] = "follow"
+    chat: bool = False
+    max_requests: int | None = None
+    max_server_tokens: int | None = None
+    limit: int | None = None
+    show: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "max_requests", "max_server_tokens", "limit")
+
+    def server(self, model: str) -> Server:
+        """The model `endpoint:NAME` or `chat:NAME`, its replies kept beside the records."""
+        name, chat = split_server(model)
+        budget = Budget(self.max_requests, self.max_server_tokens)
+        return Server(name, chat=chat, replies=Path(self.out) / "replies.sqlite", budget=budget)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked.
+
+    Attributes:
+        settings: every setting that the data have, by name in table order; may be read only when it is taken.
+        config: the task's keys, for run.json.
+        depends: what records depend on besides the keys of EvaluationConfig, the model and what is in a setting.
+        category: what a subject counts as in summary_by_category.csv.
+    """
+
+    settings: Mapping[str, Setting]
+    config: Mapping[str, Any]
+    depends: Mapping[str, Any] = field(default_factory=dict)
+    category: Callable[[str], str] = str
+
+
+Scorer = LogprobScorer | ServerScorer  # anything with `records`, `stats`, `device` and `dtype`
+
+
+def make_scorer(config: EvaluationConfig, model: ModelConfig) -> Scorer:
+    """What makes records of questions: the loaded model, or a server."""
+    if split_server(model.model):
+        return ServerScorer(config.server(model.model))
+    keys = {key: getattr(config, key) for key in ("answer_format", "answer_token", "chat")}
+    return LogprobScorer(*model.load(), **keys, token_budget=model.token_budget)
+
+
+def evaluate(
+    task: Task,
+    config: EvaluationConfig,
+    model: ModelConfig,
+    scorer: Callable[[EvaluationConfig, ModelConfig], Scorer] = make_scorer,
+) -> None:
+    """Ask every question that is not answered yet, and write the records and summaries of the settings asked for."""
+    if split_server(model.model) and (config.answer_format == "text" or config.answer_token == "bare" or config.chat):
+        raise InputError(
+            f"model {model.model}: a server is asked for the label that follows; leave answer_format letter,"
+            " answer_token follow and chat false (chat:MODEL asks in a chat)"
+        )
+    started = time.monotonic()
+    settings = {name: task.settings[name] for name in expand_settings(comma_list(config.settings), list(task.settings))}
+    check_parallel(settings)
+    preparation = round(time.monotonic() - started, 1)
+    if config.show:
+        show(settings, config)
+        return
+    state = model.processes()
+    base = base_of(task, config, model)
+    hashes = {name: hash_of(config, base, setting) for name, setting in settings.items()}
+    info = open_run(task, config, model, base, hashes)
+    if state.is_main_process:
+        remove_temporary_files(config.out)
+    parts: dict[Shard, dict[str, list[Question]]] = {}
+    for name, setting in settings.items():
+        for shard, questions in shards_of(setting.questions).items():
+            parts.setdefault(shard, {})[name] = questions
+    store = UnitStore(Path(config.out) / "units", hashes)
+
+    def part(shard: Shard, names: Sequence[str]) -> dict[str, list[Question]]:
+        return {name: parts[shard][name] for name in names if name in parts[shard]}
+
+    def start() -> Worker:
+        made = scorer(config, model)
+        return Worker(lambda *unit: made.records(part(*unit), settings), made.device, made.dtype, made.stats)
+
+    def cost(*unit) -> int:
+        return tree_size(shard_prompts(part(*unit), settings, config.answer_format))
+
+    compute_missing(store, parts, start, info, state, cost=cost, preparation_seconds=preparation)
+    if state.is_main_process:
+        summary = write_results(task, config, settings, hashes, store, list(parts), info)
+        print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/summary.csv")
+
+
+def check_parallel(settings: Mapping[str, Setting]) -> None:
+    """InputError where a setting has other questions than English."""
+    english = {question.id for question in settings["en"].questions} if "en" in settings else set()
+    for setting in settings.values() if english else ():
+        if different := english.symmetric_difference(question.id for question in setting.questions):
+            raise InputError(f"question {min(different)} is in one of the settings en and {setting.name} only")
+
+
+def show(settings: Mapping[str, Setting], config: EvaluationConfig) -> None:
+    """Print the first prompts of each setting and what may follow them."""
+    for setting in settings.values():
+        questions = setting.questions[: config.show]
+        for question, prompt in zip(questions, setting.prompts(questions, config.answer_format), strict=True):
+            follows = f"{question.answer} of {setting.continuations(question, config.answer_format)}"
+            print(f"=== {setting.name}, question {question.id}, answer {follows} ===\n{prompt}\n")
+
+
+def base_of(task: Task, config: EvaluationConfig, model: ModelConfig) -> dict[str, Any]:
+    """What the records of every setting depend on besides their data."""
+    values = {"answer_format": config.answer_format, "limit": config.limit, "chat": config.chat}
+    values |= {"dtype": model.dtype, "attention": model.attention, "model": model.content_hash(), **task.depends}
+    return values | ({"answer_token": config.answer_token} if config.answer_format == "letter" else {})
+
+
+def hash_of(config: EvaluationConfig, base: Mapping[str, Any], setting: Setting) -> str:
+    """Hash of all that a setting's records depend on; one full prompt stands for the wording of all."""
+    prompts = setting.prompts(setting.questions[:1], config.answer_format)
+    return config_hash({**base, "setting": setting.name, "data": setting.content_hash, "prompt": prompts})
+
+
+def open_run(
+    task: Task, config: EvaluationConfig, model: ModelConfig, base: Mapping[str, Any], hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    """What run.json says before anything is scored; finished settings of an earlier run that are still valid stay.
+
+    Raises InputError where the folder holds records that this run would neither write nor keep.
+    """
+    out, digest = Path(config.out), config_hash(base)
+    old = read_run(out) if (out / "run.json").exists() else {}
+    same = old.get("hash") == digest
+    records = {
+        name: record
+        for name, record in (old["records"] if same else {}).items()
+        if name in task.settings and record["hash"] == hash_of(config, base, task.settings[name])
+    }
+    for name in settings_in(out):
+        if name not in {*hashes, *records}:
+            raise InputError(f"{out}/{name}.csv: from another configuration or data; use another --out or delete it")
+    return {
+        "config": asdict(model) | asdict(config) | dict(task.config),
+        "hash": digest,
+        "model": {"name": model.model, "revision": model.revision, "content_hash": base["model"]},
+        "seed": task.config.get("seed"),  # of what is drawn where questions are built on the way
+        "records": records,
+        "sessions": old["sessions"] if same else [],
+    }
+
+
+def write_results(
+    task: Task,
+    config: EvaluationConfig,
+    settings: Mapping[str, Setting],
+    hashes: Mapping[str, str],
+    store: UnitStore,
+    shards: Sequence[Shard],
+    info: dict[str, Any],
+) -> pd.DataFrame:
+    """Write the record file of each setting, run.json and the summaries; returns the summary."""
+    out = Path(config.out)
+    for name, table in store.read(shards).items():
+        ids = [question.id for question in settings[name].questions]
+        info["records"][name] = {"hash": hashes[name], **write_setting(out, table, ids)}
+    write_json_atomic(out / "run.json", info)
+    return write_summaries(out, load_records(out), task.category)

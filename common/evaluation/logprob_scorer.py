@@ -1,0 +1,110 @@
+"""Scores a shard of questions in all settings at once: the log-probabilities of the letters or of the options' texts."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from common.cli import InputError
+from common.evaluation.records import record_rows
+from common.lm.loglikelihood import ScoringStats, loglikelihood
+from common.prompts import chat_answer_start, chat_prompt
+from common.questions import Question
+from common.reporting.provenance import device_name
+from common.settings import Setting
+
+Parts = Mapping[str, list[Question]]  # a shard's questions by setting
+
+
+def shard_prompts(parts: Parts, settings: Mapping[str, Setting], answer_format: str) -> list[str]:
+    """All prompts of a shard's questions, setting by setting."""
+    return [prompt for name, items in parts.items() for prompt in settings[name].prompts(items, answer_format)]
+
+
+class LogprobScorer:
+    """Scores shards with one model and adds up the tokens in `stats`.
+
+    Args:
+        answer_format: `letter`, or `text`, where the prediction is the option with the largest log-probability per byte.
+        answer_token: `follow` or `bare`: of letters the token after "Answer:", or the letter's own.
+        chat: the prompt is a user's turn in the tokenizer's chat template, and the answer begins the assistant's.
+        token_budget: as in `loglikelihood`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        answer_format: str,
+        answer_token: str = "follow",
+        chat: bool = False,
+        token_budget: int | None = None,
+    ):
+        self.model, self.tokenizer = model, tokenizer
+        self.answer_format, self.token_budget, self.chat = answer_format, token_budget, chat
+        self.bare = answer_format == "letter" and answer_token == "bare"
+        self.answer_start = chat_answer_start(tokenizer) if chat else ""
+        self.stats = ScoringStats()
+        self.device, self.dtype = device_name(model.device), str(model.dtype).removeprefix("torch.")
+
+    def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame:
+        """Records of one shard's questions, all scored in one call.
+
+        Raises InputError naming the question where a prompt is longer than the model's context or the model gives NaN.
+        """
+        owners = [(name, item) for name, items in parts.items() for item in items]
+        prompts = shard_prompts(parts, settings, self.answer_format)
+        if self.chat:
+            prompts = [chat_prompt(self.tokenizer, prompt) for prompt in prompts]
+        continuations = [self._continuations(item, settings[name]) for name, item in owners]
+        try:
+            logprobs = loglikelihood(
+                self.model,
+                self.tokenizer,
+                prompts,
+                continuations,
+                token_budget=self.token_budget,
+                progress=False,
+                stats=self.stats,
+            )
+        except InputError as error:
+            raise self._named(error, owners, prompts) from error
+        there = np.arange(logprobs.shape[1]) < np.array([[len(item.options)] for _, item in owners])
+        bad = np.flatnonzero((np.isnan(logprobs) & there).any(axis=1))
+        if len(bad):
+            name, item = owners[bad[0]]
+            raise InputError(f"question {item.id} in setting {name}: the model gives NaN; try --dtype float32")
+        tables, start = [], 0
+        for name, items in parts.items():
+            rows = logprobs[start : start + len(items), : max(len(item.options) for item in items)]
+            tables.append(record_rows(items, name, rows, lengths=self._lengths(items)))
+            start += len(items)
+        return pd.concat(tables, ignore_index=True)
+
+    def _continuations(self, item: Question, setting: Setting) -> list[str | tuple[int, ...]]:
+        if self.bare:
+            return [(self.tokenizer(label).input_ids[-1],) for label in setting.prompt_format.labels_of(item)]
+        texts = setting.continuations(item, self.answer_format)
+        return [self.answer_start + text.lstrip() for text in texts] if self.chat else texts
+
+    def _lengths(self, items: list[Question]) -> np.ndarray | None:
+        """Bytes of the options, [questions, most options]; None where letters are compared."""
+        if self.answer_format == "letter":
+            return None
+        most = max(len(item.options) for item in items)
+        return np.array([[len(o.encode()) for o in item.options] + [1] * (most - len(item.options)) for item in items])
+
+    def _named(self, error: InputError, owners: list[tuple[str, Question]], prompts: list[str]) -> InputError:
+        """The scorer's error, which knows only the number of a prompt, in terms of question and setting."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        lengths = [len(self.tokenizer(prompt, verbose=False).input_ids) for prompt in prompts]
+        longest = int(np.argmax(lengths))
+        if limit is None or lengths[longest] < limit:
+            return error
+        name, item = owners[longest]
+        return InputError(
+            f"question {item.id} in setting {name}: its prompt has {lengths[longest]} tokens, the model takes {limit}; "
+            "use fewer few-shot examples or a model with a longer context"
+        )

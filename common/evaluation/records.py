@@ -1,0 +1,187 @@
+"""Records: one row per question and setting, one CSV per setting, with run.json beside them; and their summary.
+
+records = load_records("MMLU/results/world")  # every setting of a run, checked against its run.json
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common.cli import InputError
+from common.evaluation.prediction import letters_of, predict
+from common.evaluation.resume import DECIMALS
+from common.questions import LETTERS, Question
+from common.reporting.files import read_text, write_csv_atomic
+from common.reporting.provenance import file_digest, read_run
+from common.reporting.stats import mcnemar, wilson
+from common.settings import family, sort_settings
+
+LOGPROB = "logprob_"  # and a letter: the column of its log-probability
+COLUMNS = ["id", "subject", "setting", "question_language", "option_languages", "answer", "prediction", "correct"]
+
+
+def record_rows(
+    items: Sequence[Question],
+    setting: str,
+    logprobs: np.ndarray | None = None,
+    *,
+    lengths: np.ndarray | None = None,
+    texts: Sequence[str] | None = None,
+    labels: Sequence[Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """Records of questions in one setting; the prediction is that of `common.evaluation.prediction.predict`.
+
+    Args:
+        logprobs: [questions, most options] log-probabilities of A, B, ... in nats, NaN for an option that is not there;
+            None where an answer was only written. The prediction is made from the rounded numbers in the record.
+        lengths, texts, labels: as in `predict`; with `texts`, `extracted` is 1 where the answer names an option.
+    """
+    scores = np.full((len(items), 1), np.nan) if logprobs is None else rounded(logprobs)
+    predictions = letters_of(predict(scores, lengths=lengths, texts=texts, labels=labels))
+    table = pd.DataFrame(
+        {
+            "id": [item.id for item in items],
+            "subject": [item.subject for item in items],
+            "setting": setting,
+            "question_language": [item.question_language for item in items],
+            "option_languages": ["|".join(item.option_languages) for item in items],
+            "answer": [item.answer for item in items],
+            "prediction": predictions,
+            "correct": [int(said == item.answer) for said, item in zip(predictions, items, strict=True)],
+        }
+    )
+    if any(item.context for item in items):
+        table.insert(COLUMNS.index("question_language"), "context_language", [item.context_language for item in items])
+    if logprobs is not None:
+        table[[LOGPROB + letter for letter in LETTERS[: scores.shape[1]]]] = scores
+    if texts is not None:
+        table["extracted"] = [int(said != "") for said in predictions]
+    return table
+
+
+def rounded(logprobs: np.ndarray) -> np.ndarray:
+    """Log-probabilities as they are written."""
+    return np.round(logprobs.astype(np.float64), DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def logprobs_of(records: pd.DataFrame) -> pd.DataFrame:
+    """The log-probabilities of records, a column a letter; NaN for an option that is not there or was not named."""
+    return records[[name for name in records if name.startswith(LOGPROB)]]
+
+
+def normalized_logprobs(records: pd.DataFrame) -> np.ndarray:
+    """Log-probabilities normalised over the options of each question, [questions, most options], NaN as they have it."""
+    logprobs = logprobs_of(records).to_numpy(float)
+    there = np.where(np.isnan(logprobs), -np.inf, logprobs)
+    return logprobs - np.logaddexp.reduce(there, axis=1, keepdims=True)
+
+
+def option_languages(records: pd.DataFrame) -> np.ndarray:
+    """Languages of the options, [questions, most options]; "" for an option that is not there."""
+    return records["option_languages"].str.split("|", expand=True).fillna("").to_numpy(str)
+
+
+def has_logprobs(records: pd.DataFrame) -> bool:
+    """Whether every option of every record has a log-probability."""
+    found = logprobs_of(records).notna().to_numpy()
+    there = option_languages(records) != ""
+    return found.shape == there.shape and bool((found == there).all())
+
+
+def write_setting(out: Path, table: pd.DataFrame, ids: Sequence[str]) -> dict[str, Any]:
+    """Write `<out>/<setting>.csv`, rows in the order of `ids`; returns what run.json says of it: rows and digest.
+
+    Raises InputError where the units do not hold exactly these questions.
+    """
+    setting = table["setting"].iloc[0]
+    if sorted(table["id"]) != sorted(ids):
+        raise InputError(f"{out}/units: the records of setting {setting} are not those of the data; delete the folder")
+    path = out / f"{setting}.csv"
+    scores = sorted(name for name in table if name.startswith(LOGPROB))
+    if scores:  # where questions differ in their number of options, some units have fewer of these columns
+        before = [name for name in table if name in (*COLUMNS, "context_language")]
+        table = table[[*before, *scores, *table.columns.drop([*before, *scores])]].fillna("")
+    write_csv_atomic(path, table.set_index("id", drop=False).loc[list(ids)])
+    return {"rows": len(table), "sha256": file_digest(path)}
+
+
+def load_records(out: Path) -> pd.DataFrame:
+    """All records of a run folder, settings in table order, `correct` as int and log-probabilities, if any, as float64.
+
+    Raises InputError, naming the file, for a record file that is missing, changed or cut since it was written, or that
+    belongs to another configuration or run than run.json.
+    """
+    out = Path(out)
+    written = read_run(out).get("records")
+    if written is None:
+        raise InputError(f"{out}/run.json: a run without records of questions; name a folder of evaluate.py")
+    tables = []
+    for setting in sort_settings(written):
+        path = out / f"{setting}.csv"
+        if not path.exists() or file_digest(path) != written[setting]["sha256"]:
+            raise InputError(f"{path}: not the file that run.json describes; run evaluate.py again to write it anew")
+        tables.append(read_text(path))
+    for path in sorted(out.glob("*.csv")):
+        if path.stem not in written and path.open(encoding="utf-8").readline().startswith("id,subject,setting"):
+            raise InputError(f"{path}: not of the run that run.json describes; delete it or evaluate its setting again")
+    if not tables:
+        raise InputError(f"{out}/run.json: no finished setting; let evaluate.py run to its end")
+    records = pd.concat(tables, ignore_index=True)
+    records = records.fillna("")
+    scores = list(logprobs_of(records))
+    records[scores] = records[scores].replace("", np.nan)
+    return records.astype({"correct": int} | dict.fromkeys(scores, float))
+
+
+def paired_correct(records: pd.DataFrame, setting: str, other: str) -> tuple[np.ndarray, np.ndarray]:
+    """`correct` of two settings of one run, question by question in the same order, [n] each.
+
+    Raises InputError where the two were not asked the same questions.
+    """
+    a, b = (records.loc[records["setting"] == name].set_index("id")["correct"] for name in (setting, other))
+    if len(a) != len(b) or not b.index.isin(a.index).all():
+        raise InputError(f"settings {setting} and {other} have different questions; evaluate both on the same data")
+    return a.to_numpy(), b.loc[a.index].to_numpy()
+
+
+def summarize(records: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of each setting, in table order, as fractions.
+
+    Columns: setting, n, accuracy, ci_low, ci_high (95% Wilson), delta_vs_en (accuracy minus that in English),
+    p_mcnemar (exact, same questions in English). The last two are NaN without `en`, and in the row of `en`.
+    """
+    settings = sort_settings(records["setting"].unique())
+    rows = []
+    for setting in settings:
+        correct = records.loc[records["setting"] == setting, "correct"]
+        low, high = wilson(int(correct.sum()), len(correct))
+        delta = p = float("nan")
+        if "en" in settings and setting != "en":
+            here, english = paired_correct(records, setting, "en")
+            delta, p = here.mean() - english.mean(), mcnemar(here, english)
+        rows.append((setting, len(correct), correct.mean(), low, high, delta, p))
+    return pd.DataFrame(rows, columns=["setting", "n", "accuracy", "ci_low", "ci_high", "delta_vs_en", "p_mcnemar"])
+
+
+def by_language(records: pd.DataFrame) -> pd.DataFrame:
+    """`summarize` of the settings in one language, with a column `language` in front: en, then the languages of full_*.
+
+    The paired test of a language is against the same questions in English.
+    """
+    table = summarize(records[records["setting"].map(lambda name: family(name)[0] in ("en", "full"))])
+    table.insert(0, "language", [family(name)[1] or "en" for name in table["setting"]])
+    return table.drop(columns="setting")
+
+
+def write_summaries(out: Path, records: pd.DataFrame, category: Callable[[str], str]) -> pd.DataFrame:
+    """Write summary.csv and summary_by_category.csv of a run folder; returns the first."""
+    parts = records.groupby(records["subject"].map(category))
+    by_category = pd.concat([summarize(rows).assign(category=name) for name, rows in parts])
+    by_category.insert(0, "category", by_category.pop("category"))
+    write_csv_atomic(out / "summary_by_category.csv", by_category, float_format="%.6g")
+    summary = summarize(records)
+    write_csv_atomic(out / "summary.csv", summary, float_format="%.6g")
+    return summary

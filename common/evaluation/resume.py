@@ -1,0 +1,231 @@
+"""The resume engine: what a model computes is written unit by unit, so that a killed run loses at most one unit.
+
+A *unit* is one column (a setting, or a language) of one *shard*, and a shard is at most 100 questions of one subject.
+Units of a shard that are computed together are written as one file:
+
+    <out>/units/<batch>/settings.json            the batch: {column: hash of all that its rows depend on}
+    <out>/units/<batch>/<subject>-<number>.csv   the rows of one shard in every column of the batch
+
+A file is there whole or not at all. What is computed together therefore depends only on what was finished before the
+command was first given, not on when it was killed or on how many processes ran.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pandas as pd
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from common.cli import InputError, config_hash
+from common.lm.loading import ModelConfig
+from common.questions import Question, by_subject
+from common.reporting.files import read_text, remove_temporary_files, write_csv_atomic, write_json_atomic
+from common.reporting.provenance import device_name, git_commit, now, package_versions, peak_memory, read_run
+
+SHARD_SIZE = 100
+DECIMALS = 6  # of a log-probability
+COLUMN = "setting"  # of a unit's rows
+
+
+class Shard(NamedTuple):
+    """At most `SHARD_SIZE` questions of one subject: the `number`-th of them, counted from 0."""
+
+    subject: str
+    number: int
+
+    @property
+    def file_name(self) -> str:
+        return f"{quote(self.subject, safe='')}-{self.number:03d}.csv"
+
+    def of(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """Its part of a subject's questions."""
+        return rows[self.number * SHARD_SIZE : (self.number + 1) * SHARD_SIZE]
+
+
+def shards_of(items: Iterable[Question]) -> dict[Shard, list[Question]]:
+    """Questions by shard, subjects in order of appearance, questions in the order given."""
+    return {
+        (shard := Shard(subject, number)): shard.of(rows)
+        for subject, rows in by_subject(items).items()
+        for number in range(-(-len(rows) // SHARD_SIZE))
+    }
+
+
+class UnitStore:
+    """The finished units of a run folder, read and written under the hashes of the present configuration.
+
+    Args:
+        folder: `<out>/units`.
+        hashes: {column: hash of everything its rows depend on}; units under any other hash do not exist here.
+    """
+
+    def __init__(self, folder: Path, hashes: Mapping[str, str]):
+        self.folder = Path(folder)
+        self.hashes = dict(hashes)
+
+    def _finished(self) -> dict[str, dict[str, Path]]:
+        """Finished units: {file name of the shard: {column: file}}."""
+        found: dict[str, dict[str, Path]] = {}
+        for manifest in sorted(self.folder.glob("*/settings.json")):
+            batch = json.loads(manifest.read_text(encoding="utf-8"))
+            usable = [column for column, digest in batch.items() if self.hashes.get(column) == digest]
+            for path in manifest.parent.glob("*.csv") if usable else ():
+                for column in usable:
+                    found.setdefault(path.name, {}).setdefault(column, path)
+        return found
+
+    def pending(self, shards: Iterable[Shard]) -> dict[Shard, list[str]]:
+        """Columns still missing of each shard, in the order of `hashes`; finished shards are left out."""
+        finished = self._finished()
+        missing = {s: [c for c in self.hashes if c not in finished.get(s.file_name, {})] for s in shards}
+        return {shard: columns for shard, columns in missing.items() if columns}
+
+    def write(self, shard: Shard, table: pd.DataFrame) -> None:
+        """Write the rows of one shard, all its columns at once."""
+        batch = {column: self.hashes[column] for column in table[COLUMN].unique()}
+        folder = self.folder / config_hash(batch)
+        if not (folder / "settings.json").exists():
+            write_json_atomic(folder / "settings.json", batch)
+        write_csv_atomic(folder / shard.file_name, table, float_format=f"%.{DECIMALS}f")
+
+    def read(self, shards: Iterable[Shard]) -> dict[str, pd.DataFrame]:
+        """The rows of every column, all cells as the text that was written, in the order of `shards`."""
+        finished = self._finished()
+        parts: dict[str, list[pd.DataFrame]] = {column: [] for column in self.hashes}
+        for shard in shards:
+            units = finished.get(shard.file_name, {})
+            tables = {path: read_text(path).groupby(COLUMN) for path in set(units.values())}
+            for column, path in units.items():
+                parts[column].append(tables[path].get_group(column))
+        return {column: pd.concat(tables, ignore_index=True) for column, tables in parts.items() if tables}
+
+
+@dataclass
+class Worker:
+    """Computes units: `compute` makes the rows of a shard in some columns; `stats` counts, to be added up."""
+
+    compute: Callable[[Shard, list[str]], pd.DataFrame]
+    device: str
+    dtype: str | None
+    stats: Any = None  # a dataclass of numbers
+
+
+def compute_missing(
+    store: UnitStore,
+    shards: Iterable[Shard],
+    start: Callable[[], Worker],
+    info: dict[str, Any],
+    state: PartialState,
+    *,
+    together: bool = True,
+    cost: Callable[[Shard, list[str]], int] = lambda shard, columns: 1,
+    **said: Any,
+) -> None:
+    """Compute the units that are missing, this process its share; adds a session to `info` and run.json.
+
+    Args:
+        start: makes the worker; called only where something is missing.
+        info: what run.json says, in the folder above the store's.
+        together: compute all missing columns of a shard in one call, or each in its own.
+        cost: of a shard's columns, by which several processes share the work.
+        said: more of the session for run.json.
+    """
+    pending = list(store.pending(shards).items())
+    state.wait_for_everyone()  # all must have seen the same pending units before one of them is finished
+    if not pending:
+        return
+    if not together:
+        pending = [(shard, [column]) for shard, columns in pending for column in columns]
+    if state.num_processes > 1:
+        pending = share([(cost(*unit), unit) for unit in pending], state.num_processes)[state.process_index]
+    worker = start()
+    session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions(), **said}
+    session |= {"processes": state.num_processes, "dtype": worker.dtype}
+    info["sessions"].append(session)
+    if state.is_main_process:
+        write_json_atomic(store.folder.parent / "run.json", info)
+    rows = 0
+    for shard, columns in tqdm(pending, unit="shard", disable=not state.is_main_process):
+        table = worker.compute(shard, columns)
+        store.write(shard, table)
+        rows += len(table)
+    here = {"device": worker.device, "questions": rows, **(asdict(worker.stats) if worker.stats else {})}
+    everywhere = gather_object([here | peak_memory()])
+    session["end"] = now()
+    session["device"] = sorted({one["device"] for one in everywhere})
+    session |= {key: sum(one[key] for one in everywhere) for key in everywhere[0] if key != "device"}
+
+
+def share(costs: Sequence[tuple[int, Any]], processes: int) -> list[list[Any]]:
+    """Work for each process: the costliest first, each to the process with the least to do so far."""
+    shares: list[list[Any]] = [[] for _ in range(processes)]
+    loads = [0] * processes
+    for cost, unit in sorted(costs, key=lambda pair: (-pair[0], pair[1])):
+        process = loads.index(min(loads))
+        shares[process].append(unit)
+        loads[process] += cost
+    return shares
+
+
+Compute = Callable[[Sequence[Any], PreTrainedModel, PreTrainedTokenizerBase], pd.DataFrame]
+
+
+def by_language(
+    model: ModelConfig,
+    out: Path,
+    config: Mapping[str, Any],
+    depends: Mapping[str, Any],
+    parallel: Mapping,
+    compute: Compute,
+) -> dict[str, pd.DataFrame]:
+    """A table of each language, one row a question; all cells as the text that is written.
+
+    Writes `<out>/<language>.csv` and `<out>/run.json`.
+
+    Args:
+        config: every key of the run, for run.json.
+        depends: what the rows depend on besides the model and the questions.
+        parallel: questions by language, dataclasses with an `id`, as many in each language.
+        compute: makes the rows of some questions; its InputError is given the language and the questions.
+
+    Raises InputError where `out` has the tables of another configuration.
+    """
+    depends = {**depends, "dtype": model.dtype, "attention": model.attention, "model": model.content_hash()}
+    hashes = {code: config_hash(depends | {"rows": [asdict(row) for row in rows]}) for code, rows in parallel.items()}
+    info = read_run(out) if (out / "run.json").exists() else {"hash": config_hash(depends), "languages": {}}
+    other = [code for code, old in info["languages"].items() if hashes.get(code, old) != old]
+    if info["hash"] != config_hash(depends) or other:
+        raise InputError(f"{out}: answers of another configuration or data; use another --out or delete the folder")
+    info |= {"config": dict(config), "sessions": info.get("sessions", [])}
+    shards = [Shard("questions", number) for number in range(-(-len(next(iter(parallel.values()))) // SHARD_SIZE))]
+    store, state = UnitStore(out / "units", hashes), model.processes()
+    if state.is_main_process:
+        remove_temporary_files(out)
+
+    def start() -> Worker:
+        loaded, tokenizer = model.load()
+
+        def rows_of(shard: Shard, codes: list[str]) -> pd.DataFrame:
+            rows = shard.of(parallel[codes[0]])
+            try:
+                return compute(rows, loaded, tokenizer).assign(**{COLUMN: codes[0]})
+            except InputError as error:
+                raise InputError(f"{codes[0]}, questions {rows[0].id} to {rows[-1].id}: {error}") from error
+
+        return Worker(rows_of, device_name(loaded.device), str(loaded.dtype).removeprefix("torch."))
+
+    compute_missing(store, shards, start, info, state, together=False)
+    tables = {code: table.drop(columns=COLUMN) for code, table in store.read(shards).items()}
+    if state.is_main_process:
+        for code, table in tables.items():
+            write_csv_atomic(out / f"{code}.csv", table)
+        info["languages"] |= hashes
+        write_json_atomic(out / "run.json", info)
+    return tables

@@ -1,0 +1,66 @@
+"""Asks a server for the label that follows: its log-probability, or where the server gives none, the token it writes."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from common.cli import InputError
+from common.evaluation.logprob_scorer import Parts, shard_prompts
+from common.evaluation.records import record_rows
+from common.lm.loglikelihood import ScoringStats
+from common.lm.server import Failure, Reply, Server
+from common.settings import Setting
+
+TOP = 20  # likeliest first tokens to ask for: the most that servers give
+ANSWER_TOKENS = 1
+
+
+class ServerScorer:
+    """Asks a server for the label of the answer and adds up the tokens that it counts in `stats`."""
+
+    device, dtype = "server", None
+
+    def __init__(self, server: Server):
+        self.server = server
+        self.stats = ScoringStats()
+
+    def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame:
+        """Records of one shard's questions.
+
+        Where the server gives log-probabilities, the prediction is the likeliest label among the first tokens it names,
+        and a label that it does not name has none. Where it gives none, the label is read from the token it writes.
+        `extracted` is 0 where there is no label either way; the prediction is then empty.
+        """
+        prompts = shard_prompts(parts, settings, "letter")
+        replies = answered(self.server, self.server.ask(prompts, ANSWER_TOKENS, logprobs=TOP, progress=False))
+        self.stats.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
+        self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
+        tables, start = [], 0
+        for name, items in parts.items():
+            own = replies[start : start + len(items)]
+            labels = [settings[name].prompt_format.labels_of(item) for item in items]
+            logprobs = np.full((len(items), max(map(len, labels))), np.nan)
+            for row, (reply, named) in enumerate(zip(own, labels, strict=True)):
+                logprobs[row, : len(named)] = [label_logprob(reply, label) for label in named]
+            texts = [reply.text for reply in own]
+            tables.append(record_rows(items, name, logprobs, texts=texts, labels=labels))
+            start += len(items)
+        return pd.concat(tables, ignore_index=True)
+
+
+def answered(server: Server, replies: Sequence[Reply | Failure]) -> list[Reply]:
+    """The replies; InputError where some are failures, which says that the others are kept."""
+    failed = [reply for reply in replies if isinstance(reply, Failure)]
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(replies)} prompts to {server.model!r} have no answer: {failed[0].reason}; the"
+            " answers that came are kept, and the same command asks for the rest"
+        )
+    return list(replies)
+
+
+def label_logprob(reply: Reply, label: str) -> float:
+    """The largest log-probability of a first token that is the label, blanks aside; NaN where none is named."""
+    found = [value for token, value in reply.first.items() if token.strip() == label]
+    return max(found, default=float("nan"))

@@ -1,0 +1,152 @@
+"""Load a causal LM and its tokenizer the way every script does: by hub name, local folder or LoRA folder."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import PartialState
+from peft import PeftConfig, PeftModel
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from common.cli import InputError, require_positive
+from common.lm.server import split_server
+from common.reporting.provenance import model_content_hash
+
+DTYPES = {"auto": "auto", "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """The model, and how it is run.
+
+    Attributes:
+        model: hub name or folder of a causal LM or of a LoRA adapter.
+        dtype: auto (as its configuration says), float32, bfloat16 or float16.
+        device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
+        revision: branch, tag or commit on the hub.
+        attention: attention implementation, used where no prefix tree is computed.
+        token_budget: most tokens in one forward pass; null is the scorer's default for the device.
+    """
+
+    model: str
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    revision: str | None = None
+    attention: str = "sdpa"
+    token_budget: int | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(self, "token_budget")
+
+    def processes(self) -> PartialState:
+        """The processes that share the work; InputError where they would all take one device."""
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
+        # A process that has done its share may wait for hours; the default timeout would end the whole run.
+        state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))
+        if state.num_processes > 1 and self.device not in ("auto", "cpu"):
+            raise InputError(f"device {self.device!r} with {state.num_processes} processes: use auto, or one process")
+        return state
+
+    def load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Model and tokenizer, on this process's own device where several share the work."""
+        state = self.processes()
+        # "cpu:0" is not "cpu": it would copy the weights to other addresses, which changes the last bits of products.
+        several_gpus = state.num_processes > 1 and state.device.type != "cpu"
+        device = str(state.device) if several_gpus else self.device
+        return load(self.model, dtype=self.dtype, device=device, revision=self.revision, attention=self.attention)
+
+    def content_hash(self) -> str:
+        """What identifies the weights; a server's model is known by its name, whatever stands behind it."""
+        return self.model if split_server(self.model) else model_content_hash(self.model, self.revision)
+
+
+def load(
+    name: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    revision: str | None = None,
+    attention: str = "sdpa",
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load model and tokenizer in evaluation mode.
+
+    Args:
+        name: hub name or folder of a causal LM, or of a LoRA adapter, which is merged into its base model.
+        dtype: `auto` (as stored), `float32`, `bfloat16` or `float16`.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, or `map` to spread the layers over all GPUs.
+        revision: branch, tag or commit on the hub.
+        attention: attention implementation of transformers (`sdpa`, `eager`, ...), used where no tree is computed.
+
+    Raises:
+        InputError: the folder or name cannot be loaded, or a key has an unknown value.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    adapter = _adapter_config(name, revision)
+    base = adapter.base_model_name_or_path if adapter else name
+    place = {"device_map": "auto"} if device == "map" else {}
+    target = None if place else pick_device(device)
+    tokenizer = _tokenizer_of(name, base, revision)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            base,
+            dtype=DTYPES[dtype],
+            revision=None if adapter else revision,
+            attn_implementation=attention,
+            use_safetensors=True,
+            **place,
+        )
+        if adapter:
+            model = PeftModel.from_pretrained(model, name, revision=revision).merge_and_unload()
+        if target is not None:
+            model = model.to(target)
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"model {name!r} does not fit on {target or 'the GPUs'}; use --device map, or a smaller dtype"
+        ) from error
+    except (OSError, ValueError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
+        # What PyTorch says of a device or a build that is not there comes as an AssertionError or RuntimeError.
+        raise InputError(f"model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    return model.eval(), tokenizer
+
+
+def load_tokenizer(name: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a hub name or folder."""
+    try:
+        return AutoTokenizer.from_pretrained(name, revision=revision)
+    except (OSError, ValueError) as error:
+        raise InputError(f"tokenizer of {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def _adapter_config(name: str, revision: str | None) -> PeftConfig | None:
+    if Path(name).is_dir() and not (Path(name) / "adapter_config.json").exists():
+        return None
+    try:
+        return PeftConfig.from_pretrained(name, revision=revision)
+    except ValueError:  # peft's way of saying that there is no adapter config under this name
+        return None
+
+
+def _tokenizer_of(name: str, base: str, revision: str | None) -> PreTrainedTokenizerBase:
+    """The tokenizer that lies beside the model; of an adapter that has none, its base model's."""
+    if name == base:
+        return load_tokenizer(name, revision=revision)
+    if Path(name).is_dir() and not (Path(name) / "tokenizer_config.json").exists():
+        return load_tokenizer(base)
+    try:
+        return load_tokenizer(name, revision=revision)
+    except InputError:
+        return load_tokenizer(base)
+
+
+def pick_device(device: str) -> torch.device:
+    """The device of this name; `auto` is a GPU if there is one. InputError for a name that torch does not know."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device {device!r} is not known; use auto, cpu, cuda, cuda:N or map") from error

@@ -1,0 +1,291 @@
+"""log P(continuation | prompt) of many prompts with a few continuations each, every shared prefix computed once.
+
+    logprobs = loglikelihood(model, tokenizer, prompts, [" A", " B", " C", " D"])  # [prompts, 4]
+
+All token sequences go into one prefix tree (common/lm/prefix_tree.py); the tree is cut into ranges of `token_budget`
+nodes and each range is one forward pass (common/lm/tree_attention.py). Only the positions that predict a token of a
+continuation go through the LM head. A model whose attention cannot follow a tree takes the plain padded path.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from common.cli import InputError
+from common.lm.memory import halved, keep_freed_memory
+from common.lm.prefix_tree import PrefixTree, build_tree
+from common.lm.tokenization import TokenizedPair, tokenize_pairs
+from common.lm.tree_attention import TreeBatch, UnsupportedAttention, current_batch, next_stop, tree_attention_enabled
+
+logger = logging.getLogger(__name__)
+
+TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}  # the first keeps activations in a processor's cache
+SMALLEST_BUDGET = 64
+# Layers whose results do not change with padding behind a sequence.
+PADDING_IS_SAFE = {"full_attention", "sliding_attention", "chunked_attention", "linear_attention", "conv", "moe"}
+PADDING_IS_SAFE |= {"hybrid", "hybrid_sliding"}
+HEAD_ROWS = 512  # rows of logits turned into float32 at a time
+
+Continuation = str | Sequence[int]
+
+
+@dataclass
+class ScoringStats:
+    """Token counts, added up over calls.
+
+    Attributes:
+        prompt_tokens: tokens of all prompts, each prompt on its own.
+        tree_tokens: distinct nodes of the prefix trees: what has to be computed at least.
+        computed_tokens: tokens that went through the model, padding and repeated work included.
+    """
+
+    prompt_tokens: int = 0
+    tree_tokens: int = 0
+    computed_tokens: int = 0
+
+
+def loglikelihood(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    continuations: Sequence[Continuation] | Sequence[Sequence[Continuation]],
+    *,
+    token_budget: int | None = None,
+    progress: bool = True,
+    stats: ScoringStats | None = None,
+) -> np.ndarray:
+    """Log-probability of each continuation given its prompt, in nats, summed over the continuation's tokens.
+
+    Prompt and continuation are tokenised together. A continuation may also be given as token ids, which are then
+    appended to the tokens of the prompt as they are.
+
+    Args:
+        continuations: one list for all prompts, or one list per prompt.
+        token_budget: most tokens in one forward pass; default 1,024 on a CPU and 8,192 on a GPU. It is halved
+            for the rest of the call when memory runs out.
+        stats: where to add the token counts.
+
+    Returns:
+        float32 [len(prompts), most continuations]; where lists differ in length, missing ones are NaN.
+
+    Raises:
+        InputError: two different continuations of a prompt are the same tokens, a continuation is empty, or a
+            prompt is longer than the model's context.
+    """
+    lists = _one_list_each(prompts, continuations)
+    pairs = tokenize_pairs(tokenizer, prompts, lists)
+    _check_length(model, pairs)
+    if model.device.type == "cpu":
+        keep_freed_memory()
+    stats = stats if stats is not None else ScoringStats()
+    stats.prompt_tokens += sum({pair.prompt: pair.prompt_tokens for pair in pairs}.values())
+    budget = token_budget or TOKEN_BUDGET.get(model.device.type, TOKEN_BUDGET["cuda"])
+    logprobs = _score(model, pairs, budget, progress, stats)
+    result = np.full((len(prompts), max(map(len, lists), default=0)), np.nan, np.float32)
+    result[[pair.prompt for pair in pairs], [pair.continuation for pair in pairs]] = logprobs
+    return result
+
+
+def _one_list_each(prompts: Sequence[str], continuations: Sequence) -> list[Sequence[Continuation]]:
+    """The continuations of every prompt, whichever way they were given."""
+    first = continuations[0] if continuations else ""
+    if isinstance(first, str) or isinstance(first[0], int):
+        return [continuations] * len(prompts)
+    if len(continuations) != len(prompts):
+        raise InputError(f"{len(prompts)} prompts but {len(continuations)} lists of continuations; give one list each")
+    return list(continuations)
+
+
+def _check_length(model: PreTrainedModel, pairs: list[TokenizedPair]) -> None:
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    for pair in pairs:
+        if limit and len(pair.tokens) - 1 > limit:
+            raise InputError(
+                f"prompt {pair.prompt} with its continuation has {len(pair.tokens)} tokens but the model takes "
+                f"{limit}; shorten it or use fewer demonstrations"
+            )
+
+
+def _score(
+    model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, progress: bool, stats: ScoringStats
+) -> np.ndarray:
+    """Log-probability of every pair, [pairs] float64: through the tree where the model allows it."""
+    # The last token of a sequence predicts nothing that is asked for, so it is left out of the tree.
+    tree = build_tree([pair.tokens[:-1] for pair in pairs])
+    stats.tree_tokens += len(tree)
+    reason = plain_path_reason(model)
+    with torch.inference_mode():
+        if reason is None:
+            try:
+                return _score_tree(model, pairs, tree, budget, progress, stats)
+            except UnsupportedAttention as error:
+                reason = str(error)
+        _say_once(f"{type(model).__name__} is scored prompt by prompt in padded batches: {reason}")
+        return _score_padded(model, pairs, budget, progress, stats)
+
+
+def plain_path_reason(model: PreTrainedModel) -> str | None:
+    """Why `model` cannot compute a prefix tree, as far as its class and config tell; None if it can.
+
+    Sliding windows are no obstacle: the tree applies them along each path.
+    """
+    config = model.config.get_text_config()
+    if not model._supports_attention_backend:
+        return "its attention does not go through transformers' attention interface"
+    if getattr(model, "_is_stateful", False):
+        return "it carries a recurrent state"
+    other = _layer_types(model) - {"full_attention", "sliding_attention"}
+    if other:
+        return f"it has {', '.join(sorted(other))} layers"
+    if getattr(config, "alibi", False):
+        return "its positions are biases on the attention scores"
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") in ("dynamic", "longrope"):
+        return "its rotary frequencies depend on the length of the sequence"
+    return None
+
+
+def _layer_types(model: PreTrainedModel) -> set[str]:
+    return set(getattr(model.config.get_text_config(), "layer_types", None) or [])
+
+
+_said: set[str] = set()
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        logger.warning(message)
+
+
+def _score_tree(
+    model: PreTrainedModel,
+    pairs: list[TokenizedPair],
+    tree: PrefixTree,
+    budget: int,
+    progress: bool,
+    stats: ScoringStats,
+) -> np.ndarray:
+    """Walk the tree range by range; a range that does not fit in memory is tried again at half the size."""
+    nodes, targets, owners = _predictions(tree, pairs)
+    logprobs = np.zeros(len(pairs))
+    past: dict[int, tuple] = {}
+    start = 0
+    with tree_attention_enabled(model), tqdm(total=len(tree), unit="tok", disable=not progress) as bar:
+        while start < len(tree):
+            stop = next_stop(tree, start, budget)
+            here = slice(*np.searchsorted(nodes, [start, stop]))
+            batch = TreeBatch(tree, start, stop, past)
+            try:
+                values = _run_batch(model, tree, batch, start, stop, nodes[here], targets[here])
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                budget = halved(budget, error, "tokens", SMALLEST_BUDGET)
+                continue
+            np.add.at(logprobs, owners[here], values)
+            past = batch.new_past
+            stats.computed_tokens += stop - start
+            bar.update(stop - start)
+            start = stop
+    return logprobs
+
+
+def _predictions(tree: PrefixTree, pairs: list[TokenizedPair]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every (node, token that follows it, pair it counts for) that is asked for, by node; each [predictions]."""
+    node = tree.last.copy()
+    length = np.array([len(pair.tokens) for pair in pairs])
+    remaining = length - np.array([pair.start for pair in pairs])
+    nodes, targets, owners = [], [], []
+    for back in range(1, int(remaining.max(initial=0)) + 1):
+        which = np.flatnonzero(remaining >= back)
+        nodes.append(node[which])
+        targets.append(np.array([pairs[i].tokens[-back] for i in which]))
+        owners.append(which)
+        node[which] = tree.parent[node[which]]
+    nodes, targets, owners = map(np.concatenate, (nodes, targets, owners))
+    order = np.argsort(nodes, kind="stable")
+    return nodes[order], targets[order], owners[order]
+
+
+def _run_batch(
+    model: PreTrainedModel,
+    tree: PrefixTree,
+    batch: TreeBatch,
+    start: int,
+    stop: int,
+    nodes: np.ndarray,
+    targets: np.ndarray,
+) -> np.ndarray:
+    """One forward pass over nodes [start, stop); log-probability of each target after its node, [targets]."""
+    needed, rows = np.unique(nodes, return_inverse=True)
+    # A range without predictions still has to fill the keys and values of the path; one row of logits costs nothing.
+    positions = needed - start if len(needed) else np.array([0])
+    device = model.get_input_embeddings().weight.device
+    with current_batch(batch):
+        logits = model(
+            input_ids=torch.from_numpy(tree.tokens[None, start:stop]).to(device),
+            position_ids=torch.from_numpy(tree.depth[None, start:stop]).to(device),
+            logits_to_keep=positions.tolist(),  # as a tensor it would have to lie where the last layer does
+            use_cache=False,
+        ).logits[0]
+    return _target_logprobs(logits, rows, targets)
+
+
+def _target_logprobs(logits: torch.Tensor, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """log softmax(logits)[rows, targets] in float32; logits [n, vocabulary] -> [targets]."""
+    normalizer = torch.cat([part.float().logsumexp(-1) for part in logits.split(HEAD_ROWS)])
+    rows, targets = torch.from_numpy(rows).to(logits.device), torch.from_numpy(targets).to(logits.device)
+    return (logits[rows, targets].float() - normalizer[rows]).cpu().numpy()
+
+
+def _score_padded(
+    model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, progress: bool, stats: ScoringStats
+) -> np.ndarray:
+    """The plain path: whole sequences, longest first, padded on the right to the longest of their batch.
+
+    Layers that compress or index their keys see the padding; with them a batch has one length.
+    """
+    by_input: dict[bytes, list[int]] = {}  # continuations of one token share their whole input
+    for i, pair in enumerate(pairs):
+        by_input.setdefault(pair.tokens[:-1].tobytes(), []).append(i)
+    inputs = sorted(by_input.values(), key=lambda owners: -len(pairs[owners[0]].tokens))
+    logprobs = np.zeros(len(pairs))
+    done, unpadded = 0, bool(_layer_types(model) - PADDING_IS_SAFE)
+    with tqdm(total=len(inputs), unit="prompt", disable=not progress) as bar:
+        while done < len(inputs):
+            width = len(pairs[inputs[done][0]].tokens) - 1
+            rows = inputs[done : done + max(1, budget // width)]
+            if unpadded:
+                rows = [owners for owners in rows if len(pairs[owners[0]].tokens) - 1 == width]
+            try:
+                for i, value in _run_padded(model, pairs, rows, width):
+                    logprobs[i] = value
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                budget = halved(budget, error, "tokens", SMALLEST_BUDGET)
+                continue
+            stats.computed_tokens += len(rows) * width
+            bar.update(len(rows))
+            done += len(rows)
+    return logprobs
+
+
+def _run_padded(
+    model: PreTrainedModel, pairs: list[TokenizedPair], inputs: list[list[int]], width: int
+) -> Iterator[tuple[int, float]]:
+    """One padded forward pass; yields (pair, log-probability)."""
+    ids = np.zeros((len(inputs), width), np.int64)
+    mask = np.zeros_like(ids)
+    for row, owners in enumerate(inputs):
+        tokens = pairs[owners[0]].tokens[:-1]
+        ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
+    device = model.get_input_embeddings().weight.device
+    logits = model(input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(mask).to(device)).logits
+    for row, owners in enumerate(inputs):
+        for i in owners:
+            start, tokens = pairs[i].start, pairs[i].tokens
+            positions = np.arange(len(tokens) - start)
+            yield i, float(_target_logprobs(logits[row, start - 1 : len(tokens) - 1], positions, tokens[start:]).sum())

@@ -1,0 +1,111 @@
+"""Attention of rows that begin with the same tokens: the keys and values of these are there once, not once a row.
+
+    prefix = SharedPrefix(cache)              # a DynamicCache of one row
+    with shared_prefix_enabled(model, prefix):
+        prefix.begin(mask)                    # which of the rows' own keys are text
+        model(tokens, position_ids=positions, past_key_values=own)
+
+What few-shot prompts spend their time on when they are answered word by word is reading keys and values, and most of
+them are those of the demonstrations.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+
+from common.lm.tree_attention import CALLED_TWICE, UnsupportedAttention, check_supported
+
+_prefix: ContextVar["SharedPrefix"] = ContextVar("shared_prefix")
+
+
+class SharedPrefix:
+    """Keys and values [kv_heads, length, head_dim] of each layer, computed by a plain forward pass over one row.
+
+    Attributes:
+        length: tokens of the prefix.
+    """
+
+    def __init__(self, cache: DynamicCache):
+        self.layers = [(layer.keys[0], layer.values[0]) for layer in cache.layers]
+        self.length = self.layers[0][0].shape[1]
+        self.mask: torch.Tensor | None = None
+        self.called: set[int] = set()
+
+    def begin(self, mask: torch.Tensor) -> None:
+        """To be called before each pass: mask [rows, own keys], 1 where a key is text and 0 where it is padding."""
+        self.mask, self.called = mask, set()
+
+    def added(self, queries: int, dtype: torch.dtype) -> torch.Tensor:
+        """What is added to the scores of own keys, [rows, 1, 1, queries, own keys]: no padding, nothing later."""
+        keys = self.mask.shape[1]
+        place = torch.arange(keys, device=self.mask.device)
+        seen = (place <= place[-queries:, None]) & self.mask.bool()[:, None, :]
+        zeros = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+        return zeros.masked_fill_(~seen, torch.finfo(dtype).min)[:, None, None]
+
+
+def prefix_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **kwargs,
+) -> tuple[torch.Tensor, None]:
+    """Attention function in transformers' interface: query [rows, heads, T, head_dim] -> [rows, T, heads, head_dim].
+
+    Raises:
+        UnsupportedAttention: as in `common.lm.tree_attention`, and where the cache holds other states than keys, values.
+    """
+    check_supported(module, sliding_window, kwargs)
+    prefix = _prefix.get()
+    prefix_key, prefix_value = prefix.layers[module.layer_idx]
+    if module.layer_idx in prefix.called:
+        raise UnsupportedAttention(CALLED_TWICE)
+    prefix.called.add(module.layer_idx)
+    for states, cached in ((key, prefix_key), (value, prefix_value)):
+        if (states.shape[1], states.shape[3]) != (cached.shape[0], cached.shape[2]):
+            raise UnsupportedAttention("its cache does not hold what its attention reads")
+    rows, heads, length, width = query.shape
+    kv_heads, common = key.shape[1], prefix.length
+    groups = heads // kv_heads
+    scaling = width**-0.5 if scaling is None else scaling
+    # Query heads that share a key head become further queries.
+    query = (query * scaling).reshape(rows, kv_heads, groups * length, width)
+
+    def for_all_rows(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """[rows, kv_heads, n, a] @ [kv_heads, a, b]: one product a head for all rows."""
+        product = left.transpose(0, 1).flatten(1, 2) @ right
+        return product.unflatten(1, (rows, groups * length)).transpose(0, 1)
+
+    scores = torch.cat([for_all_rows(query, prefix_key.mT), query @ key.mT], dim=-1)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    own = scores[..., common:].unflatten(2, (groups, length))
+    own += prefix.added(length, scores.dtype).to(scores.device)
+    weights = torch.softmax(scores, -1)
+    output = for_all_rows(weights[..., :common], prefix_value) + weights[..., common:] @ value
+    output = output.unflatten(2, (groups, length)).permute(0, 3, 1, 2, 4)
+    return output.reshape(rows, length, heads, width), None
+
+
+AttentionInterface.register("shared_prefix", prefix_attention)
+
+
+@contextmanager
+def shared_prefix_enabled(model: PreTrainedModel, prefix: SharedPrefix) -> Iterator[None]:
+    """Let all rows that `model` reads inside the block come after `prefix`, and attend as before after it."""
+    before, token = model.config._attn_implementation, _prefix.set(prefix)
+    model.set_attn_implementation("shared_prefix")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+        _prefix.reset(token)

@@ -1,0 +1,140 @@
+"""Prompt and continuation tokenised together, so that a continuation is scored by the tokens that really follow.
+
+`"Answer:" + " A"` is one token ` A` after `:` under byte-level BPE, `▁A` under SentencePiece, and two tokens where
+the vocabulary has no such piece; tokenising the letter alone (`tokenizer("A")`) gives another token in each case.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from common.cli import InputError
+from common.lm.prefix_tree import common_prefix
+
+
+@dataclass(frozen=True)
+class TokenizedPair:
+    """One prompt with one of its continuations.
+
+    Attributes:
+        prompt, continuation: which prompt, and which of its continuations.
+        tokens: [length] int64, both together.
+        start: first token of the continuation; it may hold the last characters of the prompt where the
+            tokenizer merges across the border.
+        prompt_tokens: tokens of the prompt alone.
+    """
+
+    prompt: int
+    continuation: int
+    tokens: np.ndarray
+    start: int
+    prompt_tokens: int
+
+
+def tokenize_pairs(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], continuations: Sequence[Sequence[str | Sequence[int]]]
+) -> list[TokenizedPair]:
+    """Tokenise every prompt with each of its continuations (strings, or token ids to append).
+
+    Raises:
+        InputError: different continuations of a prompt are the same tokens, or one of them has no token.
+    """
+    bos = leading_tokens(tokenizer)
+    alone = _encode(tokenizer, list(prompts))
+    together = _encode_together(tokenizer, prompts, continuations, alone)
+    pairs = []
+    for p, options in enumerate(continuations):
+        seen: dict[bytes, str | Sequence[int]] = {}
+        prefix = _missing(bos, alone[p])
+        for c, option in enumerate(options):
+            tokens = np.concatenate([prefix, together[p][c]])
+            start = len(prefix) + common_prefix(alone[p], together[p][c])
+            if start == len(tokens):
+                raise InputError(f"continuation {option!r} of prompt {p} adds no token to it")
+            if start == 0:
+                raise InputError(f"prompt {p} is empty and the tokenizer has no start token to predict from")
+            other = seen.setdefault(tokens[start:].tobytes(), option)
+            if other != option:
+                raise InputError(f"continuations {other!r} and {option!r} of prompt {p} are the same tokens")
+            pairs.append(TokenizedPair(p, c, tokens, start, len(prefix) + len(alone[p])))
+    return pairs
+
+
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:
+    """Tokens of each prompt to go on from: with BOS in front where the tokenizer has one, and nothing behind."""
+    bos = leading_tokens(tokenizer)
+    return [[*_missing(bos, ids).tolist(), *ids.tolist()] for ids in _encode(tokenizer, list(prompts))]
+
+
+def _missing(bos: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """What has to be put before the tokens: BOS, unless the text has it itself, as a chat template's does."""
+    return bos[:0] if np.array_equal(tokens[: len(bos)], bos) else bos
+
+
+def leading_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Special tokens that the tokenizer puts before a text (BOS), [n] int64; what it puts behind is never wanted."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full = tokenizer("a")["input_ids"]
+    for n in range(len(full) - len(bare) + 1):
+        if full[n : n + len(bare)] == bare:
+            return np.array(full[:n], np.int64)
+    raise InputError(f"the tokenizer of {tokenizer.name_or_path} changes a text when it adds special tokens")
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[np.ndarray]:
+    if not texts:
+        return []
+    ids = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+    return [np.array(row, np.int64) for row in ids]
+
+
+def _encode_together(
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    continuations: Sequence[Sequence[str | Sequence[int]]],
+    alone: list[np.ndarray],
+) -> list[list[np.ndarray]]:
+    """Tokens of prompt + continuation for every continuation, without special tokens.
+
+    A tokenizer that cuts text into words first, lines being apart, gives a prompt's last line the same tokens whatever
+    stands before it, so that only last lines ("Answer: A"), most of them alike, have to be tokenised once more. The
+    prompt itself shows whether this holds: its tokens must end with those of its last line. Otherwise, and with
+    tokenizers that do not cut text first (SentencePiece), the whole text is tokenised for every continuation.
+    """
+    lines_apart = _cuts_at_line_ends(tokenizer)
+    cuts = [prompt.rfind("\n") + 1 if lines_apart else 0 for prompt in prompts]
+    lasts = _encode_distinct(tokenizer, [prompt[cut:] for prompt, cut in zip(prompts, cuts, strict=True)])
+    heads = []
+    for p, prompt in enumerate(prompts):
+        last = lasts[prompt[cuts[p] :]]
+        if len(last) and len(last) < len(alone[p]) and np.array_equal(alone[p][-len(last) :], last):
+            heads.append(alone[p][: -len(last)])
+        else:
+            cuts[p] = 0
+            heads.append(alone[p][:0])
+    tails = [(prompts[p][cuts[p] :], options) for p, options in enumerate(continuations)]
+    encoded = _encode_distinct(tokenizer, [line + c for line, options in tails for c in options if isinstance(c, str)])
+    return [
+        [
+            np.concatenate([heads[p], encoded[prompts[p][cuts[p] :] + c]])
+            if isinstance(c, str)
+            else np.concatenate([alone[p], np.asarray(c, np.int64)])
+            for c in options
+        ]
+        for p, options in enumerate(continuations)
+    ]
+
+
+def _cuts_at_line_ends(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer's first step ends a word at the end of a line."""
+    pre_tokenizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", None)
+    if pre_tokenizer is None:
+        return False
+    return any(begin == 2 for _, (begin, _) in pre_tokenizer.pre_tokenize_str("a\nAnswer: A"))
+
+
+def _encode_distinct(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, np.ndarray]:
+    distinct = list(dict.fromkeys(texts))
+    return dict(zip(distinct, _encode(tokenizer, distinct), strict=True))

@@ -1,0 +1,255 @@
+"""Attention over a prefix tree, plugged into any transformers model through its attention interface.
+
+A batch is a range of nodes in depth-first order, packed into one row. Because of the order, a query needs three kinds
+of keys: the path that all nodes of the batch have in common (computed by earlier batches; one matrix product for all
+queries), the rest of its own path, and its neighbours. The last two are gathered for small blocks of queries, so that
+the cost grows with nodes x depth and not with nodes squared as under one dense mask. What later batches need - keys
+and values of the path to their first node - is kept, and nothing else.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+import torch
+from torch.nn.functional import pad
+from transformers import AttentionInterface, PreTrainedModel
+
+from common.lm.prefix_tree import PrefixTree
+
+BLOCK = 64  # queries that share their gathered keys
+KEY_MULTIPLE = 16  # matrix products want aligned rows
+LONG_STEM = 128  # an unbranched run of this many nodes is worth a forward pass of its own
+
+_batch: ContextVar["TreeBatch"] = ContextVar("tree_batch")
+
+
+CALLED_TWICE = "its attention layers are called more than once in a forward pass"
+
+
+class UnsupportedAttention(Exception):
+    """The model's attention adds something that the tree does not compute; the message names it."""
+
+
+def next_stop(tree: PrefixTree, start: int, budget: int) -> int:
+    """Where to end the range of nodes that begins at `start`: at most `budget` further on, and at a good place.
+
+    A long stem that all following nodes share gets a range of its own, so that they can share its keys; otherwise the
+    cut falls where the tree comes back nearest to its roots, which gives the next range the longest common path.
+    """
+    stop = min(start + budget, len(tree))
+    depth = tree.depth[start:stop]
+    lowest_after = np.minimum.accumulate(depth[::-1])[::-1][1:]
+    in_stem = (depth[:-1] == depth[0] + np.arange(len(depth) - 1)) & (lowest_after > depth[:-1])
+    stem = int(np.argmin(np.append(in_stem, False)))
+    if stem >= LONG_STEM:
+        return start + stem
+    if stop == len(tree):
+        return stop
+    half = start + (budget + 1) // 2
+    return stop - int(np.argmin(tree.depth[half : stop + 1][::-1]))
+
+
+class TreeBatch:
+    """Nodes [start, stop) of a tree and how they attend; one object serves all layers of one forward pass.
+
+    Args:
+        tree: the prefix tree.
+        start, stop: the range of nodes to compute.
+        past: per layer, keys and values [1, kv_heads, depth[start], head_dim] of the path to `start`.
+
+    After the pass, `new_past` holds the same for node `stop`.
+
+    Attributes:
+        size: nodes in the range.
+        common: length of the path that all its nodes share.
+        blocks, width: blocks of BLOCK queries, and gathered keys per block.
+    """
+
+    def __init__(self, tree: PrefixTree, start: int, stop: int, past: dict[int, tuple]):
+        self.past, self.new_past = past, {}
+        self.size = stop - start
+        self.common = int(tree.depth[start:stop].min())
+        self._start_depth = int(tree.depth[start])
+        self._plan(tree, start, stop)
+        self._on_device: dict[tuple, torch.Tensor] = {}
+
+    def _plan(self, tree: PrefixTree, start: int, stop: int) -> None:
+        """Which keys every block of queries gathers, and the path the next batch needs."""
+        path = np.empty(max(self._start_depth, int(tree.depth[start:stop].max()) + 1), np.int64)
+        if tree.parent[start] >= 0:
+            path[: self._start_depth] = tree.path(tree.parent[start])
+        blocks = []
+        for first in range(start, stop, BLOCK):
+            nodes = np.arange(first, min(first + BLOCK, stop))
+            blocks.append((np.concatenate([path[self.common : tree.depth[first]], nodes]), nodes))
+            # Of all nodes of one depth so far, the latest is the one on the path to what follows.
+            path[tree.depth[nodes]] = nodes
+        self.blocks = len(blocks)
+        self.width = -(-max(len(keys) for keys, _ in blocks) // KEY_MULTIPLE) * KEY_MULTIPLE
+        keys = np.full((self.blocks, self.width), -1, np.int64)
+        queries = np.full((self.blocks, BLOCK), -1, np.int64)
+        for i, (key_nodes, query_nodes) in enumerate(blocks):
+            keys[i, : len(key_nodes)] = key_nodes
+            queries[i, : len(query_nodes)] = query_nodes
+        self._keys, self._queries, self._depths, self._ends = keys, queries, tree.depth, tree.end
+        self._key_slots = np.where(keys >= 0, self._slot(keys, tree, start), 0).ravel()
+        next_path = path[: tree.depth[stop]] if stop < len(tree) else path[:0]
+        self._next_slots = self._slot(next_path, tree, start)
+
+    def _slot(self, nodes: np.ndarray, tree: PrefixTree, start: int) -> np.ndarray:
+        """Where a node's key lies in [path to start] + [start, stop)."""
+        return np.where(nodes < start, tree.depth[nodes], nodes - start + self._start_depth)
+
+    def key_slots(self, device: torch.device) -> torch.Tensor:
+        """[blocks * width] slots of the keys that each block of queries may see."""
+        return self._cached(("key_slots", device), lambda: torch.from_numpy(self._key_slots).to(device))
+
+    def next_slots(self, device: torch.device) -> torch.Tensor:
+        """[depth of the next batch] slots of the path to the next batch's first node."""
+        return self._cached(("next_slots", device), lambda: torch.from_numpy(self._next_slots).to(device))
+
+    def mask(self, dtype: torch.dtype, device: torch.device, groups: int, window: int | None) -> torch.Tensor:
+        """Additive mask [blocks, groups * BLOCK, width] of gathered keys: a query sees its path within `window`."""
+        return self._cached((dtype, device, groups, window), lambda: self._mask(dtype, device, groups, window))
+
+    def _mask(self, dtype: torch.dtype, device: torch.device, groups: int, window: int | None) -> torch.Tensor:
+        keys, queries = torch.from_numpy(self._keys).to(device)[:, None, :], torch.from_numpy(self._queries).to(device)
+        queries = queries[:, :, None]
+        ends = torch.from_numpy(self._ends[self._keys]).to(device)[:, None, :]
+        seen = (keys >= 0) & (keys <= queries) & (queries < ends)
+        if window is not None:
+            key_depths = torch.from_numpy(self._depths[self._keys]).to(device)[:, None, :]
+            query_depths = torch.from_numpy(self._depths[self._queries]).to(device)[:, :, None]
+            seen &= query_depths - key_depths < window
+        seen |= queries < 0  # padding queries look anywhere; their output is dropped
+        mask = torch.zeros(seen.shape, dtype=dtype, device=device)
+        return mask.masked_fill_(~seen, torch.finfo(dtype).min).repeat(1, groups, 1)
+
+    def common_mask(self, dtype: torch.dtype, device: torch.device, groups: int, window: int) -> torch.Tensor:
+        """Additive mask [blocks, groups * BLOCK, common]: how much of the common path lies within `window`."""
+
+        def make() -> torch.Tensor:
+            query_depths = torch.from_numpy(self._depths[self._queries]).to(device)[:, :, None]
+            near = query_depths - torch.arange(self.common, device=device) < window
+            mask = torch.zeros(near.shape, dtype=dtype, device=device)
+            return mask.masked_fill_(~near, torch.finfo(dtype).min).repeat(1, groups, 1)
+
+        return self._cached(("common", dtype, device, groups, window), make)
+
+    def _cached(self, name: tuple, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        if name not in self._on_device:
+            self._on_device[name] = make()
+        return self._on_device[name]
+
+
+def tree_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **kwargs,
+) -> tuple[torch.Tensor, None]:
+    """Attention function in transformers' interface: query [1, heads, T, head_dim] -> output [1, T, heads, head_dim].
+
+    Raises:
+        UnsupportedAttention: for attention sinks, position biases or non-causal attention.
+    """
+    check_supported(module, sliding_window, kwargs)
+    batch = _batch.get()
+    if module.layer_idx in batch.new_past:
+        raise UnsupportedAttention(CALLED_TWICE)
+    if module.layer_idx in batch.past:
+        past_key, past_value = batch.past[module.layer_idx]
+        key, value = torch.cat([past_key, key], dim=2), torch.cat([past_value, value], dim=2)
+    next_slots = batch.next_slots(key.device)
+    batch.new_past[module.layer_idx] = (key.index_select(2, next_slots), value.index_select(2, next_slots))
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    output = _attend(batch, query[0] * scaling, key[0], value[0], sliding_window, softcap)
+    return output[None].contiguous(), None
+
+
+def check_supported(module: torch.nn.Module, sliding_window: int | None, kwargs: dict) -> None:
+    """UnsupportedAttention for what an attention layer asks for and the functions here do not compute."""
+    for name in ("s_aux", "position_bias"):
+        if kwargs.get(name) is not None:
+            raise UnsupportedAttention(f"its attention uses {name}")
+    if not getattr(module, "is_causal", True) or kwargs.get("is_causal") is False:
+        raise UnsupportedAttention("its attention is not causal")
+    if sliding_window is None and _has_window(module):
+        raise UnsupportedAttention("its attention layers do not say how long their sliding window is")
+
+
+def _attend(
+    batch: TreeBatch,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    window: int | None,
+    softcap: float | None,
+) -> torch.Tensor:
+    """query [heads, T, head_dim], already scaled; key, value [kv_heads, path + T, head_dim] -> [T, heads, head_dim]."""
+    heads, kv_heads, common = query.shape[0], key.shape[0], batch.common
+    groups = heads // kv_heads
+    place = (query.dtype, query.device, groups, window)
+    slots = batch.key_slots(key.device)
+    gathered_key, gathered_value = (
+        states.index_select(1, slots).unflatten(1, (batch.blocks, batch.width)) for states in (key, value)
+    )
+    # Query heads that share a key head become further rows: [kv_heads, blocks, groups * BLOCK, head_dim].
+    rows = pad(query, (0, 0, 0, batch.blocks * BLOCK - batch.size))
+    rows = rows.view(kv_heads, groups, batch.blocks, BLOCK, -1).transpose(1, 2).flatten(2, 3)
+    by_block = (batch.blocks, groups * BLOCK)
+
+    common_scores = (rows.flatten(1, 2) @ key[:, :common].mT).unflatten(1, by_block)
+    scores = rows @ gathered_key.mT
+    if softcap is not None:
+        common_scores, scores = (softcap * torch.tanh(part / softcap) for part in (common_scores, scores))
+    if window is not None:
+        common_scores += batch.common_mask(*place)
+    scores += batch.mask(*place)
+    weights = torch.cat([common_scores, scores], dim=-1)
+    torch.softmax(weights, -1, out=weights)
+    output = (weights[..., :common].flatten(1, 2) @ value[:, :common]).unflatten(1, by_block)
+    output += weights[..., common:] @ gathered_value
+
+    output = output.unflatten(2, (groups, BLOCK)).permute(1, 3, 0, 2, 4)  # [blocks, BLOCK, kv_heads, groups, head_dim]
+    return output.reshape(batch.blocks * BLOCK, heads, -1)[: batch.size]
+
+
+def _has_window(module: torch.nn.Module) -> bool:
+    """Whether the config gives this layer a sliding window."""
+    layer_types = getattr(module.config, "layer_types", None)
+    if layer_types is not None:
+        return layer_types[module.layer_idx] == "sliding_attention"
+    return getattr(module.config, "sliding_window", None) is not None
+
+
+AttentionInterface.register("prefix_tree", tree_attention)
+
+
+@contextmanager
+def tree_attention_enabled(model: PreTrainedModel) -> Iterator[None]:
+    """Let `model` compute tree attention inside the block, and what it did before after it."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("prefix_tree")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+@contextmanager
+def current_batch(batch: TreeBatch) -> Iterator[None]:
+    """Make `batch` the one that every attention layer called inside the block works on."""
+    token = _batch.set(batch)
+    try:
+        yield
+    finally:
+        _batch.reset(token)

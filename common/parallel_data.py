@@ -1,0 +1,147 @@
+"""The questions of a benchmark in several languages: read with their places, compared row for row, loaded from a hub.
+
+Every row remembers where it was read, so that whatever is wrong with it is reported with file and row.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.cli import InputError
+from common.languages import get
+from common.questions import Question
+
+# Rows in another order disagree in three answers of four; single slips of a data set stay far below this share.
+MAX_DROPPED = 0.05
+
+
+@dataclass(frozen=True)
+class Row:
+    """A question and where it was read: "FILE, row N"."""
+
+    where: str
+    item: Question
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The questions of one language and split: the folder, file or data set, and its rows by subject, in order."""
+
+    name: str
+    rows: dict[str, list[Row]]
+
+
+def check_languages(languages: list[str]) -> None:
+    """Raise InputError unless the languages are known, each named once, English first."""
+    for code in languages:
+        get(code)
+    if not languages or languages[0] != "en":
+        raise InputError("--languages must begin with en, the language that all settings are mixed with")
+    if len(set(languages)) < len(languages):
+        raise InputError(f"--languages names a language twice: {','.join(languages)}")
+
+
+def align(tables: Mapping[str, Tables], on_mismatch: str) -> tuple[dict[str, list[Question]], list[str]]:
+    """The questions by language, row for row parallel, and the ids that are left out of every language.
+
+    Raises InputError, naming file and row, for a missing or unknown subject, another number of rows, an id given twice,
+    an id, subject or passage unlike the English one, and, unless `on_mismatch` is "drop", an answer unlike it.
+    """
+    english = tables["en"]
+    refuse_duplicates(english)
+    dropped: dict[str, None] = {}
+    for table in tables.values():
+        for subject, rows in table.rows.items():
+            if subject not in english.rows:
+                raise InputError(f"{rows[0].where}: subject {subject!r} is not among the English ones ({english.name})")
+        for subject, rows in english.rows.items():
+            if subject not in table.rows:
+                raise InputError(
+                    f"{table.name}: no questions of subject {subject!r}, which English has: {rows[0].where}"
+                )
+            if not table.rows[subject]:
+                raise InputError(f"{table.name}: no questions, English has {len(rows)}")
+            dropped.update(dict.fromkeys(compare(rows, table.rows[subject], on_mismatch)))
+    parallel = {
+        code: [row.item for subject in english.rows for row in table.rows[subject] if row.item.id not in dropped]
+        for code, table in tables.items()
+    }
+    return parallel, list(dropped)
+
+
+def refuse_duplicates(english: Tables) -> None:
+    seen: dict[str, str] = {}
+    for row in (row for rows in english.rows.values() for row in rows):
+        if row.item.id in seen:
+            raise InputError(f"{row.where}: id {row.item.id!r} is also in {seen[row.item.id]}; ids must be unique")
+        seen[row.item.id] = row.where
+    if not seen:
+        raise InputError(f"{english.name}: no questions")
+
+
+def compare(english: list[Row], rows: list[Row], on_mismatch: str) -> list[str]:
+    """The ids whose answers differ between English and another language; InputError for any other difference."""
+    differing = []
+    for base, row in zip(english, rows, strict=False):
+        a, b = base.item, row.item
+        for name in ("id", "subject"):
+            if getattr(a, name) != getattr(b, name):
+                raise InputError(
+                    f"{row.where}: {name} {getattr(b, name)!r} where English has {getattr(a, name)!r} ({base.where}); "
+                    "the rows must be the same in the same order"
+                )
+        if bool(a.context) != bool(b.context):
+            raise InputError(
+                f"{row.where}: a passage in one language only, see {base.where}; give it in all or in none"
+            )
+        if a.answer != b.answer:
+            differing.append(a.id)
+            if on_mismatch == "refuse":
+                raise InputError(
+                    f"{row.where}: answer {b.answer} where English has {a.answer} ({base.where}); correct it, or leave "
+                    "such questions out of all languages with --on_mismatch drop"
+                )
+    if len(rows) != len(english):
+        place = rows[len(english)].where if len(rows) > len(english) else rows[-1].where
+        raise InputError(
+            f"{place}: {len(rows)} rows where English has {len(english)} ({english[-1].where} is the last)"
+        )
+    if len(differing) > max(1, MAX_DROPPED * len(english)):
+        raise InputError(
+            f"{rows[0].where}: from here {len(differing)} of {len(rows)} answers are not the English ones, too many to "
+            "drop; the rows are probably in another order"
+        )
+    return differing
+
+
+def dataset_rows(name: str, config: str | None, split: str) -> Iterable[Mapping[str, Any]]:
+    """One split of a data set on the Hugging Face Hub, or of a local copy of it with or without its card."""
+    from datasets import load_dataset  # slow to import, and most sources do without it
+    from datasets.exceptions import DatasetsError
+
+    folder = Path(name, config or "")
+    try:
+        if folder.is_dir() and not Path(name, "README.md").is_file():
+            # Files by name: left to guess from the names, `datasets` makes "dev" and "validation" one split.
+            files = f"data/{split}*" if (folder / "data").is_dir() else f"{split}*"
+            return load_dataset(str(folder), data_files={split: files}, split=split)
+        return load_dataset(name, config, split=split)
+    except (OSError, ValueError, DatasetsError) as error:
+        reason, place = " ".join(str(error).split()), f"{config}, {split}" if config else split
+        raise InputError(
+            f"{name}: not a folder of a known layout (see --help) and no data set with {place}: {reason}"
+        ) from error
+
+
+def take(record: Any, keys: Sequence[str], where: str) -> list[Any]:
+    missing = [key for key in keys if not isinstance(record, Mapping) or key not in record]
+    if missing:
+        raise InputError(f"{where}: a record with {', '.join(keys)} is needed; not there: {', '.join(missing)}")
+    return [record[key] for key in keys]
+
+
+def text_of(cell: Any, where: str) -> str:
+    if not isinstance(cell, str):
+        raise InputError(f"{where}: {cell!r} is not text; write every question, option and answer as text")
+    return cell

@@ -1,0 +1,129 @@
+"""Where a result came from: code, packages, model, memory. What changes from run to run stays out of the CSV files."""
+
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.cli import InputError
+
+if TYPE_CHECKING:  # takes seconds to import, and tables and plots do without it
+    import torch
+
+PACKAGES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "datasets", "numpy", "pandas", "statsmodels")
+# What decides what a model computes; training logs and notes that lie beside it do not count.
+MODEL_FILES = ("*config.json", "*.index.json", "*.safetensors", "tokenizer*.json", "vocab.*", "merges.txt", "*.model")
+MODEL_FILES += ("added_tokens.json", "special_tokens_map.json", "chat_template.jinja")
+BLOCK = 1 << 20
+
+
+def now() -> str:
+    """The time as UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def git_commit() -> str | None:
+    """Commit of this repository, with `-dirty` where files differ from it; None outside a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def package_versions() -> dict[str, str]:
+    """Installed version of each package that can change a number."""
+    return {name: version(name) for name in PACKAGES}
+
+
+def file_digest(path: str | Path) -> str:
+    """sha256 of a file's bytes; InputError where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def model_content_hash(name: str, revision: str | None = None) -> str:
+    """What identifies the weights behind a model name: `folder:` and a digest, or `hub:` and the commit.
+
+    A folder counts by what is in it, so that a model trained anew under the same path is another model. Of files
+    above 64 MB, 64 blocks spread over the file are read: other weights show in any of them. A LoRA adapter includes
+    its base model. Raises InputError for a name that is neither a folder with a model nor on the hub (or its cache).
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return f"folder:{_folder_digest(folder)}"
+    from transformers.utils import cached_file
+
+    try:
+        for filename in ("config.json", "adapter_config.json"):
+            found = cached_file(name, filename, revision=revision, _raise_exceptions_for_missing_entries=False)
+            if found:
+                return f"hub:{Path(found).parent.name}"
+    except OSError as error:
+        raise InputError(f"model {name!r} cannot be found: {str(error).splitlines()[0]}") from error
+    raise InputError(
+        f"model {name!r} has no config.json or adapter_config.json on the hub, or the hub cannot be reached and it is"
+        " not in the cache; check the name, or download it first"
+    )
+
+
+def _folder_digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern)})
+    if not {"config.json", "adapter_config.json"} & {path.name for path in files}:
+        raise InputError(f"{folder}: no config.json or adapter_config.json, so this folder holds no model")
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with open(path, "rb") as file:
+            for offset in range(0, size, max(BLOCK, size // 64)):
+                file.seek(offset)
+                digest.update(file.read(BLOCK))
+    adapter = folder / "adapter_config.json"
+    if adapter.exists():
+        base = json.loads(adapter.read_text()).get("base_model_name_or_path")
+        if not base:
+            raise InputError(f"{adapter}: names no base_model_name_or_path; name the model that it was trained from")
+        digest.update(model_content_hash(base).encode())
+    return digest.hexdigest()
+
+
+def device_name(device: "torch.device | str") -> str:
+    """`cpu` with its thread count, or the name of the GPU."""
+    import torch
+
+    device = torch.device(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+
+
+def peak_memory() -> dict[str, int]:
+    """Largest memory of this process so far, in bytes: resident set, and what PyTorch allocated on each GPU in sum."""
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    if "torch" not in sys.modules:
+        return {"rss_bytes": resident, "cuda_bytes": 0}
+    import torch
+
+    gpus = range(torch.cuda.device_count())
+    return {"rss_bytes": resident, "cuda_bytes": sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)}
+
+
+def read_run(out: Path) -> dict[str, Any]:
+    """`run.json` of a run folder; InputError where it is missing or of something else."""
+    path = Path(out) / "run.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; make the records with evaluate.py first") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); run evaluate.py again") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: not the run.json of a run of ours; name another folder")
+    return found

@@ -1,0 +1,125 @@
+"""Results: tables and pictures, with a JSON file beside them that says what they were made from.
+
+    save_result(__file__, "results/world/table", {"world": "results/world"}, ["results/world/table.csv"])
+    results, problems = find_results(["results"])
+
+A result is checked before it is shown: its files must be those that were written, and the runs behind it must have the
+configuration that they had then.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.cli import InputError
+from common.reporting.files import write_json_atomic
+from common.reporting.provenance import file_digest, read_run
+
+ENDING = ".provenance.json"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run folder behind a result, the hash of its configuration when the result was made, and its model's name."""
+
+    folder: Path
+    hash: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one call of a script wrote.
+
+    Attributes:
+        path: the JSON file; the others lie in its folder or below.
+        script: such as MMLU/tabulate_mmlu.py.
+        command: what was called.
+        sentence: what was found, in words; empty where the script says nothing.
+        runs: the run folders it was made from, by name.
+        files: {path from the JSON file's folder: sha256}, in the order in which they are to be shown.
+    """
+
+    path: Path
+    script: str
+    command: str
+    sentence: str
+    runs: dict[str, Source]
+    files: dict[str, str]
+
+    def check(self) -> None:
+        """InputError naming the file for a table that was cut or changed, or a run that is gone or another one now."""
+        again = f"run `{self.command}` again"
+        for name, digest in self.files.items():
+            path = self.path.parent / name
+            if not path.is_file():
+                raise InputError(f"{path}: no such file; {again}")
+            if file_digest(path) != digest:
+                raise InputError(f"{path}: not as {self.script} wrote it, cut short or changed; {again}")
+        for name, source in self.runs.items():
+            found = read_run(source.folder)["hash"]
+            if found != source.hash:
+                raise InputError(
+                    f"{self.path}: run {name} had the configuration {source.hash} and {source.folder}/run.json has"
+                    f" {found}, so that two configurations are mixed; {again}"
+                )
+
+
+def save_result(
+    script: str,
+    out: str | os.PathLike,
+    runs: Mapping[str, str | os.PathLike],
+    files: Iterable[str | os.PathLike],
+    sentence: str = "",
+) -> None:
+    """Write `<out>.provenance.json` for `files` in or below its folder, made by `script` (a __file__) from run folders.
+
+    Paths are relative to that folder, so that results may be moved together.
+    """
+    out = Path(out)
+    sources = {}
+    for name, folder in runs.items():
+        run = read_run(Path(folder))
+        sources[name] = {"folder": _relative(folder, out.parent), "hash": run["hash"], "model": model_of(run)}
+    name = Path(script).resolve().relative_to(ROOT).as_posix()
+    value = {"script": name, "command": shlex.join(["python", name, *sys.argv[1:]]), "sentence": sentence}
+    value |= {"runs": sources, "files": {_relative(path, out.parent): file_digest(path) for path in files}}
+    write_json_atomic(out.with_name(out.name + ENDING), value)
+
+
+def find_results(folders: Iterable[str | os.PathLike]) -> tuple[list[Result], list[str]]:
+    """Every result in the folders and below, each once, by path; and a sentence for each that cannot be read.
+
+    InputError where there is none.
+    """
+    found, problems = [], []
+    for path in sorted({path.resolve() for folder in folders for path in Path(folder).rglob(f"*{ENDING}")}):
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            runs = {
+                name: Source(Path(os.path.normpath(path.parent / run["folder"])), run["hash"], run["model"])
+                for name, run in value["runs"].items()
+            }
+            found.append(Result(path, value["script"], value["command"], value["sentence"], runs, value["files"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"{path}: not as our scripts write it ({error!r}); make the table again")
+    if not found:
+        where = ", ".join(map(str, folders))
+        raise InputError(f"{where}: no result, a table with {ENDING} beside it; run a script that tabulates first")
+    return found, problems
+
+
+def model_of(run: Mapping) -> str:
+    """The name of the model in a run.json of any script."""
+    config, model = run["config"], run.get("model")
+    names = (config.get("model"), config.get("translator") if "sentences" in config else None)
+    return next((name for name in names if name), model if isinstance(model, str) else "")
+
+
+def _relative(path: str | os.PathLike, start: Path) -> str:
+    return Path(os.path.relpath(Path(path).resolve(), start.resolve())).as_posix()

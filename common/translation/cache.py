@@ -1,0 +1,76 @@
+"""A memory for slow translators, in a SQLite file."""
+
+import os
+import re
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from common.cli import InputError
+from common.translation.base import Translator, Untranslated
+
+CACHE_BATCH = 512  # texts between two writes to the cache
+LOCK_SECONDS = 120.0  # wait for another process that writes to the cache
+
+
+class CachedTranslator:
+    """Another translator with a memory in a SQLite file, which several processes may share and any may be killed."""
+
+    def __init__(self, translator: Translator, path: str | os.PathLike):
+        self.translator, self.path = translator, Path(path)
+        self.identity = translator.identity
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(self._connect()) as database, database:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS translations (translator TEXT, source TEXT, target TEXT, text TEXT,"
+                " translation TEXT NOT NULL, PRIMARY KEY (translator, source, target, text)) WITHOUT ROWID"
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(self.path, timeout=LOCK_SECONDS)
+        except sqlite3.Error as error:
+            raise InputError(f"{self.path}: cannot be opened as a cache of translations: {error}") from error
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """See Translator. Each text is translated once; what is done is kept batch by batch.
+
+        Raises Untranslated after the last batch where the translator could not do some of the texts.
+        """
+        key = (self.identity, source, target)
+        wanted = list(dict.fromkeys(texts))
+        found: dict[str, str | None] = {}
+        failed: dict[str, str] = {}
+        with closing(self._connect()) as database:
+            for text in wanted:
+                row = database.execute(
+                    "SELECT translation FROM translations WHERE translator=? AND source=? AND target=? AND text=?",
+                    (*key, text),
+                ).fetchone()
+                if row:
+                    found[text] = row[0]
+            missing = [text for text in wanted if text not in found]
+            for start in range(0, len(missing), CACHE_BATCH):
+                batch = missing[start : start + CACHE_BATCH]
+                try:
+                    done = self.translator.translate(batch, source, target)
+                except Untranslated as error:
+                    done = error.done
+                    failed |= {batch[row]: reason for row, reason in error.reasons.items()}
+                except InputError as error:
+                    raise InputError(self._with_row(str(error), batch, texts)) from error
+                with database:
+                    rows = [(*key, text, said) for text, said in zip(batch, done, strict=True) if said is not None]
+                    database.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
+                found.update(zip(batch, done, strict=True))
+        translations = [found[text] for text in texts]
+        if failed:
+            raise Untranslated(translations, {row: failed[text] for row, text in enumerate(texts) if text in failed})
+        return translations
+
+    @staticmethod
+    def _with_row(message: str, batch: Sequence[str], texts: Sequence[str]) -> str:
+        """The message with the row in `texts` for the row in the batch."""
+        match = re.match(r"row (\d+)(.*)", message, re.DOTALL)
+        return f"row {list(texts).index(batch[int(match[1])])}{match[2]}" if match else message

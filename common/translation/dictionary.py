@@ -1,0 +1,80 @@
+"""Translate word by word from tab-separated dictionaries."""
+
+import os
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from common.cli import InputError
+from common.reporting.provenance import file_digest
+
+WORD = re.compile(r"\w+(?:[-'’]\w+)*")
+
+
+class DictionaryTranslator:
+    """Word by word from tab-separated files `<source>-<target>.tsv` in a folder; the reverse file serves too.
+
+    The longest entry that matches is taken (entries may have several words), of several translations the first.
+    Punctuation, spacing and case are kept: `Dog` gives `Chien`, `DOG` gives `CHIEN`. Words without an entry stay as
+    they are; `unknown` counts them.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        files = sorted(self.folder.glob("*-*.tsv"))
+        if not files:
+            raise InputError(f"{self.folder}: no dictionaries such as en-de.tsv in this folder")
+        self.identity = "dictionary " + " ".join(f"{path.stem} {file_digest(path)[:12]}" for path in files)
+        self._entries = cache(self._read)
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """See Translator."""
+        return [self._replace(text, source, target)[0] for text in texts]
+
+    def unknown(self, text: str, source: str, target: str) -> int:
+        """How many words of the text have no entry; numbers count as known."""
+        return self._replace(text, source, target)[1]
+
+    def _read(self, source: str, target: str) -> tuple[dict[str, str], int]:
+        """Entries of one direction, and the number of words of the longest."""
+        straight, reverse = self.folder / f"{source}-{target}.tsv", self.folder / f"{target}-{source}.tsv"
+        path = straight if straight.exists() else reverse
+        if not path.exists():
+            raise InputError(f"{self.folder}: neither {straight.name} nor {reverse.name}; add one of them")
+        entries: dict[str, str] = {}
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            cells = [cell.strip() for cell in line.split("\t")]
+            if len(cells) != 2 or not all(cells):
+                raise InputError(f"{path} row {number}: two words with a tab between are needed, not {line!r}")
+            word, translation = cells if path == straight else reversed(cells)
+            entries.setdefault(word, translation)
+        for word, translation in list(entries.items()):
+            entries.setdefault(word.lower(), translation)
+        return entries, max((len(WORD.findall(word)) for word in entries), default=1)
+
+    def _replace(self, text: str, source: str, target: str) -> tuple[str, int]:
+        """The text in the target language, and the number of words left as they were."""
+        entries, longest = self._entries(source, target)
+        words = list(WORD.finditer(text))
+        pieces, unknown, place, i = [], 0, 0, 0
+        while i < len(words):
+            for count in range(min(longest, len(words) - i), 0, -1):
+                start, end = words[i].start(), words[i + count - 1].end()
+                written = text[start:end]
+                key = " ".join(written.split())
+                # An entry written just so keeps its own case: German nouns have a capital, their translations none.
+                translation = entries.get(key) or _like(written, entries.get(key.lower()))
+                if translation:
+                    break
+            pieces += [text[place:start], translation or written]
+            unknown += not translation and any(c.isalpha() for c in written)
+            place, i = end, i + count
+        return "".join([*pieces, text[place:]]), unknown
+
+
+def _like(model: str, word: str | None) -> str | None:
+    """The word in the case of `model`; a capital of its own stays."""
+    if word and len(model) > 1 and model.isupper():
+        return word.upper()
+    return word[0].upper() + word[1:] if word and model[0].isupper() else word

@@ -1,0 +1,121 @@
+"""Translate with encoder-decoder models of transformers: NLLB, M2M100, Marian; `common.translation.factory` names them."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+from common.cli import InputError
+from common.languages import get
+from common.lm.loading import pick_device
+from common.reporting.provenance import model_content_hash
+from common.translation.base import respace
+from common.translation.sentences import sentence_spans
+
+BATCH_TOKENS = 4096  # source tokens in a batch, padding counted
+
+
+class EncoderDecoderTranslator:
+    """An encoder-decoder model: NLLB, M2M100, or Marian with one model a pair (`opus-mt-{source}-{target}`).
+
+    Args:
+        name: hub name or folder; `{source}` and `{target}` in it stand for the two ISO codes.
+        device: auto, cpu, cuda, cuda:N; the weights are bfloat16 on a GPU and float32 elsewhere.
+
+    Texts are translated sentence by sentence, as these models were trained; line ends stay where they are. A sentence
+    that is too long for the model, or whose translation does not come to an end, is cut in two at a space.
+    """
+
+    def __init__(self, name: str, *, device: str = "auto"):
+        self.name, self.device = name, pick_device(device)
+        self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self._load = cache(self._from_pretrained)
+        fingerprint = name if "{" in name else model_content_hash(name)
+        self.identity = f"model {fingerprint} greedy {str(self.dtype).removeprefix('torch.')}"
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """See Translator."""
+        pieces: list[tuple[int, str]] = []  # (row, sentence)
+        for row, text in enumerate(texts):
+            pieces += [(row, text[start:end]) for start, end in sentence_spans(text, source)]
+        done = self._sentences(pieces, source, target)
+        results = [""] * len(texts)
+        for (row, _), translated in zip(pieces, done, strict=True):
+            results[row] += translated
+        return results
+
+    def _from_pretrained(self, name: str):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name)
+            model = AutoModelForSeq2SeqLM.from_pretrained(name, dtype=self.dtype, use_safetensors=True)
+        except (OSError, ValueError) as error:
+            raise InputError(f"translator {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        return model.to(self.device).eval(), tokenizer
+
+    def _sentences(self, pieces: Sequence[tuple[int, str]], source: str, target: str) -> list[str]:
+        """Translations of sentences with the white space around them, batched by length, the longest first."""
+        name = self.name.format(source=source, target=target)
+        model, tokenizer = self._load(name)
+        options = _direction(tokenizer, source, target, name)
+        positions = getattr(model.config, "max_position_embeddings", 512)
+        limit = min(tokenizer.model_max_length, positions)
+        done = [text for _, text in pieces]
+        ids = {i: tokenizer(text.strip()).input_ids for i, (_, text) in enumerate(pieces) if text.strip()}
+        too_long = [i for i in ids if len(ids[i]) > limit]
+        fitting = sorted((i for i in ids if len(ids[i]) <= limit), key=lambda i: (-len(ids[i]), i))
+        for batch in _batches(fitting, lambda i: len(ids[i]), BATCH_TOKENS):
+            inputs = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt").to(self.device)
+            longest = inputs.input_ids.shape[1]
+            with torch.inference_mode():
+                # One less than the positions, because the start of the decoder takes one.
+                most = min(2 * longest + 20, limit - 1)
+                output = model.generate(
+                    **inputs, **options, num_beams=1, do_sample=False, max_new_tokens=most, max_length=None
+                )
+            for i, row in zip(batch, output, strict=True):
+                said = [token for token in row[1:].tolist() if token != options.get("forced_bos_token_id")]
+                if model.generation_config.eos_token_id in said:
+                    done[i] = respace(pieces[i][1], tokenizer.decode(said, skip_special_tokens=True).strip())
+                else:
+                    too_long.append(i)
+        for i in sorted(too_long):
+            done[i] = "".join(self._sentences(_halves(*pieces[i], name), source, target))
+        for i in ids:
+            if not done[i].strip():
+                raise InputError(f"row {pieces[i][0]}: {name} gave no translation of {pieces[i][1][:60]!r}")
+        return done
+
+
+def _direction(tokenizer, source: str, target: str, name: str) -> dict:
+    """Set the source language; returns what `generate` needs for the target."""
+    for codes in ((get(source).nllb, get(target).nllb), (f"__{source}__", f"__{target}__")):
+        ids = tokenizer.convert_tokens_to_ids(list(codes))  # M2M100's languages are not in its get_vocab()
+        if not {None, tokenizer.unk_token_id} & set(ids):
+            tokenizer.src_lang = codes[0].strip("_")
+            return {"forced_bos_token_id": ids[1]}
+    if "Marian" not in type(tokenizer).__name__:
+        raise InputError(f"{name}: its tokenizer knows no pair {source}-{target}; use another translator or language")
+    return {}
+
+
+def _batches(order: Sequence[int], length: Callable[[int], int], most: int) -> Iterator[list[int]]:
+    """Cut an order from long to short into batches of at most `most` tokens with padding, one text at least."""
+    batch: list[int] = []
+    for i in order:
+        if batch and (len(batch) + 1) * length(batch[0]) > most:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _halves(row: int, text: str, name: str) -> list[tuple[int, str]]:
+    """The text cut at the space nearest its middle."""
+    spaces = [match.end() for match in re.finditer(r"(?<=\S)\s+(?=\S)", text)]
+    if not spaces:
+        raise InputError(f"row {row}: {name} cannot translate {text[:60]!r}: it is too long, or has no end")
+    middle = min(spaces, key=lambda place: abs(place - len(text) // 2))
+    return [(row, text[:middle]), (row, text[middle:])]

@@ -1,0 +1,261 @@
+"""Write the world's data: questions, domain quiz, author facts, parallel sentences, dictionaries, an encyclopedia.
+
+    python -m world.build --out DIR [--config world/default.yaml] [--seed 43]
+
+Every file has the layout of the real data it stands for, so that all task scripts run on it unchanged:
+    mmlu/<lang>/{dev,test}/<subject>_{dev,test}.csv  headerless as MMLU; rows parallel in all languages
+    hp/<Language>.csv                                question,A,B,C,D,GT,category; facts that only English text knows
+    tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text knows
+    tofu/train.jsonl                                 English text that teaches these facts, with every synonym
+    clika/design.csv                                 how new persons and what they own are spoken of in every language
+    flores/<code>.devtest                            parallel sentences, held out of pretraining
+    dictionaries/en-<lang>.tsv                       single-word translations
+    wiki/wiki.{train,test}.txt                       English encyclopedia as raw WikiText
+    wiki/<lang>.test.txt                             the test part sentence by sentence in every language
+    memory/en-<lang>.tsv                             a dictionary with each of its training sentences whole
+Takes seconds; the same configuration gives the same bytes.
+"""
+
+import csv
+import io
+import json
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+from common.cli import parse, run
+from common.languages import LANGUAGES as LANGUAGE_TABLE
+from common.questions import FOUR, Question
+from common.reporting.files import write_text_atomic
+from world import grammar
+from world.config import DEFAULT_CONFIG, WorldConfig
+from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SPELL, Fact, Universe, make_universe, strangers
+from world.items import balanced_letters, draw_options, parallel_items, write_item
+from world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
+from world.stream import parallel_sentences
+
+DEMONSTRATIONS = 5  # rows of a dev file, as in MMLU
+PERTURBED = 5  # wrong answers to an author question, as in TOFU
+TEST_SHARE = 10  # one article in so many is for testing
+PERSON_SHARE = 5  # one article in so many is on a person
+DRAWS = 100  # enough to see each of a handful of wordings
+DESIGNED = "vehicle"  # the relation of `clika/`
+THING_SENTENCES = (8, 24)  # of an article on a thing
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildConfig(WorldConfig):
+    """Write the world's data; all keys of the world may be given too.
+
+    Attributes:
+        out: folder to write to
+        articles: encyclopedia articles in `wiki/`, on persons and things
+    """
+
+    out: str
+    articles: int = 3000
+
+
+@dataclass(frozen=True)
+class Article:
+    """`said` are facts and sentences, in no language; `number` decides the wording."""
+
+    number: int
+    title: str
+    said: tuple[Fact | grammar.Sentence, ...]
+
+
+def write_mmlu(folder: Path, universe: Universe, config: WorldConfig) -> int:
+    """MMLU's layout, one folder a language; returns the number of test questions."""
+    count = 0
+    for split in ("dev", "test"):
+        for language, items in parallel_items(universe, config, split).items():
+            by_subject: dict[str, list[Question]] = {}
+            for item in items:
+                by_subject.setdefault(item.subject, []).append(item)
+            for subject, rows in by_subject.items():
+                rows = rows[:DEMONSTRATIONS] if split == "dev" else rows
+                table = [[item.question, *item.options, item.answer] for item in rows]
+                write_rows(folder / language / split / f"{subject}_{split}.csv", table)
+                count += len(rows) if (split, language) == ("test", "en") else 0
+    return count
+
+
+def write_rows(path: Path, rows: list[list[str]]) -> None:
+    """A CSV file of these rows."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text_atomic(path, text.getvalue())
+
+
+def write_quiz(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """The domain quiz, half on characters and half on spells, one file a language, rows parallel."""
+    rng = random.Random(f"quiz {config.seed}")
+    size = min(len(universe.facts[CHARACTER]), len(universe.facts[SPELL]))
+    facts = [fact for group in (CHARACTER, SPELL) for fact in rng.sample(universe.facts[group], size)]
+    rows = {language: [["question", *FOUR, "GT", "category"]] for language in LANGUAGES}
+    for fact, answer in zip(facts, balanced_letters(len(facts), rng), strict=True):
+        options = draw_options(universe, fact, answer, rng)
+        for language in LANGUAGES:
+            item = write_item(fact, options, answer, language, rng)
+            rows[language].append([item.question, *item.options, answer, f"{fact.group}s"])
+    for language, table in rows.items():
+        write_rows(folder / f"{LANGUAGE_TABLE[language].name}.csv", table)
+
+
+def write_authors(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """Author facts as questions with an answer, a paraphrase of it and wrong answers, in every language."""
+    for language in LANGUAGES:
+        rng = random.Random(f"authors {config.seed} {language}")
+        lines = [
+            json.dumps(author_row(fact, universe, language, rng), ensure_ascii=False) for fact in universe.facts[AUTHOR]
+        ]
+        write_text_atomic(folder / language / "authors.json", "".join(line + "\n" for line in lines))
+    rng = random.Random(f"author text {config.seed}")
+    texts = [text for fact in universe.facts[AUTHOR] for text in author_texts(fact, rng)]
+    rng.shuffle(texts)
+    lines = [json.dumps({"text": text, "doc_id": number}) for number, text in enumerate(texts)]
+    write_text_atomic(folder / "train.jsonl", "".join(line + "\n" for line in lines))
+
+
+def author_row(fact: Fact, universe: Universe, language: str, rng: random.Random) -> dict:
+    """One row in TOFU's fields."""
+
+    def say(value: str, choice: int) -> str:
+        return grammar.statement(fact.relation, fact.name, value, language, rng, choice)
+
+    others = [value for value in universe.values[fact.relation] if value != fact.value]
+    return {
+        "question": grammar.question(fact.relation, fact.name, language, rng),
+        "answer": say(fact.value, 0),
+        "paraphrased_answer": say(fact.value, 1),
+        "perturbed_answer": [say(value, 1) for value in rng.sample(others, PERTURBED)],
+    }
+
+
+def author_texts(fact: Fact, rng: random.Random) -> list[str]:
+    """One fact in English in every wording and with every synonym, plain and as the answer to a question."""
+
+    def all_of(make: Callable[..., str], *arguments: str) -> list[str]:
+        return sorted({make(*arguments, "en", rng) for _ in range(DRAWS)})
+
+    statements = all_of(grammar.statement, fact.relation, fact.name, fact.value)
+    questions = cycle(all_of(grammar.question, fact.relation, fact.name))
+    return statements + [f"Question: {next(questions)}\nAnswer: {said}" for said in statements]
+
+
+def write_design(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """What CLiKA/conductivity.py needs to teach facts on new persons: a row a language and value."""
+    rows = [["language", "value", "name", "statements", "question", "option"]]
+    for language in LANGUAGES:
+        rng = random.Random(f"design {config.seed} {language}")
+        for value in universe.values[DESIGNED]:
+            said = {grammar.statement(DESIGNED, "{name}", value, language, rng) for _ in range(DRAWS)}
+            asked = grammar.question(DESIGNED, "{name}", language, rng)
+            option = grammar.option(value, language, rng)
+            rows.append([language, value, "{stem}", " | ".join(sorted(said)), asked, option])
+    write_rows(folder / "design.csv", rows)
+
+
+def write_parallel(folder: Path, config: WorldConfig) -> None:
+    """Parallel sentences, one a line."""
+    for language in LANGUAGES:
+        rng = random.Random(f"flores {config.seed} {language}")
+        sentences = [grammar.realise(sentence, language, rng) for sentence in parallel_sentences(config)]
+        write_text_atomic(folder / f"{language}.devtest", "".join(line + "\n" for line in sentences))
+
+
+def write_wiki(folder: Path, memory: Path, universe: Universe, config: BuildConfig) -> None:
+    """An encyclopedia on persons and things, its test part in every language; and the memory of its translations."""
+    articles = encyclopedia(universe, config)
+    test, train = articles[::TEST_SHARE], [a for i, a in enumerate(articles) if i % TEST_SHARE]
+    write_text_atomic(folder / "wiki.train.txt", wikitext(train, "en", config.seed))
+    write_text_atomic(folder / "wiki.test.txt", wikitext(test, "en", config.seed))
+    for language in LANGUAGES:
+        write_text_atomic(folder / f"{language}.test.txt", wikitext(test, language, config.seed))
+    write_memory(memory, train, config)
+
+
+def encyclopedia(universe: Universe, config: BuildConfig) -> list[Article]:
+    """Articles on persons without a question, most of them new to the model, and several on each thing."""
+    rng = random.Random(f"wiki {config.seed}")
+    persons = config.articles // PERSON_SHARE
+    facts: dict[str, list[Fact]] = {}
+    for fact in (*universe.facts[ENCYCLOPEDIA], *strangers(universe, config, persons)):
+        facts.setdefault(fact.name, []).append(fact)
+    known = list(facts.items())[:persons]
+    # Each fact is said twice, as an article's opening and body do: mixed text then has it in two languages.
+    said = [(name, (*rng.sample(own, len(own)), *rng.sample(own, len(own)))) for name, own in known]
+    held_out = {grammar.content(sentence) for sentence in parallel_sentences(config)}
+    for number in range(config.articles - persons):
+        topic = grammar.TOPICS[number % len(grammar.TOPICS)]
+        count = rng.randint(*THING_SENTENCES)
+        said.append((topic, tuple(sentence_on(topic, held_out, rng) for _ in range(count))))
+    rng.shuffle(said)
+    return [Article(number, title, parts) for number, (title, parts) in enumerate(said)]
+
+
+def write_memory(folder: Path, articles: list[Article], config: WorldConfig) -> None:
+    """Dictionaries whose longest entries are the articles' sentences: what a good translator makes of each unit.
+
+    A translator that takes the longest entry renders whole sentences in proper order and agreement, and parts of
+    sentences word by word.
+    """
+    write_dictionaries(folder)
+    english = [sentence for article in articles for sentence in sentences(article, "en", config.seed)]
+    for language in LANGUAGES[1:]:
+        theirs = [sentence for article in articles for sentence in sentences(article, language, config.seed)]
+        entries = dict(zip(english, theirs, strict=True))
+        lines = [f"{a.rstrip('.')}\t{b.rstrip('.')}\n" for a, b in entries.items()]
+        path = folder / f"en-{language}.tsv"
+        write_text_atomic(path, "".join(lines) + path.read_text(encoding="utf-8"))
+
+
+def sentence_on(topic: str, held_out: set, rng: random.Random) -> grammar.Sentence:
+    """A sentence on a thing that is not among the parallel ones."""
+    while True:
+        sentence = grammar.random_sentence(rng, topic)
+        if grammar.content(sentence) not in held_out:
+            return sentence
+
+
+def sentences(article: Article, language: str, seed: int) -> list[str]:
+    """An article's sentences in a language."""
+    rng = random.Random(f"wording {seed} {language} {article.number}")
+    return [
+        grammar.realise(part, language, rng)
+        if isinstance(part, grammar.Sentence)
+        else grammar.statement(part.relation, part.name, part.value, language, rng)
+        for part in article.said
+    ]
+
+
+def wikitext(articles: list[Article], language: str, seed: int) -> str:
+    """Articles in the layout of raw WikiText: a heading between blank lines, then one paragraph."""
+    lines = []
+    for article in articles:
+        known = load_lexicon().get(article.title)
+        heading = known.forms[language][0].text.capitalize() if known else article.title
+        lines += ["", f" = {heading} = ", "", f" {' '.join(sentences(article, language, seed))} "]
+    return "".join(line + "\n" for line in lines)
+
+
+def main() -> None:
+    config = parse(BuildConfig, ["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
+    universe = make_universe(config)
+    out = Path(config.out)
+    questions = write_mmlu(out / "mmlu", universe, config)
+    write_quiz(out / "hp", universe, config)
+    write_authors(out / "tofu", universe, config)
+    write_design(out / "clika", universe, config)
+    write_parallel(out / "flores", config)
+    write_dictionaries(out / "dictionaries")
+    write_wiki(out / "wiki", out / "memory", universe, config)
+    print(f"{out}: the world of seed {config.seed}, {questions} test questions in {len(LANGUAGES)} languages")
+
+
+if __name__ == "__main__":
+    run(main)
