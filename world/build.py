@@ -244,7 +244,7 @@ def wikitext(articles: list[Article], language: str, seed: int) -> str:
 
 
 def main() -> None:
-    config = parse(BuildConfig, ["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
+    config = parse(BuildConfig, argv=["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
     universe = make_universe(config)
     out = Path(config.out)
     questions = write_mmlu(out / "mmlu", universe, config)

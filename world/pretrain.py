@@ -186,7 +186,7 @@ def provenance(config: PretrainConfig, model: LlamaForCausalLM, figures: dict, c
 
 
 def main() -> None:
-    config = parse(PretrainConfig, ["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
+    config = parse(PretrainConfig, argv=["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
     torch.set_num_threads(config.threads)
     keep_freed_memory()
     started = time.monotonic()
