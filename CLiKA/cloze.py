@@ -1,10 +1,10 @@
-"""Cloze sentences with candidates in several languages (BMLAMA): accuracy, and do languages rank the candidates alike?
+"""Score cloze sentences with candidates in several languages (BMLAMA): accuracy, and consistency of the ranking.
 
     python CLiKA/cloze.py --config CLiKA/configs/cloze.yaml --model MODEL --data DIR --out DIR
 
 DIR holds <language>.tsv with the columns Prompt (one <mask>), Ans, Candidate Ans, row-parallel. A candidate's score is
 the mean log-probability per token of the candidate and what follows it. Writes <out>/<language>.csv, accuracy.csv,
-rank_consistency.csv (RankC of every pair, arXiv 2310.10378) and its heat map. Killed, the same command goes on.
+rank_consistency.csv (RankC of every pair, arXiv 2310.10378) and its heat map. Interrupted runs resume when rerun.
 """
 
 import csv
@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from heat_map import plot_consistency
+from transfer_metrics import rank_consistency
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from common.cli import InputError, comma_list, parse, require_positive, run
+from common.cli import InputError, comma_list, parse, require_given, require_positive, run
 from common.evaluation.prediction import predict
 from common.evaluation.resume import by_language
 from common.languages import LANGUAGES, get
@@ -24,8 +26,7 @@ from common.lm.loading import ModelConfig
 from common.lm.loglikelihood import loglikelihood
 from common.lm.tokenization import leading_tokens, tokenize_pairs
 from common.reporting.files import write_csv_atomic
-from common.reporting.metrics import rank_consistency
-from common.reporting.plots import house_style, plot_consistency, save_figure
+from common.reporting.plots import save_figure
 from common.reporting.results import save_result
 from common.reporting.stats import wilson
 
@@ -46,17 +47,18 @@ class ClozeConfig:
     """
 
     out: str
-    data: str
+    data: str | None = None
     languages: str | list[str] | None = None
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        require_given(self, "data")
         require_positive(self, "limit")
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence with a gap: text before and behind it, the candidates, and which of them is right."""
+    """A sentence with a gap: the text before and behind it, the candidates, and the number of the correct one."""
 
     id: str
     before: str
@@ -120,8 +122,8 @@ def read_parallel(config: ClozeConfig) -> dict[str, list[Sentence]]:
 def cloze_rows(
     rows: Sequence[Sentence], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, token_budget: int | None
 ) -> pd.DataFrame:
-    """One row a sentence: number of the right candidate, of the best one, and all scores, separated by blanks."""
-    # A text that begins with its gap needs something to predict from; without BOS, what ends a text stands before it.
+    """One row per sentence: numbers of the correct and of the predicted candidate, and all scores, space-separated."""
+    # A text that begins with its gap needs a token to predict from; without BOS, EOS is put before it.
     start = "" if len(leading_tokens(tokenizer)) else tokenizer.eos_token or ""
     prompts = [row.before.rstrip() or start for row in rows]
     blanks = [" " if row.before != row.before.rstrip() else "" for row in rows]
@@ -180,8 +182,7 @@ def main() -> None:
     written = [out / "accuracy.csv", out / "rank_consistency.csv"]
     for path, table in zip(written, (accuracy, ranking), strict=True):
         write_csv_atomic(path, table, float_format="%.6g")
-    with house_style():
-        written += save_figure(plot_consistency(ranking), out / "rank_consistency")
+    written += save_figure(out / "rank_consistency", plot_consistency, ranking)
     save_result(__file__, out / "accuracy", {Path(model.model).name: out}, written)
     print(accuracy.to_string(index=False, float_format="{:.4f}".format))
     print(ranking.pivot(index="language_a", columns="language_b", values="value").round(4).to_string())

@@ -36,6 +36,7 @@ class Conductivity:
 
     Attributes:
         out: folder of train.jsonl and variants.
+        model: hub name or folder of the causal LM that CLiKA/scripts/conductivity.sh teaches; nothing is done with it here.
         taught: language of the training text.
         languages: that the questions are asked in, a list or separated by commas.
         design: CSV file of what is said in which language; see above.
@@ -45,9 +46,10 @@ class Conductivity:
     """
 
     out: str
+    model: str | None = None
     taught: str = "en"
     languages: str | list[str] = "en,de,fr,es,it"
-    design: str = str(DESIGN)
+    design: str | None = None
     places: int = 60
     questions: int = 24
     seed: int = 42
@@ -162,7 +164,7 @@ def main() -> None:
     languages = comma_list(config.languages)
     if config.taught not in languages:
         raise InputError(f"taught {config.taught}: name it among the languages {', '.join(languages)} too")
-    design = read_design(config.design, languages)
+    design = read_design(config.design or str(DESIGN), languages)
     values = sorted({value for _, value in design})
     places = invent(config.places, values, random.Random(f"places {config.seed}"))
     rng, out = random.Random(f"lessons {config.seed}"), Path(config.out)

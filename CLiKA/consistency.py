@@ -1,12 +1,12 @@
-"""Performance and consistency across languages from predictions: CLiKA's rescaled accuracy, and who agrees with whom.
+"""Measure performance and consistency across languages from predictions: CLiKA's rescaled accuracy, and agreement.
 
     python CLiKA/consistency.py --predictions FILE --out DIR
     python CLiKA/consistency.py --runs llama=MMLU/results/zero_shot/llama --out DIR --chance 0.25 --reference 0.9
 
-FILE has the columns model,task,language,id,answer,prediction, a row a question and language, answers as letters or
-whatever else means the same in every language. Runs are folders of evaluate.py of MMLU/, HP/ or TOFU/, of which the
-settings in one language are read. Writes <out>/accuracy.csv, <out>/consistency.csv (every pair of languages) and a heat
-map <out>/<model>-<task>.png, .pdf.
+FILE has the columns model,task,language,id,answer,prediction, one row per question and language; answers are letters or
+any other labels that mean the same in every language. Runs are folders of MMLU/evaluate_mmlu.py, HP/evaluate_quiz.py or
+TOFU/evaluate_tofu.py, of which the monolingual settings (en, full_*) are read. Writes <out>/accuracy.csv,
+<out>/consistency.csv (every pair of languages) and a heat map <out>/<model>-<task>.png, .pdf.
 """
 
 import warnings
@@ -16,19 +16,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
+import transfer_metrics as metrics
+from heat_map import plot_consistency
 
 from common.cli import InputError, named_list, parse, run
 from common.evaluation.records import load_records
 from common.languages import LANGUAGES
-from common.reporting import metrics
 from common.reporting.files import read_text, write_csv_atomic
-from common.reporting.plots import house_style, plot_consistency, save_figure
+from common.reporting.plots import save_figure
 from common.reporting.results import save_result
-from common.reporting.stats import wilson
+from common.reporting.stats import conductivity, wilson
 from common.settings import family
 
 COLUMNS = ["model", "task", "language", "id", "answer", "prediction"]
-RECORDS = "records"  # the task of our own records
+RECORDS = "records"  # name of the task of run folders
 ENGLISH = "en"
 
 
@@ -39,11 +40,11 @@ class Score:
     Attributes:
         out: folder of the tables and heat maps.
         predictions: CSV file with model,task,language,id,answer,prediction; null where runs are named.
-        runs: name=folder of runs of evaluate.py, a list or separated by commas; null where predictions are named.
-        chance: accuracy by chance, a fraction, of tasks that CLiKA has no constants for; null is unknown.
-        reference: accuracy that counts as 1, a fraction, of the same tasks; null is unknown.
-        taught: language in which the facts were taught, for the conductivity of every other; null for none.
-        seed: of the intervals of the conductivity.
+        runs: name=folder of evaluation runs, a list or separated by commas; null where predictions are named.
+        chance: accuracy of guessing, a fraction, for tasks without constants of CLiKA's; null if unknown.
+        reference: accuracy that counts as 1, a fraction, for the same tasks; null if unknown.
+        taught: language in which the facts were taught; reports the conductivity of every other. null for none.
+        seed: of the conductivity's intervals.
     """
 
     out: str
@@ -68,14 +69,14 @@ def read_predictions(path: Path) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; it needs {','.join(COLUMNS)}")
-    required = table[COLUMNS[:-1]]  # a prediction may be empty: no answer
+    required = table[COLUMNS[:-1]]  # an empty prediction means no answer
     if (required == "").any(axis=None):
         row, column = next((r, c) for r, c in zip(*(required == "").to_numpy().nonzero(), strict=True))
         raise InputError(f"{path}, row {row + 1}: {COLUMNS[column]} is empty; fill it in")
     again = table.duplicated(["model", "task", "language", "id"])
     if again.any():
         row = int(again.to_numpy().argmax())
-        raise InputError(f"{path}, row {row + 1}: question {table['id'][row]!r} is there twice; ids must be unique")
+        raise InputError(f"{path}, row {row + 1}: question {table['id'][row]!r} is given twice; ids must be unique")
     return table
 
 
@@ -107,7 +108,7 @@ def by_language(table: pd.DataFrame, where: str) -> dict[str, pd.DataFrame]:
 
 
 def constants(task: str, config: Score) -> tuple[float | None, float | None]:
-    """Chance and reference of a task: CLiKA's own, else the configuration's, of which each may be unknown."""
+    """Chance and reference of a task: CLiKA's own, else those of the configuration; None where unknown."""
     return metrics.CLIKA.get(task, (config.chance, config.reference))
 
 
@@ -122,7 +123,7 @@ MEASURES: dict[str, Callable[[pd.DataFrame, pd.DataFrame], float]] = {
 
 
 def consistency(languages: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Columns measure, language_a, language_b, value: every pair; `correct_given_other` is a's, given b right."""
+    """Columns measure, language_a, language_b, value: every pair; `correct_given_other` is a right, given b right."""
     rows = [
         (name, a, b, measure(languages[a], languages[b]))
         for name, measure in MEASURES.items()
@@ -147,7 +148,7 @@ def accuracy(
         known = chance is not None and reference is not None
         row["rescaled_accuracy"] = metrics.rescaled_accuracy(share, chance, reference) if known else float("nan")
         if taught is not None and code != taught:
-            found = metrics.conductivity(languages[taught]["correct"], table["correct"], chance, seed=seed)
+            found = conductivity(languages[taught]["correct"], table["correct"], chance, seed=seed)
             row |= dict(zip(("conductivity", "conductivity_low", "conductivity_high"), found, strict=True))
         if ENGLISH in languages and code != ENGLISH:
             row |= {f"{name}_en": measure(table, languages[ENGLISH]) for name, measure in MEASURES.items()}
@@ -184,10 +185,9 @@ def main() -> None:
         write_csv_atomic(written[-1], joined, float_format="%.6g")
         if name == "accuracy":
             print(joined.to_string(index=False, float_format="{:.4f}".format))
-    with house_style():
-        for name, table in figures.items():
-            shown = table[table["measure"].isin(["agreement", "correct_jaccard"])]
-            written += save_figure(plot_consistency(shown), Path(config.out, name))
+    for name, table in figures.items():
+        shown = table[table["measure"].isin(["agreement", "correct_jaccard"])]
+        written += save_figure(Path(config.out, name), plot_consistency, shown)
     runs = named_list(config.runs, "runs") if config.runs else {}
     save_result(__file__, Path(config.out, "accuracy"), runs, written)
 

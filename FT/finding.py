@@ -1,9 +1,9 @@
-"""One sentence on what mixed-language fine-tuning did, from the tables of FT/tabulate_arms.py; several seeds are pooled.
+"""State the effect of mixed-language fine-tuning in one sentence, from one table of FT/tabulate_arms.py per seed.
 
     python FT/finding.py --tables 42=FT/results/world/remedy.csv --out FT/results/world/finding.csv
 
-With one table the intervals are its own, over questions. With several, a value is the mean over seeds and its interval
-Student's t over them.
+With one table the intervals are the table's own, over questions. With several, values are means over seeds with
+Student's t intervals over seeds.
 """
 
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ import pandas as pd
 from scipy.stats import t as student
 
 from common.cli import InputError, named_list, parse, run
-from common.reporting.files import write_csv_atomic
-from common.reporting.results import save_result
+from common.reporting.results import write_result
 from common.reporting.stats import LEVEL
+from common.reporting.tables import interval
 
 CHANGES = ("vs_base", "vs_control")
 
 
 @dataclass
 class Finding:
-    """Say what fine-tuning did.
+    """State the effect of mixed-language fine-tuning.
 
     Attributes:
         tables: such as 42=a/remedy.csv,43=b/remedy.csv; a list or separated by commas.
-        out: CSV to write, a row a seed, arm and column, and the means over seeds.
-        column: of the tables, that the sentence is about.
-        arm: trained on mixed-language text, that the sentence is about.
+        out: CSV to write, one row per seed, arm and column, and the means over seeds.
+        column: column of the tables that the sentence is about.
+        arm: arm trained on mixed-language text that the sentence is about.
         control: arm trained on text in one language.
     """
 
@@ -79,8 +79,7 @@ def sentence(table: pd.DataFrame, config: Finding) -> str:
     mixed, control = rows[config.arm], rows[config.control]
 
     def say(row, change: str) -> str:
-        value, low, high = (100 * getattr(row, f"{change}{end}") for end in ("", "_low", "_high"))
-        return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+        return interval(row, change, "+.1f", " points")
 
     if mixed.vs_base_low > 0:
         verdict = "mixed-language text narrows the barrier."
@@ -100,9 +99,9 @@ def main() -> None:
     table = read_tables(named_list(config.tables, "tables"))
     pooled = pool(table)
     said = sentence(pooled, config)
-    write_csv_atomic(config.out, table if pooled is table else pd.concat([table, pooled]), float_format="%.6f")
-    save_result(__file__, Path(config.out).with_suffix(""), {}, [config.out], said)
-    print(said)
+    everything = table if pooled is table else pd.concat([table, pooled])
+    out = Path(config.out).with_suffix("")
+    write_result(__file__, out, {}, everything, sentence=said, float_format="%.6f")
 
 
 if __name__ == "__main__":

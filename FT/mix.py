@@ -23,7 +23,7 @@ import pandas as pd
 from segments import Layout, Scheme, Span, Unit, draw_languages, mix, unit_spans
 from tqdm import tqdm
 
-from common.cli import InputError, comma_list, config_hash, parse, run
+from common.cli import InputError, comma_list, config_hash, parse, require_given, run
 from common.corpus import Document, corpus_digest, read_documents
 from common.languages import get
 from common.reporting.files import remove_temporary_files, write_csv_atomic, write_json_atomic, write_text_atomic
@@ -55,33 +55,34 @@ class Mix:
         subset: configuration of the data set, such as wikitext-103-raw-v1.
         split: split of the data set.
         documents: `headings` begins a document at each WikiText title, `rows` at each line or row.
-        detokenize: undo WikiText's tokenization.
+        detokenize: undo WikiText's tokenization; null is false.
         limit: only so many first documents; null is all.
         processes: that work side by side.
         device: of a model: auto, cpu, cuda, cuda:N.
         seed: decides the language of every unit.
     """
 
-    input: str
     out: str
+    input: str | None = None
     languages: str | list[str] = "en,de,fr,es,it"
     unit: Unit = "words"
     unit_size: int = 8
     layout: Layout = "replace"
     probability: float | None = None
-    translator: str = "dictionary"
+    translator: str | None = None
     dictionary: str | None = None
     cache: str | None = None
     subset: str | None = None
     split: str = "train"
     documents: Literal["headings", "rows"] = "headings"
-    detokenize: bool = False
+    detokenize: bool | None = None
     limit: int | None = None
     processes: int = 1
     device: str = "auto"
     seed: int = 42
 
     def __post_init__(self) -> None:
+        require_given(self, "input", "translator")
         languages = comma_list(self.languages)
         if len(languages) < 2 or len(set(languages)) < len(languages):
             raise InputError(f"languages {','.join(languages)}: give two or more, each once, the input's first")
@@ -106,7 +107,7 @@ class Mix:
         return make_translator(self.translator, dictionary=self.dictionary, cache_file=cache, device=self.device)
 
     def read(self) -> Iterator[Document]:
-        documents = read_documents(self.input, self.subset, self.split, self.documents, self.detokenize)
+        documents = read_documents(self.input, self.subset, self.split, self.documents, bool(self.detokenize))
         return islice(documents, self.limit)
 
 

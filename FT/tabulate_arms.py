@@ -1,24 +1,24 @@
-"""What fine-tuning does to the barrier: arms of training data against no fine-tuning and English-only fine-tuning.
+"""Compare arms of training data with no fine-tuning and with English-only fine-tuning.
 
     python FT/tabulate_arms.py --arms none=DIR,en=DIR,words=DIR --out FT/results/world/arms
 
-Each DIR is a run folder of MMLU/evaluate_mmlu.py (or HP/evaluate_quiz.py) with the same questions. Writes <out>.csv (long:
-one row per arm and column), <out>.md and the plot <out>.png, <out>.pdf, from the records and logs alone.
+Each DIR is a run folder of MMLU/evaluate_mmlu.py or HP/evaluate_quiz.py with the same questions. Writes <out>.csv (one
+row per arm and column), <out>.md and the plot <out>.png, <out>.pdf, from the records and logs alone.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from common.cli import InputError, comma_list, named_list, parse, run
 from common.evaluation.records import load_records
-from common.reporting.files import write_csv_atomic, write_text_atomic
-from common.reporting.plots import house_style, plot_arms, save_figure
-from common.reporting.results import save_result
-from common.reporting.stats import gap_closed, mcnemar, paired_bootstrap, wilson_by_question
+from common.reporting.plots import plot_arms
+from common.reporting.results import write_result
+from common.reporting.stats import chance_level, gap_closed, mcnemar, paired_bootstrap, wilson_by_question
+from common.reporting.tables import from_frame, interval
+from common.reporting.tables import table as markdown_table
 from common.settings import family
 
 COLUMNS = ("en", "mixup", "full", "full_held_out")
@@ -33,8 +33,8 @@ class Tabulate:
         out: the table's file name without its ending.
         base: the arm without fine-tuning.
         control: the arm of English-only fine-tuning.
-        held_out: languages that no arm was fine-tuned on; they have columns of their own.
-        subjects: only questions whose subject begins so (english_only in the world); null for all.
+        held_out: languages that no arm was fine-tuned on; they get columns of their own.
+        subjects: only questions whose subject begins with this (english_only in the synthetic world); null for all.
         logs: name=folder of each trained model, whose log.csv has the perplexities; null for none.
         seed: of the bootstrap intervals.
     """
@@ -49,13 +49,17 @@ class Tabulate:
     seed: int = 42
 
 
-def scores(folder: Path, config: Tabulate) -> dict[str, pd.DataFrame]:
-    """`correct` of each column of the table, [questions, settings]: en, mixup, full, full_held_out, each full_*."""
+def read(folder: Path, config: Tabulate) -> pd.DataFrame:
+    """The records of a run, of the configured subjects."""
     records = load_records(folder)
-    if config.subjects:
-        records = records[records["subject"].str.startswith(config.subjects)]
+    records = records[records["subject"].str.startswith(config.subjects or "")]
     if records.empty:
         raise InputError(f"{folder}: no subject begins with {config.subjects!r}")
+    return records
+
+
+def scores(arm: str, records: pd.DataFrame, config: Tabulate) -> dict[str, pd.DataFrame]:
+    """`correct` of each column of the table, [questions, settings]: en, mixup, full, full_held_out, each full_*."""
     table = records.pivot(index="id", columns="setting", values="correct")
     held_out = comma_list(config.held_out)
     full = [setting for setting in table if family(setting)[0] == "full"]
@@ -67,19 +71,19 @@ def scores(folder: Path, config: Tabulate) -> dict[str, pd.DataFrame]:
     } | {setting: [setting] for setting in full}
     found = {name: table[settings] for name, settings in columns.items() if settings}
     if "en" not in found or found["en"].isna().any(axis=None):
-        raise InputError(f"{folder}: setting en is missing; evaluate it with the others")
+        raise InputError(f"arm {arm}: setting en is missing; evaluate it with the others")
     incomplete = next((name for name, values in found.items() if values.isna().any(axis=None)), None)
     if incomplete:
-        raise InputError(f"{folder}: setting {incomplete} has other questions than en; evaluate both on the same data")
+        raise InputError(f"arm {arm}: setting {incomplete} has other questions than en; evaluate both on the same data")
     return found
 
 
 def compare(arms: Mapping[str, dict[str, pd.DataFrame]], config: Tabulate) -> pd.DataFrame:
     """One row per arm and column.
 
-    n counts answers; accuracies are fractions with Wilson intervals. Where a column pools several languages, these are
-    those of `common.reporting.stats.wilson_by_question`, the differences are of a question's mean over them, resampled by
-    question (paired bootstrap), and p_mcnemar is empty.
+    n counts answers; accuracies are fractions with 95% Wilson intervals. Where a column pools several languages, the
+    interval is `common.reporting.stats.wilson_by_question`, differences are of a question's mean over the languages,
+    resampled by question (paired bootstrap), and p_mcnemar is empty.
     """
     rows = []
     for arm, columns in arms.items():
@@ -113,7 +117,7 @@ def matching(columns: dict[str, pd.DataFrame], name: str, correct: pd.DataFrame,
 
 
 def perplexities(logs: Mapping[str, str]) -> pd.DataFrame:
-    """Last perplexity in each language, one row an arm."""
+    """Last perplexity in each language, one row per arm."""
     rows = {}
     for arm, folder in logs.items():
         path = Path(folder) / "log.csv"
@@ -133,35 +137,23 @@ def markdown(table: pd.DataFrame, perplexity: pd.DataFrame | None, config: Tabul
     cells = {(row.arm, row.column): row for row in table.itertuples()}
     lines = ["# What fine-tuning does to the barrier", ""]
     lines += [f"Percent, 95% intervals; in brackets the difference from `{config.base}` in points.", ""]
-    lines += _row(["arm", *shown]) + _row(["---"] * (len(shown) + 1))
-    for arm in table["arm"].unique():
-        lines += _row([arm, *(_cell(cells[arm, name]) for name in shown)])
+    rows = [[arm, *(_cell(cells[arm, name]) for name in shown)] for arm in table["arm"].unique()]
+    lines += markdown_table(["arm", *shown], rows)
     lines += ["", f"Against `{config.control}`, in points; and share of the drop from English that is recovered:", ""]
-    lines += _row(["arm", "column", f"against {config.control}", "gap closed"]) + _row(["---"] * 4)
-    for row in table.itertuples():
-        if row.column in COLUMNS and row.arm != config.base:
-            lines += _row([row.arm, row.column, _interval(row, "vs_control"), _interval(row, "gap_closed")])
+    rows = [
+        [row.arm, row.column, interval(row, "vs_control", "+.1f"), interval(row, "gap_closed", "+.1f")]
+        for row in table.itertuples()
+        if row.column in COLUMNS and row.arm != config.base
+    ]
+    lines += markdown_table(["arm", "column", f"against {config.control}", "gap closed"], rows)
     if perplexity is not None and len(perplexity):
-        lines += ["", "Perplexity on held-out text by language:", "", *_row(list(perplexity))]
-        lines += _row(["---"] * perplexity.shape[1])
-        for row in perplexity.itertuples(index=False):
-            lines += _row([row[0], *(f"{value:.2f}" for value in row[1:])])
+        lines += ["", "Perplexity on held-out text by language:", "", *from_frame(perplexity)]
     return "\n".join(lines) + "\n"
 
 
-def _row(cells: list[str]) -> list[str]:
-    return [f"| {' | '.join(cells)} |"]
-
-
-def _cell(row) -> str:
-    change = getattr(row, "vs_base", np.nan)
-    text = f"{100 * row.accuracy:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
-    return text if pd.isna(change) else f"{text} ({100 * change:+.1f})"
-
-
-def _interval(row, name: str) -> str:
-    value, low, high = (getattr(row, f"{name}{end}", np.nan) for end in ("", "_low", "_high"))
-    return "" if pd.isna(value) else f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+def _cell(row: tuple) -> str:
+    change = getattr(row, "vs_base", float("nan"))
+    return interval(row) if pd.isna(change) else f"{interval(row)} ({100 * change:+.1f})"
 
 
 def main() -> None:
@@ -170,15 +162,13 @@ def main() -> None:
     for name in (config.base, config.control):
         if name not in folders:
             raise InputError(f"arms has no {name}=folder; add it, or name another with --base and --control")
-    arms = {arm: scores(folder, config) for arm, folder in folders.items()}
-    table = compare(arms, config)
+    records = {arm: read(folder, config) for arm, folder in folders.items()}
+    table = compare({arm: scores(arm, own, config) for arm, own in records.items()}, config)
     perplexity = perplexities(named_list(config.logs, "logs")) if config.logs else None
-    write_csv_atomic(f"{config.out}.csv", table, float_format="%.6f")
-    write_text_atomic(f"{config.out}.md", markdown(table, perplexity, config))
-    with house_style():
-        pictures = save_figure(plot_arms(table[table["column"].isin(COLUMNS)]), config.out)
-    save_result(__file__, config.out, folders, [f"{config.out}.md", f"{config.out}.csv", *pictures])
-    print(markdown(table, perplexity, config))
+    chance = chance_level(records[config.base]["option_languages"])
+    plot = (plot_arms, table[table["column"].isin(COLUMNS)], chance)
+    text = markdown(table, perplexity, config)
+    write_result(__file__, config.out, folders, table, text=text, plot=plot, float_format="%.6f")
 
 
 if __name__ == "__main__":

@@ -20,18 +20,19 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 from datasets import Dataset, load_dataset
+from matplotlib.figure import Figure
 from packing import pack
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from common.cli import InputError, config_hash, parse, run
+from common.cli import InputError, config_hash, parse, require_given, run
 from common.corpus import read_documents
 from common.languages import LANGUAGES
 from common.lm.loading import load_tokenizer
 from common.lm.memory import keep_freed_memory
 from common.reporting.files import write_csv_atomic, write_json_atomic
-from common.reporting.plots import house_style, plot_loss, save_figure
+from common.reporting.plots import COLORS, NEUTRAL, save_figure
 from common.reporting.provenance import (
     device_name,
     file_digest,
@@ -81,8 +82,8 @@ class Train:
     """
 
     model: str
-    data: str
     out: str
+    data: str | None = None
     eval_data: str | None = None
     method: Literal["full", "lora"] = "full"
     lora_r: int = 16
@@ -110,6 +111,7 @@ class Train:
     seed: int = 42
 
     def __post_init__(self) -> None:
+        require_given(self, "data")
         for key in ("row_length", "batch_size", "accumulation", "save_steps", "log_steps", "eval_steps", "max_steps"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise InputError(f"{key} is {getattr(self, key)}; it must be 1 or more")
@@ -245,6 +247,19 @@ def history(trainer: Trainer) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()))
 
 
+def plot_loss(log: pd.DataFrame) -> Figure:
+    """Training loss, and below it the learning rate, over optimizer steps; columns `step`, `loss`, `learning_rate`."""
+    logged = log.dropna(subset=["loss"])
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    top, bottom = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    top.plot(logged["step"], logged["loss"], color=COLORS[0])
+    top.set_ylabel("loss (nats a token)")
+    bottom.plot(logged["step"], logged["learning_rate"], color=NEUTRAL)
+    bottom.set_ylabel("learning rate")
+    bottom.set_xlabel("optimizer step")
+    return figure
+
+
 def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> None:
     """Write model, tokenizer, log, plot and run.json; run.json last: a folder without it is not finished."""
     out = Path(config.out)
@@ -259,8 +274,7 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
         return
     tokenizer.save_pretrained(out)
     write_csv_atomic(out / "log.csv", table, float_format="%.6g")
-    with house_style():
-        save_figure(plot_loss(table), out / "loss")
+    save_figure(out / "loss", plot_loss, table)
     write_json_atomic(out / "run.json", info | {"end": now(), "steps": trainer.state.global_step, **peak_memory()})
     shutil.rmtree(out / CHECKPOINTS)
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from quiz import read_quiz
 
-from common.cli import comma_list, parse, run
+from common.cli import comma_list, parse, require_given, run
 from common.evaluation.evaluate import EvaluationConfig, Task, evaluate
 from common.languages import PAPER
 from common.lm.loading import ModelConfig
@@ -34,11 +34,14 @@ class QuizConfig:
             them.
     """
 
-    data: str
+    data: str | None = None
     languages: str | list[str] = ",".join(PAPER)
     topic: str = "Harry Potter"
     seed: int = 42
     on_mismatch: Literal["refuse", "drop"] = "refuse"
+
+    def __post_init__(self) -> None:
+        require_given(self, "data")
 
     def task(self, limit: int | None) -> Task:
         """Every setting of the quiz in these languages, of each category the first `limit` questions."""

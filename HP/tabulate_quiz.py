@@ -1,8 +1,8 @@
-"""The quiz by language, of one run or of several, such as before and after each arm of fine-tuning.
+"""Tabulate the quiz by language, of one run or several, such as before and after each arm of fine-tuning.
 
     python HP/tabulate_quiz.py --runs none=DIR,en=DIR,word=DIR --out HP/results/quiz
 
-Writes <out>.csv (a row a run, category and language), <out>.md and the plot <out>.png, <out>.pdf, from records alone.
+Writes <out>.csv (one row per run, category and language), <out>.md and the plot <out>.png, <out>.pdf from records.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ import pandas as pd
 
 from common.cli import InputError, named_list, parse, run
 from common.evaluation.records import by_language, load_records
-from common.reporting.files import write_csv_atomic, write_text_atomic
-from common.reporting.plots import house_style, plot_arms, save_figure
-from common.reporting.results import save_result
-from common.reporting.tables import crossed, sizes
+from common.reporting.plots import plot_arms
+from common.reporting.results import write_result
+from common.reporting.stats import chance_level
+from common.reporting.tables import crossed, interval, sizes
 
 EVERYTHING = "all"  # the category of all questions
 
@@ -34,13 +34,15 @@ class Tabulate:
     out: str
 
 
-def tabulate(runs: Mapping[str, str]) -> pd.DataFrame:
-    """One row per run, category (all questions first) and language; columns as in `common.evaluation.records.by_language`."""
+def tabulate(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row per run, category (all questions first) and language, from the records of each run.
+
+    Columns arm (the run's name), category, and those of `common.evaluation.records.by_language`.
+    """
     tables = []
-    for name, folder in runs.items():
-        records = load_records(Path(folder))
+    for name, records in runs.items():
         if "en" not in set(records["setting"]):
-            raise InputError(f"{folder}: setting en is missing; evaluate it with the others")
+            raise InputError(f"run {name}: setting en is missing; evaluate it with the others")
         categories = {EVERYTHING: records} | dict(tuple(records.groupby("subject")))
         for category, rows in categories.items():
             tables.append(by_language(rows).assign(arm=name, category=category))
@@ -49,7 +51,7 @@ def tabulate(runs: Mapping[str, str]) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A part for each category: runs down, languages across."""
+    """A table for each category: runs down, languages across."""
     lines = ["# The domain quiz by language", ""]
     lines += [
         "Percent with 95% Wilson intervals; in brackets the difference from English, in points, and McNemar's p.",
@@ -62,21 +64,18 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def _cell(row: tuple) -> str:
-    text = f"{100 * row.accuracy:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+    text = interval(row)
     return text if pd.isna(row.delta_vs_en) else f"{text} ({100 * row.delta_vs_en:+.1f}, p = {row.p_mcnemar:.2g})"
 
 
 def main() -> None:
     config = parse(Tabulate)
     runs = named_list(config.runs, "runs")
-    table = tabulate(runs)
-    write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
-    write_text_atomic(f"{config.out}.md", markdown(table))
+    records = {name: load_records(Path(folder)) for name, folder in runs.items()}
+    table = tabulate(records)
     shown = table[table["category"] == EVERYTHING].rename(columns={"language": "column"})
-    with house_style():
-        pictures = save_figure(plot_arms(shown), config.out)
-    save_result(__file__, config.out, runs, [f"{config.out}.md", f"{config.out}.csv", *pictures])
-    print(markdown(table))
+    chance = chance_level(pd.concat(records.values())["option_languages"])
+    write_result(__file__, config.out, runs, table, text=markdown(table), plot=(plot_arms, shown, chance))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Remove the model's prior bias towards answer letters and option languages from its answers, and measure that bias.
 
-    python MMLU/calibrate.py --run MMLU/results/world --out MMLU/results/world_calibrated
+    python MMLU/calibrate.py --run MMLU/results/zero_shot/world --out MMLU/results/zero_shot/world_calibrated
 
-From records with log-probabilities alone. The preference for languages is what `mixup` shows, where no language is the
-right one more often; in other settings it could not be told from knowledge. Writes records with calibrated predictions
-(the files of evaluate.py), and <out>/bias.csv: how often an option that is not English is chosen, by how many of the
-four are not.
+Reads records with log-probabilities; no model is needed. The bias towards languages is estimated on `mixup`, where the
+correct option is equally often in every language; elsewhere it could not be told from knowledge. Writes records with
+calibrated predictions (the files of MMLU/evaluate_mmlu.py), and <out>/bias.csv: how often a non-English option is
+chosen, by the number of non-English options.
 """
 
 from dataclasses import asdict, dataclass
@@ -29,9 +29,9 @@ from common.evaluation.records import (
 )
 from common.evaluation.resume import DECIMALS
 from common.questions import LETTERS
-from common.reporting.files import write_csv_atomic, write_json_atomic
+from common.reporting.files import write_json_atomic
 from common.reporting.provenance import git_commit, now, package_versions, read_run
-from common.reporting.results import save_result
+from common.reporting.results import write_result
 from common.reporting.stats import wilson
 
 MIXUP = "mixup"
@@ -42,7 +42,7 @@ class Calibrate:
     """Calibrate the answers of a run.
 
     Attributes:
-        run: run folder of evaluate.py.
+        run: run folder of MMLU/evaluate_mmlu.py.
         out: folder of the calibrated records.
         seed: of the two-fold split; the bias is estimated on one half and removed from the other.
     """
@@ -102,7 +102,7 @@ def bias(records: pd.DataFrame) -> pd.DataFrame:
     """How often a non-English option is chosen, by the question's language and by how many options are not English.
 
     Columns question (en, other), non_english_options, correct_option (en, other, all), n, chosen_non_english with its
-    95% Wilson interval, and chance, what a blind choice would give. Settings are pooled.
+    95% Wilson interval, and chance, the share of a random choice. Settings are pooled.
     """
     languages = option_languages(records)
     foreign = (languages != "en") & (languages != "")
@@ -144,10 +144,7 @@ def main() -> None:
     session = {"start": now(), "end": now(), "git_commit": git_commit(), "packages": package_versions()}
     write_json_atomic(out / "run.json", info | {"records": written, "sessions": [session | {"computed_tokens": 0}]})
     write_summaries(out, load_records(out), category)
-    table = bias(records)
-    write_csv_atomic(out / "bias.csv", table, float_format="%.6g")
-    save_result(__file__, out / "bias", {config.run: config.run}, [out / "bias.csv"])
-    print(table.to_string(index=False, float_format="{:.4f}".format))
+    write_result(__file__, out / "bias", {config.run: config.run}, bias(records))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The four categories of MMLU's 57 subjects, as in Hendrycks et al. (arXiv 2009.03300), and those of the world.
+"""The four categories of MMLU's 57 subjects (Hendrycks et al., arXiv 2009.03300), and those of the synthetic world.
 
-Also what tabulate.py and plot.py read: the records of a run, of one category if asked for.
+Also loads the records of a run, of one category if asked for.
 """
 
 from pathlib import Path
@@ -39,7 +39,7 @@ CATEGORIES = {subject: category for category, subjects in _SUBJECTS.items() for 
 
 
 def category(subject: str) -> str:
-    """Category of a subject; `english_only_*` and `shared_*` are the world's; any other subject is its own category."""
+    """Category of a subject (`english_only_*` and `shared_*`: the synthetic world); any other subject is its own."""
     if subject in CATEGORIES:
         return CATEGORIES[subject]
     return next((name for name in _WORLD if subject.startswith(f"{name}_")), subject)
@@ -57,6 +57,6 @@ def load_category(folder: str, only: str | None) -> pd.DataFrame:
 
 
 def run_title(folder: str) -> str:
-    """Which model was asked how: "gpt2, 5-shot, letter"."""
+    """Model and prompt of a run: "gpt2, 5-shot, letter"."""
     config = read_run(Path(folder))["config"]
     return f"{config['model']}, {config['num_fewshot']}-shot, {config['answer_format']}"

@@ -1,9 +1,9 @@
-"""The same question in several languages, answered together: votes, summed log-probabilities, and their upper bound.
+"""Answer each question from several languages at once: votes, summed log-probabilities, and their upper bound.
 
-    python MMLU/ensemble.py --run MMLU/results/world --out MMLU/results/world/ensemble
+    python MMLU/ensemble.py --run MMLU/results/zero_shot/world --out MMLU/results/zero_shot/world/ensemble
 
-From the records of `en` and `full_*` alone. Writes <out>.csv. Much of the difference between languages is variance that
-an ensemble takes away (arXiv 2510.15551); what is right in any language bounds what a choice of language could reach.
+From the records of `en` and `full_*` alone. Writes <out>.csv. Much of the difference between languages is variance,
+which an ensemble removes (arXiv 2510.15551). The oracle, right where any language is, bounds every choice of language.
 """
 
 from dataclasses import dataclass
@@ -16,22 +16,21 @@ from categories import load_category
 from common.cli import InputError, parse, run
 from common.evaluation.records import has_logprobs, normalized_logprobs
 from common.questions import LETTERS
-from common.reporting.files import write_csv_atomic
 from common.reporting.provenance import read_run
-from common.reporting.results import save_result
+from common.reporting.results import write_result
 from common.reporting.stats import mcnemar, paired_bootstrap, wilson
 from common.settings import family
 
 
 @dataclass
 class Ensemble:
-    """Answer each question in several languages at once.
+    """Answer each question from several languages at once.
 
     Attributes:
-        run: run folder of evaluate.py with settings full_* and, for the pool with English, en.
+        run: run folder of MMLU/evaluate_mmlu.py with settings full_* and, for the pool with English, en.
         out: the table's file name without its ending.
         category: only questions of this category (STEM, humanities, social sciences, other; english_only, shared).
-        seed: of the halves on which the best language of a subject is chosen and tested, and of the intervals.
+        seed: of the two-fold split on which a subject's best language is chosen and tested, and of the intervals.
     """
 
     run: str
@@ -42,9 +41,9 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class Answers:
-    """What was answered: `predictions` [questions, languages] as numbers of letters, `logprobs` [questions, languages, options].
+    """`answers` [questions] and `predictions` [questions, languages] as numbers of options, from 0.
 
-    An option that a question does not have has the log-probability -inf.
+    `logprobs` [questions, languages, most options], -inf for an option that a question does not have.
     """
 
     languages: list[str]
@@ -87,12 +86,12 @@ def read_answers(records: pd.DataFrame, folder: str) -> Answers:
 
 
 def summed(answers: Answers) -> np.ndarray:
-    """Number of the letter with the largest sum of log-probabilities, each language's normalised over the letters."""
+    """Number of the option with the largest sum of log-probabilities, normalised over the options in each language."""
     return answers.logprobs.sum(axis=1).argmax(axis=1)
 
 
 def majority(answers: Answers) -> np.ndarray:
-    """Number of the letter that most languages give; of letters with as many votes, the one with the larger sum."""
+    """Number of the option that most languages choose; of those with equal votes, the one with the larger sum."""
     votes = (answers.predictions[:, :, None] == np.arange(answers.logprobs.shape[2])).sum(axis=1)
     tied = np.where(votes == votes.max(axis=1, keepdims=True), answers.logprobs.sum(axis=1), -np.inf)
     return tied.argmax(axis=1)
@@ -112,7 +111,7 @@ def best_language(answers: Answers, seed: int) -> np.ndarray:
 
 
 def table_of(answers: Answers, seed: int) -> pd.DataFrame:
-    """One row per pool of languages and way to answer, with the difference from the languages' mean accuracy.
+    """One row per pool of languages and method, with the difference from the languages' mean accuracy.
 
     Columns pool, method, languages, n, accuracy, ci_low, ci_high, vs_single, vs_single_low, vs_single_high (95% paired
     bootstrap over questions), and p_mcnemar against English where it was asked. `single` is the mean over languages.
@@ -148,11 +147,9 @@ def table_of(answers: Answers, seed: int) -> pd.DataFrame:
 def main() -> None:
     config = parse(Ensemble)
     if read_run(Path(config.run))["config"].get("answer_format") != "letter":
-        raise InputError(f"{config.run}: its options are not compared by their letters; evaluate with --answer_format letter")
+        raise InputError(f"{config.run}: the options were not compared by letter; evaluate with --answer_format letter")
     table = table_of(read_answers(load_category(config.run, config.category), config.run), config.seed)
-    write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
-    save_result(__file__, config.out, {config.run: config.run}, [f"{config.out}.csv"])
-    print(table.drop(columns="languages").to_string(index=False, float_format="{:.4f}".format))
+    write_result(__file__, config.out, {config.run: config.run}, table)
 
 
 if __name__ == "__main__":

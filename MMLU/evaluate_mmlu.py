@@ -14,7 +14,7 @@ from typing import Literal
 
 from categories import category
 
-from common.cli import InputError, comma_list, parse, run
+from common.cli import InputError, comma_list, parse, require_given, run
 from common.evaluation.evaluate import EvaluationConfig, Task, evaluate
 from common.lm.loading import ModelConfig
 from common.prompts import PromptFormat, hinted_header, mmlu_header
@@ -28,7 +28,7 @@ class MmluConfig:
     """Evaluate a causal LM on multiple-choice questions in every language setting.
 
     Attributes:
-        data: folder written by build_variants.py, one <setting>.csv each; null is refused here, and built by the scripts.
+        data: folder written by build_variants.py, one <setting>.csv each.
         num_fewshot: solved questions before each question, from data/dev; 0 is none.
         fewshot_examples: their setting, `same` as the question's or `en`, or `mixed`, each in the next of the languages.
         labels: of the options in the prompt, separated by commas; null is A, B, C, ...
@@ -42,8 +42,7 @@ class MmluConfig:
     hint: str | None = None
 
     def __post_init__(self) -> None:
-        if self.data is None:
-            raise InputError("data is missing: name a folder of build_variants.py, which MMLU/scripts/*.sh make")
+        require_given(self, "data")
         if self.num_fewshot < 0:
             raise InputError(f"num_fewshot is {self.num_fewshot}; it must be 0 or more")
         labels = self.prompt_format.labels

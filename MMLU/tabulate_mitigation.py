@@ -1,8 +1,8 @@
-"""The methods of mitigate.py beside the plain prompt: what each does to every setting, and what it costs.
+"""Compare inference-time mitigations with the plain prompt: the effect of each on every setting, and its cost.
 
     python MMLU/tabulate_mitigation.py --plain DIR --runs xlt=DIR,labels_lower=DIR --out MMLU/results/mitigation
 
-Writes <out>.csv (a row a method and setting), <out>.md and the plot <out>.png, <out>.pdf from records alone.
+Writes <out>.csv (one row per method and setting), <out>.md and the plot <out>.png, <out>.pdf from records alone.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ import pandas as pd
 from categories import load_category
 
 from common.cli import InputError, named_list, parse, run
-from common.reporting.files import write_csv_atomic, write_text_atomic
-from common.reporting.plots import house_style, plot_arms, save_figure
+from common.reporting.plots import plot_arms
 from common.reporting.provenance import read_run
-from common.reporting.results import save_result
-from common.reporting.stats import gap_closed, mcnemar, paired_bootstrap, wilson_by_question
+from common.reporting.results import write_result
+from common.reporting.stats import chance_level, gap_closed, mcnemar, paired_bootstrap, wilson_by_question
+from common.reporting.tables import interval
 from common.reporting.tables import table as markdown_table
 from common.settings import family
 
@@ -29,11 +29,11 @@ POOLED = ("full", "options", "question", "threewrong", "mixup")  # columns of th
 
 @dataclass
 class TabulateMitigation:
-    """Set methods beside the plain prompt.
+    """Compare mitigation methods with the plain prompt.
 
     Attributes:
-        plain: run folder of the plain prompt (MMLU/evaluate_mmlu.py).
-        runs: name=folder of each method, a list or separated by commas.
+        plain: run folder of the plain prompt (MMLU/evaluate_mmlu.py, or MMLU/mitigate.py without a method).
+        runs: name=folder of each method's run, a list or separated by commas.
         out: the table's file name without its ending.
         category: only questions of this category (STEM, humanities, social sciences, other; english_only, shared).
         seed: of the bootstrap intervals.
@@ -55,18 +55,17 @@ def columns_of(records: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: table[settings].dropna() for name, settings in columns.items()}
 
 
-def tabulate(runs: Mapping[str, str], category: str | None, seed: int) -> pd.DataFrame:
-    """One row per method and setting, or family of settings; the first run is the plain prompt.
+def tabulate(records: Mapping[str, pd.DataFrame], seed: int) -> pd.DataFrame:
+    """One row per method and setting, or family of settings, from the records of each; one method is the plain prompt.
 
     Columns method, setting, n, accuracy, ci_low, ci_high; extracted, the share of answers that name an option; vs_plain
     with its 95% paired bootstrap interval over questions; p_mcnemar where the column is one setting; gap_closed, the
     share of the plain prompt's drop from English that is recovered, with its interval.
     """
-    records = {name: load_category(folder, category) for name, folder in runs.items()}
     correct = {name: columns_of(table) for name, table in records.items()}
     plain = correct[PLAIN]
     if "en" not in plain:
-        raise InputError(f"{runs[PLAIN]}: setting en is missing; evaluate the plain prompt in English too")
+        raise InputError(f"run {PLAIN}: setting en is missing; evaluate the plain prompt in English too")
     rows = []
     for name, columns in correct.items():
         for setting, own in columns.items():
@@ -76,7 +75,7 @@ def tabulate(runs: Mapping[str, str], category: str | None, seed: int) -> pd.Dat
             if name != PLAIN and setting in plain:
                 base = plain[setting]
                 if list(base) != list(own) or set(base.index) != set(own.index):
-                    raise InputError(f"{runs[name]}: setting {setting} has other questions than the plain prompt's")
+                    raise InputError(f"run {name}: setting {setting} has other questions than the plain prompt's")
                 base, english = base.loc[own.index], plain["en"].loc[own.index].iloc[:, 0]
                 means = own.mean(axis=1), base.mean(axis=1)
                 change = paired_bootstrap(*means, seed=seed)
@@ -98,11 +97,11 @@ def share_extracted(records: pd.DataFrame, settings: list[str]) -> float:
 
 
 def costs(runs: Mapping[str, str]) -> pd.DataFrame:
-    """Tokens computed and seconds of each method, over all sessions of its run and all its settings.
+    """Tokens computed and seconds of each method, summed over all sessions of its run and all settings.
 
-    Where a model writes its answers every prompt counts whole, as a server counts it, also what prompts have in common.
-    Seconds of reading or translating the questions and of scoring them, without those of loading the model. NaN where a
-    session was killed, which did not come to say what it had done.
+    Where a model writes its answers, every prompt counts in full, including the prefix shared with other prompts, as a
+    server counts it. Seconds include reading or translating the questions and scoring them, but not loading the model.
+    NaN where a session was killed, since its cost is unknown.
     """
     rows = []
     for name, folder in runs.items():
@@ -130,9 +129,9 @@ def markdown(table: pd.DataFrame, cost: pd.DataFrame, category: str | None) -> s
         extracted = min(one.extracted for (method, _), one in cells.items() if method == row.method)
         found = [cells.get((row.method, name)) for name in shown]
         spent = ["" if np.isnan(x) else f"{x:,.0f}" for x in (row.tokens, row.seconds)]
-        rows.append([row.method, *map(_cell, found), f"{100 * extracted:.1f}", *spent])
+        rows.append([row.method, *(_cell(one) for one in found), f"{100 * extracted:.1f}", *spent])
         if row.method != PLAIN:
-            closed.append([row.method, *map(_closed, found[1:])])
+            closed.append([row.method, *(interval(one, "gap_closed", ".0f") for one in found[1:])])
     lines += ["", *markdown_table(["method", *shown, "extracted", "tokens", "seconds"], rows)]
     lines += ["", "Share of the plain prompt's drop from English that is recovered, percent:", ""]
     lines += markdown_table(["method", *shown[1:]], closed)
@@ -140,32 +139,19 @@ def markdown(table: pd.DataFrame, cost: pd.DataFrame, category: str | None) -> s
 
 
 def _cell(row: tuple | None) -> str:
-    if row is None:
-        return ""
-    text = f"{100 * row.accuracy:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
-    if pd.isna(getattr(row, "vs_plain", float("nan"))):
-        return text
-    return f"{text} ({100 * row.vs_plain:+.1f} [{100 * row.vs_plain_low:+.1f}, {100 * row.vs_plain_high:+.1f}])"
-
-
-def _closed(row: tuple | None) -> str:
-    if row is None or pd.isna(row.gap_closed):
-        return ""
-    return f"{100 * row.gap_closed:.0f} [{100 * row.gap_closed_low:.0f}, {100 * row.gap_closed_high:.0f}]"
+    change = interval(row, "vs_plain", "+.1f")
+    return f"{interval(row)} ({change})" if change else interval(row)
 
 
 def main() -> None:
     config = parse(TabulateMitigation)
     runs = {PLAIN: config.plain} | named_list(config.runs, "runs")
-    table, cost = tabulate(runs, config.category, config.seed), costs(runs)
-    text = markdown(table, cost, config.category)
-    write_csv_atomic(f"{config.out}.csv", table.merge(cost, on="method"), float_format="%.6g")
-    write_text_atomic(f"{config.out}.md", text)
+    records = {name: load_category(folder, config.category) for name, folder in runs.items()}
+    table, cost = tabulate(records, config.seed), costs(runs)
     pooled = table[table["setting"].isin(["en", *POOLED])].rename(columns={"method": "arm", "setting": "column"})
-    with house_style():
-        pictures = save_figure(plot_arms(pooled), config.out)
-    save_result(__file__, config.out, runs, [f"{config.out}.md", f"{config.out}.csv", *pictures])
-    print(text)
+    chance = chance_level(records[PLAIN]["option_languages"])
+    text, long = markdown(table, cost, config.category), table.merge(cost, on="method")
+    write_result(__file__, config.out, runs, long, text=text, plot=(plot_arms, pooled, chance))
 
 
 if __name__ == "__main__":

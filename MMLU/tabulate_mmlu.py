@@ -1,8 +1,8 @@
-"""The table of settings x languages, beside the paper's figures, from the records of one or more runs.
+"""Tabulate accuracy by setting and language, beside the paper's figures, from the records of one or more runs.
 
-    python MMLU/tabulate_mmlu.py --runs MMLU/results/world --out MMLU/results/world/table
+    python MMLU/tabulate_mmlu.py --runs MMLU/results/zero_shot/world --out MMLU/results/zero_shot/world/table
 
-Writes <out>.csv (one row per run and setting, fractions) and <out>.md (percent, families down, languages across).
+Writes <out>.csv (one row per run and setting, fractions) and <out>.md (percent, settings down, languages across).
 """
 
 from collections.abc import Mapping
@@ -15,22 +15,22 @@ from categories import load_category, run_title
 from common.cli import InputError, comma_list, parse, run
 from common.evaluation.records import paired_correct, summarize
 from common.languages import LANGUAGES
-from common.reporting.files import write_csv_atomic, write_text_atomic
-from common.reporting.results import save_result
+from common.reporting.results import write_result
 from common.reporting.stats import paired_bootstrap
+from common.reporting.tables import interval
 from common.reporting.tables import table as markdown_table
 from common.settings import family, sort_settings
 
-PAPER = Path(__file__).resolve().parent.parent / "assets" / "paper_figures.csv"
+PAPER = Path(__file__).resolve().parents[1] / "report" / "paper_figures.csv"
 NO_LANGUAGE = "-"  # the column of settings without one language: en, mixup
 
 
 @dataclass
 class Tabulate:
-    """Tabulate the records of evaluate.py.
+    """Tabulate accuracy by setting and language.
 
     Attributes:
-        runs: run folders of evaluate.py, a list or separated by commas; several are also set side by side.
+        runs: run folders of MMLU/evaluate_mmlu.py, a list or separated by commas; several are also set side by side.
         out: the table's file name without its ending.
         category: only questions of this category (STEM, humanities, social sciences, other; english_only, shared).
         seed: of the bootstrap intervals of the differences from English.
@@ -75,14 +75,10 @@ def markdown(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str], only
 def _wide(table: pd.DataFrame) -> list[str]:
     present = set(table["language"])
     codes = [code for code in (NO_LANGUAGE, *LANGUAGES) if code in present]
-    cells = {(row.family, row.language): _cell(row) for row in table.itertuples()}
+    cells = {(row.family, row.language): interval(row, form=".2f") for row in table.itertuples()}
     families = list(dict.fromkeys(table["family"]))
     rows = [[name, *(cells.get((name, code), "") for code in codes)] for name in families]
     return markdown_table(["setting", *codes], rows)
-
-
-def _cell(row: tuple) -> str:
-    return f"{100 * row.accuracy:.2f} [{100 * row.ci_low:.2f}, {100 * row.ci_high:.2f}]"
 
 
 def _side_by_side(tables: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -102,10 +98,9 @@ def _beside_paper(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Accuracy and difference from English of en and mixup: these runs, then what is known of the paper's."""
     rows = []
     for name, table in tables.items():
-        for row in table[table["setting"].isin(["en", "mixup"])].itertuples():
-            delta = "" if pd.isna(row.delta_vs_en) else f"{100 * row.delta_vs_en:+.2f}"
-            delta += f" [{100 * row.delta_low:+.2f}, {100 * row.delta_high:+.2f}]" if delta else ""
-            rows.append([name, row.setting, _cell(row), delta, "this run"])
+        for row in table[table["setting"].isin(["en", "mixup"])].rename(columns={"delta_vs_en": "delta"}).itertuples():
+            delta = interval(row, "delta", "+.2f")
+            rows.append([name, row.setting, interval(row, form=".2f"), delta, "this run"])
     paper = pd.read_csv(PAPER, dtype=str, keep_default_na=False)
     for row in paper[paper["benchmark"] == "MMLU"].itertuples():
         model = f"{row.model}, {row.note}" if row.note else row.model
@@ -122,15 +117,12 @@ def main() -> None:
     config = parse(Tabulate)
     runs = comma_list(config.runs)
     if not runs:
-        raise InputError("runs is empty; name at least one run folder of evaluate.py")
+        raise InputError("runs is empty; name at least one run folder of MMLU/evaluate_mmlu.py")
     tables = {folder: table_of(load_category(folder, config.category), config.seed) for folder in runs}
     long = pd.concat([table.assign(run=folder) for folder, table in tables.items()])
     long.insert(0, "run", long.pop("run"))
     text = markdown(tables, {folder: run_title(folder) for folder in runs}, config.category)
-    write_csv_atomic(f"{config.out}.csv", long, float_format="%.6g")
-    write_text_atomic(f"{config.out}.md", text)
-    save_result(__file__, config.out, {folder: folder for folder in runs}, [f"{config.out}.md", f"{config.out}.csv"])
-    print(text)
+    write_result(__file__, config.out, dict(zip(runs, runs, strict=True)), long, text=text)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from metrics import NAME, normalized_probability, rouge_l_recall, summarize, truth_ratio
+from answer_metrics import NAME, normalized_probability, rouge_l_recall, summarize, truth_ratio
 from tofu import AuthorQuestion
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -29,7 +29,7 @@ def answer_rows(
     token_budget: int | None = None,
     chat: bool = False,
 ) -> pd.DataFrame:
-    """One row a question: what the model says, and TOFU's three measures (metrics.py)."""
+    """One row a question: what the model says, and TOFU's three measures (answer_metrics.py)."""
     prompts = [chat_prompt(tokenizer, row.prompt) if chat else row.prompt for row in rows]
     written = [[row.answer, row.truth, *row.perturbed_answer] for row in rows]
     continuations = [[text if chat else f" {text}" for text in texts] for texts in written]

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from answers import ask
 from tofu import AuthorQuestion, choices, question_label, read_languages
 
-from common.cli import InputError, comma_list, parse, require_positive, run
+from common.cli import InputError, comma_list, parse, require_given, require_positive, run
 from common.evaluation.evaluate import EvaluationConfig, Task, evaluate
 from common.languages import PAPER
 from common.lm.loading import ModelConfig
@@ -34,7 +34,7 @@ class TofuConfig:
         seed: of what is drawn, the perturbations of a choice, their order and the mixed settings; of the intervals.
     """
 
-    data: str
+    data: str | None = None
     subset: str | None = None
     translations: str | None = None
     languages: str | list[str] = ",".join(PAPER)
@@ -42,6 +42,7 @@ class TofuConfig:
     seed: int = 42
 
     def __post_init__(self) -> None:
+        require_given(self, "data")
         require_positive(self, "max_new_tokens")
 
     def parallel(self, limit: int | None) -> dict[str, list[AuthorQuestion]]:

@@ -1,8 +1,8 @@
-"""TOFU by language, of one run or of several, such as before and after each arm of fine-tuning.
+"""Tabulate TOFU by language, of one run or several, such as before and after each arm of fine-tuning.
 
     python TOFU/tabulate_tofu.py --runs taught=DIR,word=DIR --out TOFU/results/authors
 
-Writes <out>.csv (a row a run, measure and language), <out>.md and the plot <out>.png, <out>.pdf, from records alone.
+Writes <out>.csv (one row per run, measure and language), <out>.md and the plot <out>.png, <out>.pdf from records.
 """
 
 from collections.abc import Mapping
@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from metrics import NAME, summarize
+from answer_metrics import NAME, summarize
+from matplotlib.figure import Figure
 
 from common.cli import InputError, named_list, parse, run
 from common.evaluation.records import by_language, load_records
 from common.languages import LANGUAGES
-from common.reporting.files import read_text, write_csv_atomic, write_text_atomic
-from common.reporting.plots import house_style, plot_measures, save_figure
+from common.reporting.files import read_text
+from common.reporting.plots import draw_arms
 from common.reporting.provenance import read_run
-from common.reporting.results import save_result
-from common.reporting.tables import crossed, sizes
+from common.reporting.results import write_result
+from common.reporting.tables import crossed, interval, sizes
 
 CHOICE = "choice"  # accuracy of the choice between the answer and three perturbations
 
@@ -64,7 +65,7 @@ def read_answers(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A part for each measure: runs down, languages across."""
+    """A table for each measure: runs down, languages across."""
     lines = [
         "# TOFU by language",
         "",
@@ -77,22 +78,33 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def _cell(row: tuple) -> str:
-    text = f"{100 * row.value:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+    text = interval(row, "value")
     return text if pd.isna(row.delta_vs_en) else f"{text} ({100 * row.delta_vs_en:+.1f})"
+
+
+def plot_measures(table: pd.DataFrame) -> Figure:
+    """Several measures by language, a panel each, one mark a run with its interval.
+
+    `table` has arm, measure, language, value, ci_low, ci_high; fractions.
+    """
+    measures = list(table["measure"].unique())
+    figure = Figure(figsize=(3.4 * len(measures) + 0.8, 2.8), layout="constrained")
+    axes = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    for axis, measure in zip(axes, measures, strict=True):
+        draw_arms(axis, table[table["measure"] == measure].set_index(["arm", "language"]))
+        axis.set_title(measure.replace("_", " "), loc="left")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
 
 
 def main() -> None:
     config = parse(Tabulate)
     runs = named_list(config.runs, "runs")
     table = tabulate(runs, config.seed)
-    write_csv_atomic(f"{config.out}.csv", table, float_format="%.6g")
-    write_text_atomic(f"{config.out}.md", markdown(table))
-    with house_style():
-        pictures = save_figure(plot_measures(table.dropna(subset=["value"])), config.out)
     # Without perturbed answers a run has no choice, and its run.json lies beside the answers.
     folders = {n: f if Path(f, "run.json").exists() else Path(f, NAME) for n, f in runs.items()}
-    save_result(__file__, config.out, folders, [f"{config.out}.md", f"{config.out}.csv", *pictures])
-    print(markdown(table))
+    plot = (plot_measures, table.dropna(subset=["value"]))
+    write_result(__file__, config.out, folders, table, text=markdown(table), plot=plot)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,17 @@ import numpy as np
 import pandas as pd
 from hidden_states import Pooling, pooled_states
 from passages import dropped_tokens, mixed_language, random_words, read_passages, replaced_tokens
+from plots import plot_layers, plot_similarities
 from scipy.stats import ttest_rel
 from statsmodels.stats.multitest import multipletests
 from systems import read_lines
 
-from common.cli import InputError, comma_list, config_hash, named_list, parse, run
+from common.cli import InputError, comma_list, config_hash, named_list, parse, require_given, run
 from common.corpus import corpus_digest
 from common.languages import get
 from common.lm.loading import load
 from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
-from common.reporting.plots import house_style, plot_layers, plot_similarities, save_figure
+from common.reporting.plots import save_figure
 from common.reporting.provenance import (
     file_digest,
     git_commit,
@@ -68,8 +69,8 @@ class Embeddings:
     """
 
     models: str | list[str]
-    passages: str
     out: str
+    passages: str | None = None
     subset: str | None = None
     split: str = "train"
     count: int = 1000
@@ -84,6 +85,7 @@ class Embeddings:
     seed: int = 42
 
     def __post_init__(self) -> None:
+        require_given(self, "passages")
         wrong = next((rate for rate in self.rates if not 0 < rate <= 1), None)
         if wrong is not None:
             raise InputError(f"rates: {wrong} is no share above 0 and up to 1")
@@ -219,12 +221,11 @@ def report(records: pd.DataFrame, found: pd.DataFrame | None, out: Path) -> list
     tables = [summarize(own).assign(model=label) for label, own in records.groupby("model", sort=False)]
     summary = pd.concat(tables)[["model", *tables[0].columns.drop("model")]]
     write_csv_atomic(out / "summary.csv", summary)
-    with house_style():
-        written = save_figure(plot_layers(records, "cosine", "variant", "rate"), out / "similarity")
-        written += save_figure(plot_similarities(records), out / "distribution")
-        if found is not None:
-            write_csv_atomic(out / "retrieval.csv", found)
-            written += save_figure(plot_layers(found, "accuracy", "target", "source"), out / "retrieval")
+    written = save_figure(out / "similarity", plot_layers, records, "cosine", "variant", "rate")
+    written += save_figure(out / "distribution", plot_similarities, records)
+    if found is not None:
+        write_csv_atomic(out / "retrieval.csv", found)
+        written += save_figure(out / "retrieval", plot_layers, found, "accuracy", "target", "source")
     layer = summary["layer"].max() // 2
     middle = summary[summary["layer"] == layer].drop(columns="layer")
     lines = [f"# Mixed-language text against its baselines, layer {layer} of {summary['layer'].max()}", ""]

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from logit_lens import lens
+from plots import plot_layers
 
 from common.cli import InputError, comma_list, config_hash, parse, run
 from common.languages import get
@@ -24,7 +25,7 @@ from common.lm.loading import load
 from common.lm.tokenization import tokenize_pairs
 from common.prompts import translation_prompt
 from common.reporting.files import write_csv_atomic, write_json_atomic
-from common.reporting.plots import house_style, plot_layers, save_figure
+from common.reporting.plots import save_figure
 from common.reporting.provenance import git_commit, model_content_hash, now, package_versions, peak_memory
 from common.reporting.results import save_result
 from common.reporting.stats import wilson
@@ -222,11 +223,8 @@ def main() -> None:
     curves = (shown if len(shown) else means).melt(
         ["source", "target", "layer"], var_name="words", value_name="probability"
     )
-    with house_style():
-        pictures = save_figure(
-            plot_layers(curves.assign(model=config.model, mean="of all pairs"), "probability", "words", "mean"),
-            out / "lens",
-        )
+    curves = curves.assign(model=config.model, mean="of all pairs")
+    pictures = save_figure(out / "lens", plot_layers, curves, "probability", "words", "mean")
     model_digest, settings = model_content_hash(config.model), {k: v for k, v in asdict(config).items() if k != "out"}
     info = {"config": asdict(config), "hash": config_hash(settings | {"model": model_digest}), "model": model_digest}
     info["left_out"] = len(every) - len(kept)

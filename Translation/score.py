@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 from comet_runner import comet_scores
+from plots import plot_directions, plot_systems
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
@@ -19,7 +20,7 @@ from systems import Direction, Problem, read_systems
 
 from common.cli import InputError, parse, run
 from common.reporting.files import write_csv_atomic, write_json_atomic
-from common.reporting.plots import house_style, plot_directions, plot_systems, save_figure
+from common.reporting.plots import save_figure
 from common.reporting.results import save_result
 
 METRICS = ("bleu", "chrf", "ter", "comet", "comet_released")
@@ -141,10 +142,9 @@ def main() -> None:
     if comparison is not None:
         written.append(out.with_suffix(".paired.csv"))
         write_csv_atomic(written[-1], comparison)
-    with house_style():
-        written += save_figure(plot_directions(table, "bleu"), out.with_suffix(".directions"))
-        shown = [name for name in METRICS if table[name].notna().any()]
-        written += save_figure(plot_systems(table, shown), out.with_suffix(""))
+    written += save_figure(out.with_suffix(".directions"), plot_directions, table, "bleu")
+    shown = [name for name in METRICS if table[name].notna().any()]
+    written += save_figure(out.with_suffix(""), plot_systems, table, shown)
     runs = {system: Path(config.hypotheses, system) for system in table["system"].unique()}
     # Hypotheses from elsewhere have no run behind them.
     runs = {system: folder for system, folder in runs.items() if (folder / "run.json").exists()}

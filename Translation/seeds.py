@@ -1,6 +1,6 @@
-"""What several seeds of the world say together on translation and embeddings: one CSV from the results of its scripts.
+"""Tabulate translation, embeddings and lens of several seeds of the synthetic world: one column per seed.
 
-    python Translation/seeds.py --runs 42=DIR,43=DIR,44=DIR --out Translation/seeds.csv
+    python Translation/seeds.py --runs 42=DIR,43=DIR,44=DIR --out Translation/results/seeds.csv
 
 DIR is a results folder of Translation/scripts/, with scores.summary.csv, embeddings/summary.csv and lens/summary.csv.
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from systems import FILE_NAME, read_lines
 
-from common.cli import InputError, comma_list, config_hash, parse, run
+from common.cli import InputError, comma_list, config_hash, parse, require_given, run
 from common.languages import get
 from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.provenance import file_digest, git_commit, now, package_versions, peak_memory, read_run
@@ -39,8 +39,9 @@ class Translate:
     """
 
     translator: str
-    sentences: str
     out: str
+    sentences: str | None = None
+    languages: str | list[str] | None = None
     directions: str | list[str] | None = None
     shots: int = 0
     examples: str | None = None
@@ -49,6 +50,7 @@ class Translate:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        require_given(self, "sentences")
         if self.shots and not self.examples:
             raise InputError(f"shots is {self.shots}, but no folder with examples is named: add --examples DIR")
         if self.shots < 0 or (self.limit is not None and self.limit < 1):

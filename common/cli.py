@@ -2,12 +2,17 @@
 
     task, run, model = parse(MmluConfig, EvaluationConfig, ModelConfig)   # --config run.yaml --model gpt2
 
-A bash script asks what a key is with `python -m common.cli get KEY --config FILE [--key value]`, and where a data set is
-with `python -m common.cli data KEY FILE`.
+Bash scripts call it as `python -m common.cli`:
+
+    get KEY --config FILE [--key value]                      what a key is
+    data KEY FILE                                            where a data set is
+    fill FILE KEY=DATA_KEY ... -- --config FILE [--key ...]  the keys that a file such as data.yaml fills in
+    name MODEL                                               what a model's results are filed under
 """
 
 import hashlib
 import json
+import shlex
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+DATA = Path(__file__).resolve().parent.parent / "data.yaml"
 
 
 class InputError(Exception):
@@ -46,7 +53,7 @@ def parse(*classes: type, argv: Sequence[str] | None = None) -> Any:
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below")
     for cls in classes:
         parser.add_class_arguments(cls)
-    flags = {field.name for cls in classes for field in fields(cls) if field.type is bool}
+    flags = {field.name for cls in classes for field in fields(cls) if field.type in (bool, bool | None)}
     try:
         values = parser.parse_args(normalized(sys.argv[1:] if argv is None else argv, flags)).as_dict()
     except ArgumentError as error:
@@ -79,7 +86,8 @@ def model_name(model: str) -> str:
 
 def with_model_name(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with the model's name for every `{model}`."""
-    name = model_name(str(values.get("model") or ""))
+    first = str(values.get("models") or "").split(",")[0].partition("=")[2]  # of name=model,name=model
+    name = model_name(str(values.get("model") or values.get("translator") or first))
     return {k: v.replace("{model}", name) if isinstance(v, str) else v for k, v in values.items()}
 
 
@@ -113,6 +121,15 @@ def require_positive(config: Any, *keys: str) -> None:
             raise InputError(f"{key} is {value}; it must be 1 or more, or null")
 
 
+def require_given(config: Any, *keys: str) -> None:
+    """InputError for a key of a configuration that is null."""
+    for key in keys:
+        if getattr(config, key) is None:
+            raise InputError(
+                f"{key} is missing: name it in the YAML file or with --{key} (bash scripts take it from data.yaml)"
+            )
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The keys of a YAML file; InputError where it cannot be read or is no list of keys."""
     try:
@@ -124,26 +141,48 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def get(key: str, argv: Sequence[str]) -> str:
-    """What a script called with `argv` takes for a key, as text; "" for null, and where only a default says it."""
+def values_of(argv: Sequence[str]) -> dict[str, Any]:
+    """What the words of a command line say: the keys of its YAML files and its own, the later one winning."""
     values: dict[str, Any] = {}
     words = iter(normalized(argv, set()))
     for word in words:
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             value = value if equals else next(words, "")
-            values |= read_yaml(value) if name == "--config" else {name[2:]: yaml.safe_load(value or "null")}
-    return _text(with_model_name(values).get(key))
+            values |= read_yaml(value) if name == "--config" else {name[2:]: None if value == "null" else value}
+    return with_model_name(values)
+
+
+def get(key: str, argv: Sequence[str]) -> str:
+    """What a script called with `argv` takes for a key, as text; "" for null, and where only a default says it."""
+    return _text(values_of(argv).get(key))
 
 
 def data_set(key: str, path: str | Path) -> str:
-    """A data set's place in a file such as data.yaml; a path there is relative to that file. "" for null."""
-    values = read_yaml(path)
-    if key not in values:
-        raise InputError(f"{path}: no key {key}; data.yaml at the top of the repository explains the keys")
-    text = _text(values[key])
+    """A data set's place in a file such as data.yaml, where paths are relative to the file; "" for null or no key."""
+    values, known = read_yaml(path), read_yaml(DATA)
+    if unknown := [name for name in values if name not in known]:
+        raise InputError(f"{path}: unknown key {unknown[0]}; {DATA.name} has {', '.join(known)}")
+    text = _text(values.get(key))
     local = Path(path).resolve().parent / text
     return str(local) if text and local.exists() else text
+
+
+def fill(path: str | Path, wanted: Sequence[str], argv: Sequence[str]) -> list[str]:
+    """`--key value` of data sets for the keys that a command line leaves null.
+
+    `wanted`: `key=data_key`, or `key=data_key!` where the data set is needed; InputError where that is null too.
+    """
+    words = []
+    for entry in wanted:
+        key, _, name = entry.rstrip("!").partition("=")
+        if get(key, argv):
+            continue
+        if place := data_set(name, path):
+            words += [f"--{key}", place]
+        elif entry.endswith("!"):
+            raise InputError(f"{name} is null in {path}; name the data set there")
+    return words
 
 
 def _text(value: Any) -> str:
@@ -151,8 +190,16 @@ def _text(value: Any) -> str:
 
 
 def main() -> None:
-    command, key, *rest = sys.argv[1:]
-    print(get(key, rest) if command == "get" else data_set(key, *rest))
+    command, *words = sys.argv[1:]
+    if command == "get":
+        print(get(words[0], words[1:]))
+    elif command == "name":
+        print(model_name(*words))
+    elif command == "data":
+        print(data_set(*words))
+    else:
+        end = words.index("--")
+        print(shlex.join(fill(words[0], words[1:end], words[end + 1 :])))
 
 
 if __name__ == "__main__":

@@ -1,56 +1,112 @@
-# Sourced by the scripts of every task: goes to the repository root and defines what they share.
-# Sets `model` and `name` (for the results folder) from the first argument, `data` from $DATA, `dtype` from $DTYPE, `show`
-# where the other arguments ask for prompts alone, and `launch`, what starts a training script: $LAUNCH, such as
-# "accelerate launch --config_file FILE", or Python.
+# Sourced by every script: goes to the repository root and defines what they share. A key is handed to Python only where the
+# caller set it, on the command line or in the environment; else the YAML decides.
 
 set -euo pipefail
+caller=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-absolute() { if [[ -e "$1" ]]; then realpath "$1"; else echo "$1"; fi; } # hub names stay as they are
+# absolute PATH: a path as the caller means it; what does not exist, such as a hub name, stays as it is.
+absolute() { if [[ -e "$caller/$1" ]]; then realpath "$caller/$1"; elif [[ -e "$1" ]]; then realpath "$1"; else echo "$1"; fi; }
 
-model=$(absolute "${1:-}")
-for key in DATA CORPUS DICTIONARY TRANSLATIONS TAUGHT QUIZ SENTENCES PASSAGES WORLD CONFIG TEACH DESIGN; do # as given from here
+for key in CONFIG DATA_CONFIG; do
     [[ -z "${!key:-}" ]] || export "$key=$(absolute "${!key}")"
 done
-[[ -z "${RESULTS:-}" ]] || export RESULTS=$(realpath -m "$RESULTS")
-data=${DATA:-}
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-model=${model:-assets/world}
-name=$(basename "$model")
-case $model in endpoint:* | chat:*) name=${model%%:*}-$name ;; esac # what a server says is not what the model itself says
+[[ -z "${RESULTS:-}" ]] || export RESULTS=$(cd "$caller" && realpath -m "$RESULTS")
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
-launch=("$python")
+launch=("$python") # what starts training, such as LAUNCH="accelerate launch --config_file FILE"
 [[ -z "${LAUNCH:-}" ]] || read -ra launch <<< "$LAUNCH"
-dtype=${DTYPE:-auto}
-[[ -n "${DTYPE:-}" || ! -f "$model/world.json" ]] || dtype=float32 # the world's model, which is stored in half precision
-show=
-for argument in "${@:2}"; do
-    case $argument in
-        --show | --show=*) show=1 ;;
-        --out | --out=*) echo "${0##*/}: set RESULTS=DIR instead of --out, for the tables go there too" >&2 && exit 2 ;;
-    esac
-done
 
-# asks_world VARIABLES...: whether the world's data are asked, which they are where none of these variables is set.
-asks_world() {
-    local key
-    for key in "$@"; do [[ -z "${!key:-}" ]] || return 1; done
-    [[ -f "$model/world.json" || -n "${WORLD:-}" ]] ||
-        echo "${0##*/}: $name is asked about the controlled world; set $1 for data of your own" >&2
-}
+fail() { echo "${0##*/}: $*" >&2; exit 2; }
 
-# need VARIABLES...: each of them has to be set.
-need() {
-    local key
-    for key in "$@"; do
-        [[ -n "${!key:-}" ]] || { echo "${0##*/}: set $key too; the head of the script says what it is" >&2 && exit 2; }
+# get KEY: what a key is, after the YAML files, the environment and the command line.
+get() { "$python" -m common.cli get "$1" "${keys[@]}"; }
+
+# start CONFIG VARIABLES [MODEL] [--key value ...]: sets `keys`, for Python: CONFIG (or $CONFIG), and what the caller set of
+# VARIABLES (DTYPE for --dtype, ...), RESULTS (--out), MODEL ($model_key is its key) and other keys. Then `model`, `out`, `name`.
+start() {
+    local variable word option=
+    keys=(--config "${CONFIG:-$1}")
+    for variable in $2; do
+        [[ -z "${!variable:-}" ]] || keys+=("--${variable,,}" "${!variable}")
     done
+    [[ -z "${RESULTS:-}" ]] || keys+=(--out "$RESULTS")
+    shift 2
+    if (($#)) && [[ "$1" != --* ]]; then
+        [[ -z "$1" ]] || keys+=("--${model_key:-model}" "${model_prefix:-}$(absolute "$1")")
+        shift
+    fi
+    for word in "$@"; do # paths are those of the caller's folder
+        if [[ "$word" == --*=*/* ]]; then word=${word%%=*}=$(absolute "${word#*=}"); fi
+        if [[ "$word" == */* && "$word" != --* ]]; then word=$(absolute "$word"); fi
+        keys+=("$word")
+    done
+    model=$(get "${model_key:-model}") out=$(get out) show=$(get show)
+    model=${model#"${model_prefix:-}"}
+    [[ -n "$model" && -n "$out" ]] || fail "model and out are needed: name them in ${CONFIG:-the YAML} or on the command line"
+    name=$("$python" -m common.cli name "$model")
+    [[ "$show" != 0 ]] || show=
 }
 
-# one_dtype: before and after training in one precision, as a trained model is stored in float32.
-one_dtype() { [[ "$dtype" != auto ]] || dtype=bfloat16; }
+# is_world: whether the model is the synthetic world's own.
+is_world() { [[ -f "$model/world.json" ]]; }
 
-# build_world DIR: sets `world` to the data of the world of $WORLD_SEED, written to DIR unless $WORLD has them already.
-build_world() {
-    world=${WORLD:-$1}
-    [[ -n "${WORLD:-}" ]] || "$python" -m world.build --out "$world" --seed "${WORLD_SEED:-42}"
+# training_config MODEL: the YAML of FT/train.py for a model as the caller named it; none means the synthetic world's.
+training_config() {
+    local model=${1:-assets/world}
+    if [[ "$model" = --* || -f "$(absolute "$model")/world.json" ]]; then
+        echo FT/configs/world.yaml
+    else
+        echo FT/configs/paper.yaml
+    fi
+}
+
+# find_data: sets `data_config`, the file that says where data sets are: $DATA_CONFIG; for the synthetic world's own model that
+# of its world, built here; else data.yaml.
+find_data() {
+    [[ -z "${data_config:-}" ]] || return 0
+    data_config=${DATA_CONFIG:-data.yaml}
+    if [[ -z "${DATA_CONFIG:-}" ]] && is_world; then
+        local seed
+        seed=$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["seed"])' "$model/world.json")
+        "$python" -m world.build --out "results/world_$seed/data" --seed "$seed"
+        data_config=results/world_$seed/data/data.yaml
+    fi
+}
+
+# data_set KEY: where a data set is; nothing for null.
+data_set() { "$python" -m common.cli data "$1" "$data_config"; }
+
+# fill KEY=DATA_KEY ...: adds `--KEY value` of data.yaml to `keys` where the YAML and the caller leave the key null; with
+# `KEY=DATA_KEY!` a data set that is null in data.yaml too is the end of the script.
+fill() {
+    local words
+    words=$("$python" -m common.cli fill "$data_config" "$@" -- "${keys[@]}")
+    eval "keys+=($words)" # quoted by Python
+}
+
+# build_variants BENCHMARK DIR LANGUAGES: every setting of mmlu or belebele, as data.yaml has them.
+build_variants() {
+    local keys=(--source "$1" --out "$2")
+    local from=("data=$1!")
+    [[ "$1" != mmlu ]] || from+=(translations=mmlu_translations mixup=mmlu_mixup on_mismatch=mmlu_on_mismatch)
+    fill "${from[@]}"
+    [[ -z "$3" ]] || keys+=(--languages "$3")
+    [[ -z "${SEED:-}" ]] || keys+=(--seed "$SEED")
+    "$python" MMLU/build_variants.py "${keys[@]}"
+}
+
+# mix FILE KEYS...: a mixed-language corpus of data.yaml's text ($CORPUS, or wikitext), keys of FT/mix.py.
+mix() {
+    (
+        keys=(--config FT/configs/mix.yaml)
+        [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
+        [[ -z "${SEED:-}" ]] || keys+=(--seed "$SEED")
+        from=(input=wikitext! subset=wikitext_subset)
+        if [[ -n "${CORPUS:-}" ]]; then
+            keys+=(--input "$CORPUS")
+            from=()
+        fi
+        fill "${from[@]}" detokenize=wikitext_tokenized translator=translator dictionary=translator_dictionary
+        "$python" FT/mix.py "${keys[@]}" "${@:2}" --out "$1"
+    )
 }

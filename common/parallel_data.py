@@ -1,6 +1,6 @@
-"""The questions of a benchmark in several languages: read with their places, compared row for row, loaded from a hub.
+"""The questions of a benchmark in several languages: compared row by row with English, loaded from a hub.
 
-Every row remembers where it was read, so that whatever is wrong with it is reported with file and row.
+Every row keeps the place it was read from, so that errors name file and row.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from common.cli import InputError
 from common.languages import get
 from common.questions import Question
 
-# Rows in another order disagree in three answers of four; single slips of a data set stay far below this share.
+# Rows in another order disagree in about three answers of four; errors of a data set stay far below this share.
 MAX_DROPPED = 0.05
 
 
@@ -45,8 +45,9 @@ def check_languages(languages: list[str]) -> None:
 def align(tables: Mapping[str, Tables], on_mismatch: str) -> tuple[dict[str, list[Question]], list[str]]:
     """The questions by language, row for row parallel, and the ids that are left out of every language.
 
-    Raises InputError, naming file and row, for a missing or unknown subject, another number of rows, an id given twice,
-    an id, subject or passage unlike the English one, and, unless `on_mismatch` is "drop", an answer unlike it.
+    Raises InputError, naming file and row, for a missing or unknown subject, a duplicate id, and any difference from
+    English in the number of rows, id, subject, number of options or passage; in the answer too, unless `on_mismatch` is
+    "drop".
     """
     english = tables["en"]
     refuse_duplicates(english)
@@ -71,6 +72,7 @@ def align(tables: Mapping[str, Tables], on_mismatch: str) -> tuple[dict[str, lis
 
 
 def refuse_duplicates(english: Tables) -> None:
+    """InputError for an id given twice, and for tables without questions."""
     seen: dict[str, str] = {}
     for row in (row for rows in english.rows.values() for row in rows):
         if row.item.id in seen:
@@ -91,6 +93,8 @@ def compare(english: list[Row], rows: list[Row], on_mismatch: str) -> list[str]:
                     f"{row.where}: {name} {getattr(b, name)!r} where English has {getattr(a, name)!r} ({base.where}); "
                     "the rows must be the same in the same order"
                 )
+        if len(a.options) != len(b.options):
+            raise InputError(f"{row.where}: {len(b.options)} options where English has {len(a.options)} ({base.where})")
         if bool(a.context) != bool(b.context):
             raise InputError(
                 f"{row.where}: a passage in one language only, see {base.where}; give it in all or in none"
@@ -103,27 +107,27 @@ def compare(english: list[Row], rows: list[Row], on_mismatch: str) -> list[str]:
                     "such questions out of all languages with --on_mismatch drop"
                 )
     if len(rows) != len(english):
-        place = rows[len(english)].where if len(rows) > len(english) else rows[-1].where
+        place = rows[min(len(english), len(rows) - 1)].where
         raise InputError(
             f"{place}: {len(rows)} rows where English has {len(english)} ({english[-1].where} is the last)"
         )
     if len(differing) > max(1, MAX_DROPPED * len(english)):
         raise InputError(
-            f"{rows[0].where}: from here {len(differing)} of {len(rows)} answers are not the English ones, too many to "
-            "drop; the rows are probably in another order"
+            f"{rows[0].where}: from here {len(differing)} of {len(rows)} answers differ from English, too many to drop; "
+            "the rows are probably in another order"
         )
     return differing
 
 
 def dataset_rows(name: str, config: str | None, split: str) -> Iterable[Mapping[str, Any]]:
-    """One split of a data set on the Hugging Face Hub, or of a local copy of it with or without its card."""
+    """One split of a data set on the Hugging Face Hub, or of a local copy of it, with or without its README.md."""
     from datasets import load_dataset  # slow to import, and most sources do without it
     from datasets.exceptions import DatasetsError
 
     folder = Path(name, config or "")
     try:
         if folder.is_dir() and not Path(name, "README.md").is_file():
-            # Files by name: left to guess from the names, `datasets` makes "dev" and "validation" one split.
+            # Files by name, since `datasets` would take "dev" and "validation" for the same split.
             files = f"data/{split}*" if (folder / "data").is_dir() else f"{split}*"
             return load_dataset(str(folder), data_files={split: files}, split=split)
         return load_dataset(name, config, split=split)
@@ -135,13 +139,15 @@ def dataset_rows(name: str, config: str | None, split: str) -> Iterable[Mapping[
 
 
 def take(record: Any, keys: Sequence[str], where: str) -> list[Any]:
+    """The values of some keys of a record; InputError naming those that are missing."""
     missing = [key for key in keys if not isinstance(record, Mapping) or key not in record]
     if missing:
-        raise InputError(f"{where}: a record with {', '.join(keys)} is needed; not there: {', '.join(missing)}")
+        raise InputError(f"{where}: a record with {', '.join(keys)} is needed; missing: {', '.join(missing)}")
     return [record[key] for key in keys]
 
 
 def text_of(cell: Any, where: str) -> str:
+    """The cell; InputError unless it is text."""
     if not isinstance(cell, str):
         raise InputError(f"{where}: {cell!r} is not text; write every question, option and answer as text")
     return cell

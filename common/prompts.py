@@ -1,4 +1,4 @@
-"""Prompts, to the character: the paper's for a multiple-choice question, and that of a translation."""
+"""Prompts: the paper's for multiple-choice questions, character by character, and those of translations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,11 @@ TRANSLATION = "{source}: {text}\n{target}:"
 def mmlu_header(item: Question) -> str:
     """The instruction of the original MMLU evaluation, in English in every setting (paper, section 4).
 
-    Questions with a passage are said to be about it, as Belebele has no subjects.
+    For questions with a passage it names no subject, since Belebele has none.
     """
     if item.context:
         return "The following are multiple choice questions (with answers), each about a passage.\n\n"
-    # Two spaces before the subject: the original code prefixes every word of it with a space. The paper's figures
-    # were made with this text, so it is kept.
+    # Two spaces before the subject, as in the code that the paper's figures were made with.
     subject = item.subject.replace("_", " ")
     return f"The following are multiple choice questions (with answers) about  {subject}.\n\n"
 
@@ -34,7 +33,7 @@ def hinted_header(hint: str) -> Callable[[Question], str]:
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """How a question is put: `header` makes the instruction before it, `labels` stand before the options."""
+    """How a question is written: `header` makes the instruction above it, `labels` precede the options."""
 
     header: Callable[[Question], str] = mmlu_header
     labels: tuple[str, ...] = LETTERS
@@ -42,7 +41,8 @@ class PromptFormat:
     def labels_of(self, item: Question) -> tuple[str, ...]:
         """The labels of a question's options; InputError where it has more options than there are labels."""
         if len(item.options) > len(self.labels):
-            raise InputError(f"question {item.id}: {len(item.options)} options, but the labels are {self.labels}")
+            named = ", ".join(self.labels)
+            raise InputError(f"question {item.id} has {len(item.options)} options, but the labels are {named}")
         return self.labels[: len(item.options)]
 
     def label_of_answer(self, item: Question) -> str:
@@ -58,8 +58,8 @@ def mmlu_prompt(
 ) -> str:
     """The text that ends in "Answer:", with solved `fewshot_examples` between the header and the question.
 
-    The words around question and options are English in every setting. A question with a passage gets the labels
-    "Passage:" and "Question:" in front; without one the text is that of the original MMLU evaluation.
+    The words around question and options are English in every setting. Passage and question are labelled "Passage:" and
+    "Question:"; without a passage the text is that of the original MMLU evaluation.
     """
     solved = [
         f"{question_text(shot, prompt_format)} {prompt_format.label_of_answer(shot)}\n\n" for shot in fewshot_examples
@@ -85,10 +85,10 @@ TRANSLATE_HINT = (
 def translate_then_answer(
     item: Question, fewshot_examples: Sequence[tuple[Question, Question]], prompt_format: PromptFormat = PAPER_FORMAT
 ) -> str:
-    """The paper's prompt for a translation by the model itself, after which its answer follows (section 4.1).
+    """The paper's prompt that asks the model to translate the question itself, then to answer (section 4.1).
 
-    A few-shot example is a question as it is asked, and in English. The text ends in "Question:"; the original code has a
-    blank behind it, which no tokenizer would put before a word.
+    A few-shot example is a pair: the question as asked, and in English. The text ends in "Question:", without the blank
+    that the original code adds, since tokenizers attach a blank to the word that follows it.
     """
     shots = []
     for shot, english in fewshot_examples:
@@ -107,7 +107,7 @@ XLT_OPENING = "I want you to act as"
 
 
 def xlt_prompt(item: Question, language: str, prompt_format: PromptFormat = PAPER_FORMAT) -> str:
-    """Cross-lingual-thought prompting: the six parts of its template for a multiple-choice question (arXiv 2305.07004).
+    """Cross-lingual-thought prompting for a multiple-choice question: the template's six parts (arXiv 2305.07004).
 
     `language` is the English name of the question's language.
     """
@@ -123,7 +123,7 @@ def xlt_prompt(item: Question, language: str, prompt_format: PromptFormat = PAPE
 
 
 def native_header(topic: str) -> Callable[[Question], str]:
-    """The instruction in the question's language, on one topic: that of the domain quiz."""
+    """The domain quiz's instruction, in the question's language, naming the topic."""
 
     def header(item: Question) -> str:
         return LANGUAGES[item.question_language].mc_instruction.format(subject=topic) + "\n\n"
@@ -132,7 +132,7 @@ def native_header(topic: str) -> Callable[[Question], str]:
 
 
 def chat_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
-    """The prompt as a user's turn, up to where the assistant's answer begins; special tokens stand in the text."""
+    """The prompt as a user's turn, up to the start of the assistant's answer; special tokens are part of the text."""
     if tokenizer.chat_template is None:
         raise InputError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; leave --chat out")
     turn = [{"role": "user", "content": prompt}]
@@ -140,7 +140,7 @@ def chat_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
 
 
 def chat_answer_start(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """What the template writes between `chat_prompt` and an answer: a blank in Llama 2's, in most nothing."""
+    """What the template puts between `chat_prompt` and an answer: a blank in Llama 2's, nothing in most."""
     asked = chat_prompt(tokenizer, "Q")
     turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
     answered = tokenizer.apply_chat_template(turns, tokenize=False)
@@ -148,7 +148,7 @@ def chat_answer_start(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def question_text(item: Question, prompt_format: PromptFormat = PAPER_FORMAT) -> str:
-    """Passage (if any), question, labelled options and "Answer:", one a line."""
+    """Passage (if any), question, labelled options and "Answer:", one per line."""
     labels = prompt_format.labels_of(item)
     options = "".join(f"\n{label}. {option}" for label, option in zip(labels, item.options, strict=True))
     return f"{_asked(item)}{options}\nAnswer:"
@@ -159,9 +159,9 @@ def _asked(item: Question) -> str:
 
 
 def translation_prompt(text: str, source: str, target: str, examples: Sequence[tuple[str, str]] = ()) -> str:
-    """The prompt after which a translation follows, solved examples before it; `source`, `target` are ISO codes.
+    """A translation prompt with solved examples in front; `source` and `target` are ISO codes.
 
-    The world's training text asks for translations in the same words.
+    The training text of the synthetic world asks for translations in the same words.
     """
     names = {"source": LANGUAGES[source].name, "target": LANGUAGES[target].name}
     shots = [f"{TRANSLATION.format(text=a, **names)} {b}\n\n" for a, b in examples]
@@ -169,7 +169,7 @@ def translation_prompt(text: str, source: str, target: str, examples: Sequence[t
 
 
 def translation_instruction(source: str, target: str) -> str:
-    """What an instruction-tuned model is told before a translation prompt."""
+    """The instruction that an instruction-tuned model gets before a translation prompt."""
     return (
         f"Translate from {LANGUAGES[source].name} to {LANGUAGES[target].name}."
         " Answer with the translation alone, on one line."

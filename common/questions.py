@@ -1,8 +1,8 @@
-"""A multiple-choice question with two to 26 options, and the CSV file that holds the questions of one setting.
+"""A multiple-choice question with two to 26 options, and the CSV file of one setting's questions.
 
     id,subject,context,question,A,B,...,answer,context_language,question_language,A_language,B_language,...
 
-A file has as many option columns as its largest question; smaller ones leave the last of them empty.
+A file has as many option columns as its largest question; smaller questions leave the last ones empty.
 """
 
 import csv
@@ -17,8 +17,8 @@ from common.languages import LANGUAGES
 from common.reporting.files import write_text_atomic
 
 LETTERS = tuple(string.ascii_uppercase)
-FOUR = LETTERS[:4]  # of questions with the usual four options
-MIXED = "mixed"  # the language of a text whose languages were not recorded
+FOUR = LETTERS[:4]  # of data sets that always have four options
+MIXED = "mixed"  # language of a text whose languages are unknown
 _BEFORE = ["id", "subject", "context", "question"]
 _BETWEEN = ["answer", "context_language", "question_language"]
 
@@ -53,21 +53,12 @@ def monolingual(
 ) -> Question:
     """A Question with every part in `language`."""
     options = tuple(options)
-    return Question(
-        id,
-        subject,
-        context,
-        question,
-        options,
-        answer,
-        language if context else "",
-        language,
-        (language,) * len(options),
-    )
+    languages = (language if context else "", language, (language,) * len(options))
+    return Question(id, subject, context, question, options, answer, *languages)
 
 
 def check_question(item: Question, where: str) -> None:
-    """Raise InputError, naming `where` ("FILE, row N"), for an empty part, an unknown answer or a bad language."""
+    """Raise InputError, naming `where` ("FILE, row N"), for an empty field, an unknown answer or language."""
     for name in ("id", "subject", "question"):
         if not getattr(item, name).strip():
             raise InputError(f"{where}: the {name} is empty; fill it in or leave the question out in every language")
@@ -88,22 +79,22 @@ def check_question(item: Question, where: str) -> None:
 
 
 def filled(cells: Sequence[str]) -> list[str]:
-    """The cells without the empty ones at the end: the options of a question that has fewer than others."""
+    """The cells without empty ones at the end: the options of a question that has fewer than others in its file."""
     count = max((place for place, cell in enumerate(cells, 1) if cell.strip()), default=0)
     return list(cells[:count])
 
 
 def header_of(options: int) -> list[str]:
-    """The column names of a file whose largest question has so many options."""
+    """Column names of a file whose largest question has `options` options."""
     letters = LETTERS[:options]
     return [*_BEFORE, *letters, *_BETWEEN, *(f"{letter}_language" for letter in letters)]
 
 
 def read_questions(path: str | os.PathLike) -> list[Question]:
-    """The questions of `<out>/<setting>.csv`, in file order; rows are counted from 1 below the header.
+    """The questions of a `<setting>.csv`, in file order; every cell is text, "None" and "NA" too.
 
-    Raises InputError naming file and row for a wrong header or number of cells, an id given twice, and all that
-    `check_question` refuses. Every cell is text: "None", "NA" and blanks stay as they are.
+    Raises InputError naming file and row (counted from 1 below the header) for a wrong header or number of cells, a
+    duplicate id, and whatever `check_question` refuses.
     """
     rows = read_csv_rows(path)
     most = (len(rows[0]) - len(_BEFORE) - len(_BETWEEN)) // 2 if rows else 0
@@ -137,7 +128,7 @@ def write_questions(path: str | os.PathLike, items: Sequence[Question]) -> None:
         missing = [""] * (most - len(item.options))
         cells = (item.id, item.subject, item.context, item.question, *item.options, *missing, item.answer)
         rows.append([*cells, item.context_language, item.question_language, *item.option_languages, *missing])
-    # Not csv.writer: before Python 3.13 it leaves a cell with a lone carriage return unquoted, which then ends the row.
+    # Not csv.writer: before Python 3.13 it does not quote a lone carriage return, which then ends the row.
     write_text_atomic(path, "".join(",".join(map(_cell, row)) + "\n" for row in rows))
 
 

@@ -1,6 +1,6 @@
 """The language settings of a multiple-choice question: which part of it is in which language.
 
-With a language L other than English:
+L is a language other than English:
 
     en                 everything in English
     full_L             everything in L, the passage too
@@ -10,22 +10,22 @@ With a language L other than English:
     gt_question_L      the correct option and the question
     onewrong_L         one wrong option, drawn from (seed, id), the same for every L
     threewrong_L       all wrong options (three of four)
-    context_L          the passage alone (only where there is one)
+    context_L          the passage alone, for questions with a passage
     mixup              question and options in different languages, permuted by (seed, id)
     rev_question_L ... rev_threewrong_L     the named part in English, the rest of question and options in L
 
-The passage is English in every setting but full_L and context_L. Four reversed settings are forward ones under another
-name: rev_question = options, rev_options = question, rev_gt_question = threewrong, rev_threewrong = gt_question.
-rev_gt and rev_onewrong are new. `mixup_paper` is the paper's own released mixup, read from outside; its languages are
-not recorded and stand as "mixed".
+The passage is English in every setting but full_L and context_L. Four reversed settings equal forward ones:
+rev_question = options, rev_options = question, rev_gt_question = threewrong, rev_threewrong = gt_question.
+`mixup_paper` is the mixup that the paper's authors released; its languages are not recorded and are given as "mixed".
 
 To add a setting of one language, add its name to `_PARTS` and its fields to `_fields`.
 """
 
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from common.cli import InputError, config_hash
@@ -33,7 +33,7 @@ from common.languages import LANGUAGES
 from common.prompts import PAPER_FORMAT, PromptFormat, mmlu_prompt, text_prompt
 from common.questions import Question, by_subject
 
-UNFINISHED = "unfinished"  # a file in a folder of settings while it is being written
+UNFINISHED = "unfinished"  # name of a file that marks a folder of settings as not yet complete
 MIXUP_LANGUAGES = 5  # of the paper's mixup
 
 _PARTS = ("question", "options", "gt", "gt_question", "onewrong", "threewrong")
@@ -63,7 +63,7 @@ def sort_settings(settings: Iterable[str]) -> list[str]:
 
 
 def settings_in(folder: str | os.PathLike) -> list[str]:
-    """The settings whose `<setting>.csv` lies in `folder`, in table order; files of other names are not settings."""
+    """The settings with a `<setting>.csv` in `folder`, in table order; files with other names are ignored."""
     names = []
     for path in Path(folder).glob("*.csv"):
         try:
@@ -94,9 +94,9 @@ def build_settings(
     """Every setting of row-parallel monolingual questions, in table order; each has the rows of `parallel["en"]`.
 
     `parallel[code]` are the questions in one language, row for row the same ids, subjects, answers and numbers of
-    options (a ValueError otherwise). What is drawn depends on the seed and the question's id alone, so that a subset of
-    the questions or of the settings gets the same draw. `mixup` needs five languages, or as many as question and
-    options are together.
+    options (a ValueError otherwise). Random draws depend only on the seed and the question's id, so a subset of the
+    questions or settings gets the same draws. `mixup` needs five languages, or as many as the largest question has
+    fields (question and options).
     """
     rows = []
     for row in zip(*(parallel[code] for code in languages), strict=True):
@@ -132,7 +132,7 @@ def _settings_of(code: str, rows: Sequence[Mapping[str, Question]], seed: int) -
 def mixup_languages(item: Question, languages: Sequence[str], seed: int) -> list[str]:
     """The languages of question, A, B, ... in `mixup`, drawn from (seed, id).
 
-    All different where there are enough languages, English not forced; else each as often as the others, to within one.
+    All differ where there are enough languages, with or without English; otherwise their counts differ by at most one.
     """
     rng, fields = random.Random(f"{seed}:{item.id}:mixup"), 1 + len(item.options)
     # Sorted: the order in which the languages are named must not change the draw.
@@ -169,10 +169,12 @@ def _assemble(row: Mapping[str, Question], codes: Sequence[str]) -> Question:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its questions, what stands before each of them, and a content hash of what they were read from.
+    """One setting, ready to be asked.
 
-    `fewshot_examples` are the solved questions of each subject; `write_prompt` makes the whole text that the model
-    reads, where it is not that of the prompt format.
+    Attributes:
+        content_hash: of what the questions and examples were read from.
+        fewshot_examples: solved questions shown before each question, by subject.
+        write_prompt: makes the whole prompt where it is not that of the prompt format.
     """
 
     name: str
@@ -195,10 +197,32 @@ class Setting:
         return [f" {text}" for text in texts]
 
 
+class LazySettings(Mapping):
+    """Settings by name, in table order; `make(name)` is called when a setting is first used."""
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], Setting]):
+        self.names, self.make = list(names), cache(make)
+
+    def __getitem__(self, name: str) -> Setting:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def changed(self, change: Callable[[Setting], Setting]) -> "LazySettings":
+        """The same settings, each changed."""
+        return LazySettings(self.names, lambda name: change(self[name]))
+
+
 def make_settings(
     parallel: Mapping[str, Sequence[Question]], seed: int, prompt_format: PromptFormat, limit: int | None = None
 ) -> dict[str, Setting]:
-    """Every setting of parallel questions, of the first `limit` a subject if given; the draw does not depend on it."""
+    """Every setting of the first `limit` parallel questions of each subject; `limit` does not change the draws."""
     settings = {}
     for name, questions in build_settings(parallel, list(parallel), seed).items():
         kept = first_of_subjects(questions, limit)

@@ -1,10 +1,10 @@
-"""Which of the papers' claims hold for a model? Each claim of claims.yaml, tested on the results of our scripts.
+"""Check which of the papers' claims hold for a model: each claim of claims.yaml is tested on its results.
 
     python report/check_claims.py --results DIR[,DIR] --out FILE
 
-Results are found by the .provenance.json beside them. Writes FILE.csv and FILE.md: claim, measured effect, 95%
-interval, and a verdict. A claim holds if its whole interval lies on the claimed side at a level corrected for the
-number of claims that are tested (Bonferroni).
+Results are found by their .provenance.json. Writes FILE.csv and FILE.md: claim, measured effect, 95% interval, and a
+verdict. A claim holds if its whole interval lies on the claimed side at a level corrected for the number of tested
+claims (Bonferroni).
 """
 
 import re
@@ -17,13 +17,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import yaml
+from read_results import Result, find_results
 
 from common.cli import InputError, comma_list, parse, run
 from common.evaluation.records import load_records
-from common.reporting.files import write_csv_atomic, write_text_atomic
-from common.reporting.metrics import conductivity
-from common.reporting.results import Result, find_results, save_result
-from common.reporting.stats import LEVEL, gap_closed, paired_bootstrap
+from common.reporting.results import write_result
+from common.reporting.stats import LEVEL, conductivity, gap_closed, paired_bootstrap
+from common.reporting.tables import interval
 from common.reporting.tables import table as markdown_table
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
@@ -36,7 +36,7 @@ class Check:
     """Test the papers' claims on results.
 
     Attributes:
-        results: folders with results of our scripts, a list or separated by commas.
+        results: folders with results of the tasks' scripts, a list or separated by commas.
         out: the table's file name without its ending.
         claims: YAML file of claims; see report/claims.yaml.
         seed: of the bootstrap.
@@ -79,7 +79,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was measured: `n` units, the effect, its 95% interval and the corrected one; `note` where it was not."""
+    """What was measured: `n` units, the effect, its 95% and its corrected interval; `note` says why it was not."""
 
     claim: Claim
     verdict: str
@@ -218,7 +218,7 @@ def _said(part: Mapping[str, str]) -> str:
 
 
 def check(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list[Verdict]:
-    """A verdict for each claim, in their order; what cannot be tested has a note that says why."""
+    """A verdict for each claim, in their order; for a claim that cannot be tested, a note says why."""
     rows, found = Rows(results), {}
     for claim in claims:
         try:
@@ -266,10 +266,8 @@ def shown(verdict: Verdict) -> list[str]:
     """Claim, paper, measured effect with its interval, units, verdict, as texts."""
     claim = verdict.claim
     scale, form = UNITS[claim.unit]
-    effect = ""
-    if verdict.verdict != NO_DATA:
-        value, low, high = (format(scale * x, form) for x in (verdict.effect, verdict.ci_low, verdict.ci_high))
-        effect = f"{value} [{low}, {high}] {claim.unit}"
+    effect = interval(verdict, "effect", form, scale=scale)
+    effect = f"{effect} {claim.unit}" if effect else ""
     side, bound = claim.bound
     n = f"{verdict.n:,}" if verdict.n else ""
     said = f"{verdict.verdict}: {verdict.note}" if verdict.note else verdict.verdict
@@ -297,10 +295,7 @@ def main() -> None:
     for problem in problems:
         print(f"left out: {problem}")
     verdicts = check(read_claims(config.claims), results, config.seed)
-    write_csv_atomic(f"{config.out}.csv", frame(verdicts), float_format="%.6g")
-    write_text_atomic(f"{config.out}.md", markdown(verdicts))
-    save_result(__file__, config.out, {}, [f"{config.out}.md", f"{config.out}.csv"])
-    print(markdown(verdicts))
+    write_result(__file__, config.out, {}, frame(verdicts), text=markdown(verdicts))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""One page on a model: which of the papers' claims hold, then every experiment's tables and plots.
+"""Write one page on a model: which of the papers' claims hold, then the tables and plots of every experiment.
 
     python report/report.py --results DIR[,DIR] --out DIR
 
 Writes <out>/report.html (a single file: pictures inside, no network, light and dark) and the same as <out>/report.md,
-from the results of our scripts alone; <out>/claims.csv is that of check_claims.py. What is missing, cut short or made
-with another configuration is named, and the rest is reported all the same.
+from the results of the tasks' scripts; <out>/claims.csv is that of check_claims.py. Results that are missing, cut short
+or made with another configuration are named, and the rest is reported.
 """
 
 import base64
@@ -20,10 +20,10 @@ from check_claims import CLAIMS, check, frame, read_claims
 from check_claims import markdown as claims_table
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from read_results import Result, find_results
 
 from common.cli import InputError, comma_list, parse, run
 from common.reporting.files import write_csv_atomic, write_text_atomic
-from common.reporting.results import Result, find_results
 from common.reporting.tables import from_frame
 from common.reporting.tables import table as markdown_table
 
@@ -35,9 +35,9 @@ LONGEST = 40  # rows of a CSV file that has no table in Markdown beside it; a lo
 
 @dataclass(frozen=True)
 class Experiment:
-    """A part of the report: its title, the scripts whose results it shows, and what makes them.
+    """A section of the report: its title, the scripts whose results it shows, and the command that makes them.
 
-    `benchmark`: whose figures in paper_figures.csv stand under it, where its own tables do not have them.
+    `benchmark` names the rows of paper_figures.csv to show, where the section's own tables do not have them.
     """
 
     title: str
@@ -76,7 +76,7 @@ class Report:
     """Write one page on a model.
 
     Attributes:
-        results: folders with results of our scripts, a list or separated by commas.
+        results: folders with results of the tasks' scripts, a list or separated by commas.
         out: folder of report.html, report.md and claims.csv.
         claims: YAML file of claims; see report/claims.yaml.
         title: of the page.

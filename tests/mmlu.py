@@ -53,7 +53,7 @@ def write_run(out, seed, accuracy, model="world", reversed_too=False):
         logprobs[rng.random(len(items)) < (1.0 if name == "en" else accuracy), 0] = -0.5
         table = record_rows(items, name, logprobs).astype(str)
         written[name] = write_setting(out, table, list(table["id"]))
-    config = {"model": model, "shots": 0, "score": "letter"}
+    config = {"model": model, "num_fewshot": 0, "answer_format": "letter"}
     (out / "run.json").write_text(
         json.dumps({"config": config, "hash": "0" * 12, "model": {"name": model}, "records": written})
     )

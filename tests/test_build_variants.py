@@ -532,7 +532,7 @@ def test_real_mmlu(real_data, tmp_path):
 def test_demonstrations_may_be_taken_out_of_the_test_questions(belebele):
     arguments = ["--source", "belebele", "--data", belebele / "data", "--out"]
     built(*arguments, belebele / "whole")
-    built(*arguments, belebele / "out", "--demonstrations", "1", "--seed", "3")
+    built(*arguments, belebele / "out", "--num_fewshot", "1", "--seed", "3")
     for name in settings_in(belebele / "whole"):
         shown, asked = (
             read_questions(belebele / "out" / "dev" / f"{name}.csv"),
@@ -542,8 +542,8 @@ def test_demonstrations_may_be_taken_out_of_the_test_questions(belebele):
         assert len(shown) == 1 and [item.id for item in every if item.id != shown[0].id] == [item.id for item in asked]
         if name.startswith(("en", "full", "question", "options", "context")):
             assert shown + asked == sorted(every, key=lambda item: (item.id != shown[0].id, every.index(item)))
-    again = build(*arguments, belebele / "other", "--demonstrations", "1", "--seed", "3")
+    again = build(*arguments, belebele / "other", "--num_fewshot", "1", "--seed", "3")
     assert again.returncode == 0 and snapshot(belebele / "other") == snapshot(belebele / "out")
-    refused = build(*arguments, belebele / "none", "--demonstrations", "100")
+    refused = build(*arguments, belebele / "none", "--num_fewshot", "100")
     assert refused.returncode == 2 and "too few for 100 demonstrations" in refused.stderr
     assert not (belebele / "none").exists()

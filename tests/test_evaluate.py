@@ -47,7 +47,7 @@ def ask(monkeypatch, tiny_checkpoint, data, tmp_path):
     def run(*arguments, out="run"):
         counted.clear()
         base = ["--model", tiny_checkpoint, "--data", data, "--out", tmp_path / out, "--device", "cpu"]
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, base + list(arguments))])
+        monkeypatch.setattr(sys, "argv", ["evaluate_mmlu.py", *map(str, base + list(arguments))])
         evaluate.main()
         return tmp_path / out, sum(counted)
 
@@ -83,7 +83,7 @@ def test_summaries_and_run_json(ask):
     assert set(by_category["n"]) == {5}
     info = json.loads((out / "run.json").read_text())
     session = info["sessions"][0]
-    assert info["config"]["shots"] == 0 and info["records"]["en"]["rows"] == 20 and len(info["hash"]) == 12
+    assert info["config"]["num_fewshot"] == 0 and info["records"]["en"]["rows"] == 20 and len(info["hash"]) == 12
     assert session["start"] <= session["end"] and session["dtype"] == "float32" and session["questions"] == 40
     assert session["prompt_tokens"] > session["tree_tokens"] > 0 and session["rss_bytes"] > 0
     assert session["packages"]["torch"] and session["device"][0].startswith("cpu")
@@ -104,7 +104,7 @@ def test_finished_units_are_never_scored_again(ask):
 
 @pytest.mark.parametrize(
     "change",
-    [["--shots", "5"], ["--score", "cloze"], ["--answer_token", "bare"], ["--dtype", "bfloat16"], ["--limit", "4"]],
+    [["--num_fewshot", "5"], ["--answer_format", "text"], ["--answer_token", "bare"], ["--dtype", "bfloat16"], ["--limit", "4"]],
 )
 def test_a_changed_configuration_reads_nothing_old(ask, change):
     ask("--settings", "en,mixup")
@@ -127,9 +127,9 @@ def test_changed_questions_are_scored_again(ask, data, tmp_path):
 
 
 def test_few_shot_demonstrations(ask, data, capsys):
-    ask("--shots", "5", "--settings", "gt_de", "--show", "1")
+    ask("--num_fewshot", "5", "--settings", "gt_de", "--show", "1")
     same = capsys.readouterr().out
-    ask("--shots", "5", "--settings", "gt_de", "--show", "1", "--demos", "en")
+    ask("--num_fewshot", "5", "--settings", "gt_de", "--show", "1", "--fewshot_examples", "en")
     english = capsys.readouterr().out
     for text in (same, english):
         assert text.count("Answer: ") == 5 and text.rstrip().endswith("Answer:")
@@ -148,9 +148,9 @@ def test_show_needs_no_model(ask, capsys, tmp_path):
 
 
 def test_cloze(ask, data, tiny_checkpoint, capsys):
-    ask("--score", "cloze", "--settings", "en", "--show", "1")
+    ask("--answer_format", "text", "--settings", "en", "--show", "1")
     assert "A. " not in capsys.readouterr().out
-    out, _ = ask("--score", "cloze", "--settings", "en", "--shots", "5")
+    out, _ = ask("--answer_format", "text", "--settings", "en", "--num_fewshot", "5")
     items, records = read_questions(data / "en.csv"), pd.read_csv(out / "en.csv")
     lengths = np.array([[len(option.encode()) for option in item.options] for item in items])
     best = (records[LOGPROBS].to_numpy() / lengths).argmax(1)
@@ -178,15 +178,15 @@ def test_missing_demonstrations_are_refused_by_file(ask, data, tmp_path):
     for name in ("en.csv", "mixup.csv"):
         (tmp_path / name).write_bytes((data / name).read_bytes())
     with pytest.raises(InputError, match=r"dev/en\.csv"):
-        ask("--data", tmp_path, "--shots", "5")
+        ask("--data", tmp_path, "--num_fewshot", "5")
     (tmp_path / "dev").mkdir()
     for name in ("en.csv", "mixup.csv"):
         lines = (data / "dev" / name).read_text().splitlines(keepends=True)
         (tmp_path / "dev" / name).write_text("".join(line for line in lines if "law-dev005" not in line))
-    ask("--data", tmp_path, "--shots", "5", "--show", "1")
+    ask("--data", tmp_path, "--num_fewshot", "5", "--show", "1")
     (tmp_path / "dev" / "mixup.csv").write_text("".join(line for line in lines if "law-dev00" not in line))
     with pytest.raises(InputError, match=r"dev/mixup\.csv.*law"):
-        ask("--data", tmp_path, "--shots", "5", "--show", "1")
+        ask("--data", tmp_path, "--num_fewshot", "5", "--show", "1")
 
 
 def test_other_refusals(ask, data, tmp_path):
@@ -309,5 +309,5 @@ def test_real_mmlu_five_shot(ask, real_data, tmp_path):
     built = tmp_path / "mmlu"
     build = ["--source", "mmlu", "--data", real_data / "mmlu", "--languages", "en", "--out", built]
     subprocess.run([sys.executable, ROOT / "MMLU/build_variants.py", *build], check=True, capture_output=True)
-    out, _ = ask("--data", built, "--limit", "1", "--shots", "5", "--show", "1")
+    out, _ = ask("--data", built, "--limit", "1", "--num_fewshot", "5", "--show", "1")
     assert not Path(out).exists()

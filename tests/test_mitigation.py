@@ -173,7 +173,7 @@ def test_other_labels_are_what_is_scored(ask, data, tiny_checkpoint):
 
 
 def test_mixed_demonstrations_take_the_languages_in_turn(ask, capsys):
-    assert ask("--shots", "5", "--demos", "mixed", "--settings", "full_de", "--show", "1")[0] == 0
+    assert ask("--num_fewshot", "5", "--fewshot_examples", "mixed", "--settings", "full_de", "--show", "1")[0] == 0
     shown = capsys.readouterr().out
     asked = [line.split(":")[0] for line in shown.splitlines() if "which dev place" in line]
     assert asked == ["en", "de", "fr", "es", "it"]
@@ -217,7 +217,7 @@ def always(text, folder):
 
 @pytest.mark.parametrize("write", ["xlt", "translation"])
 def test_written_answers_are_read_by_the_rule(ask, data, tmp_path, write):
-    keys = ["--write", write, "--shots", "5", "--max_new_tokens", "1"]
+    keys = ["--write", write, "--num_fewshot", "5", "--max_new_tokens", "1"]
     _, out = ask(*keys, model=always(" B", tmp_path / "b"))
     records = pd.read_csv(out / "en.csv")
     assert set(records["prediction"]) == {"B"} and set(records["said"]) == {"B"}
@@ -278,10 +278,10 @@ def test_translate_test_asks_in_english_and_records_the_original_languages(ask, 
 def test_what_mitigate_refuses(ask, capsys):
     for keys, said in [
         (["--labels", "A,B,C"], "four different ones"),
-        (["--write", "xlt", "--score", "cloze"], "--score letter"),
+        (["--write", "xlt", "--answer_format", "text"], "--answer_format letter"),
         (["--write", "xlt", "--max_new_tokens", "0"], "max_new_tokens is 0"),
         (["--translator", "dictionary"], "--dictionary"),
-        (["--write", "translation", "--shots", "5", "--data", "nowhere"], "nowhere"),
+        (["--write", "translation", "--num_fewshot", "5", "--data", "nowhere"], "nowhere"),
     ]:
         code, out = ask(*keys)
         assert code == 2 and said in capsys.readouterr().err and not list(out.glob("*.csv"))

@@ -1,13 +1,44 @@
-"""The bash scripts: where they write, and what they say where something is not set."""
+"""The bash scripts: the YAML decides what the caller did not set; data sets come from data.yaml."""
 
+import json
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("DATA", "RESULTS", "WORLD")}
+from common.cli import get
+from tests.mmlu import write_variants
+
+VARIABLES = ("CONFIG", "DATA_CONFIG", "RESULTS", "DTYPE", "LANGUAGES", "SEED", "LAUNCH", "METHODS", "CORPUS")
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in VARIABLES}
+# Each script, the YAML it reads without a model, and the Python script that is given the YAML's keys.
+SCRIPTS = {
+    "MMLU/scripts/zero_shot.sh": ("MMLU/configs/zero_shot.yaml", "MMLU/evaluate_mmlu.py"),
+    "MMLU/scripts/five_shot.sh": ("MMLU/configs/five_shot.yaml", "MMLU/evaluate_mmlu.py"),
+    "MMLU/scripts/belebele.sh": ("MMLU/configs/belebele.yaml", "MMLU/evaluate_mmlu.py"),
+    "MMLU/scripts/mitigation.sh": ("MMLU/configs/mitigation.yaml", "MMLU/mitigate.py"),
+    "HP/scripts/quiz.sh": ("HP/configs/quiz.yaml", "HP/evaluate_quiz.py"),
+    "HP/scripts/corpora.sh": ("FT/configs/world.yaml", "FT/train.py"),
+    "TOFU/scripts/authors.sh": ("TOFU/configs/tofu.yaml", "TOFU/evaluate_tofu.py"),
+    "TOFU/scripts/remedy.sh": ("TOFU/configs/tofu.yaml", "TOFU/evaluate_tofu.py"),
+    "FT/scripts/remedy.sh": ("FT/configs/world.yaml", "FT/train.py"),
+    "FT/scripts/arms.sh": ("FT/configs/world.yaml", "FT/train.py"),
+    "FT/scripts/switch_rate.sh": ("FT/configs/world.yaml", "FT/train.py"),
+    "FT/scripts/seeds.sh": ("FT/configs/world.yaml", "FT/train.py"),
+    "CLiKA/scripts/conductivity.sh": ("CLiKA/configs/conductivity.yaml", "CLiKA/conductivity.py"),
+    "CLiKA/scripts/cloze.sh": ("CLiKA/configs/cloze.yaml", "CLiKA/cloze.py"),
+    "Translation/scripts/translation.sh": ("Translation/configs/translation.yaml", "Translation/translate.py"),
+    "Translation/scripts/embeddings.sh": ("Translation/configs/embeddings.yaml", "Translation/embeddings.py"),
+    "Translation/scripts/lens.sh": ("Translation/configs/lens.yaml", "Translation/lens.py"),
+}
+DERIVED = {"model", "out", "seed"}  # of the arms, whose names and folders are made from the YAML's
 
 
 def bash(root, script, *arguments, **variables):
@@ -17,48 +48,191 @@ def bash(root, script, *arguments, **variables):
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
 
 
+@pytest.fixture
+def copy(root, tmp_path):
+    """A copy of the repository to edit, and a Python that writes down how it is called and runs common.cli alone."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True
+    )
+    folder = tmp_path / "copy"
+    for name in listed.stdout.splitlines():
+        if (root / name).is_file() and not name.startswith("tests/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, folder / name)
+    recorder = tmp_path / "python"
+    recorder.write_text(
+        f"#!/usr/bin/env bash\n"
+        f'if [[ "$1 ${{2:-}}" = "-m common.cli" ]]; then exec {sys.executable} "$@"; fi\n'
+        f'printf "%q " "$@" >> {tmp_path}/calls; echo >> {tmp_path}/calls\n'
+    )
+    recorder.chmod(0o755)
+    data = {key: f"{key}_data" for key in yaml.safe_load((root / "data.yaml").read_text())}
+    for key in ("tofu_corpus", "held_out_languages"):
+        data[key] = None
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(data | {"wikitext_tokenized": False}))
+    return folder
+
+
+def calls(copy, script, *arguments, **variables):
+    """Every call of Python in a script, as lists of words; the DATA_CONFIG of the fixture."""
+    log = copy.parent / "calls"
+    log.unlink(missing_ok=True)
+    variables = {"PYTHON": copy.parent / "python", "DATA_CONFIG": copy.parent / "data.yaml"} | variables
+    done = bash(copy, script, *arguments, **variables)
+    assert done.returncode == 0, done.stderr
+    made = [shlex.split(line) for line in log.read_text().splitlines()]
+    return [[str(copy / w) if w.endswith(".yaml") and (copy / w).is_file() else w for w in call] for call in made]
+
+
+def edit(path: Path, **values):
+    """Edit a YAML as a user does: the values of some keys, comments and all other lines as they are."""
+    text = path.read_text()
+    for key, value in values.items():
+        text, count = re.subn(rf"^{key}: [^#\n]*", f"{key}: {value}  ", text, flags=re.M)
+        assert count == 1, f"{path} has no {key}"
+    path.write_text(text)
+
+
+def others(config: Path) -> dict[str, str]:
+    """Another value for every key of a YAML, of the same type."""
+    changed = {}
+    for key, value in yaml.safe_load(config.read_text()).items():
+        changed[key] = {
+            bool: str(not value).lower(), int: "7", float: "0.25", list: "[0.5]",
+            type(None): "null" if key in ("cloze", "directions") else "9", str: f"other_{key}",
+        }[type(value)]  # fmt: skip
+    for key in ("model", "translator"):
+        if key in changed:
+            changed[key] = "some/other-model"
+    if "models" in changed:
+        changed["models"] = "mine=some/other-model"
+    if "out" in changed:
+        changed["out"] = "somewhere/{model}/a/b"
+    if "show" in changed:
+        changed["show"] = "0"
+    return changed
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_yaml_decides_whatever_the_caller_did_not_set(copy, script):
+    config, program = SCRIPTS[script]
+    wanted = others(copy / config)
+    edit(copy / config, **wanted)
+    made = [call for call in calls(copy, script) if call[0] == program]
+    assert made
+    ours = [call for call in made if str(copy / config) in call]
+    assert ours
+    for call in ours:
+        on_top = [
+            key for config in call[1:] if config.endswith(".yaml") for key in yaml.safe_load(Path(config).read_text())
+        ]
+        for key, value in wanted.items():
+            if on_top.count(key) > 1:
+                continue  # a second YAML has it, such as that of a method
+            taken, expected = get(key, call[1:]), get(key, ["--config", str(copy / config)])
+            if key in DERIVED:
+                assert key not in ("out",) or "somewhere/other-model/" in taken, taken
+            elif key == "fewshot_examples" and "five_shot" in script:
+                assert taken in ("same", "en")
+            elif value != "null" and not (program == "FT/train.py" and key == "data"):
+                assert taken == expected, f"{key}: {taken} where the YAML has {expected}"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_another_file_the_environment_and_the_command_line(copy, script):
+    config, program = SCRIPTS[script]
+    mine = copy / "mine.yaml"
+    shutil.copy(copy / config, mine)
+    edit(mine, out="from/yaml/a/b")
+    keys = yaml.safe_load(mine.read_text())
+    key = next(key for key in ("limit", "lora_r", "count", "places") if key in keys)
+    if key in ("limit",):
+        edit(mine, limit=3)
+    said = {**({"DTYPE": "float16"} if "dtype" in keys else {}), "RESULTS": copy.parent / "results"}
+
+    def values(name, *arguments, **variables):
+        made = [call for call in calls(copy, script, *arguments, CONFIG=mine, **variables) if call[0] == program]
+        return [get(name, call[1:]) for call in made if str(mine) in call]
+
+    assert all(out.startswith("from/yaml") or "from/yaml" in out for out in values("out")) and values("out")
+    assert set(values(key)) == {str(yaml.safe_load(mine.read_text())[key])}
+    assert all(out.startswith(str(said["RESULTS"])) for out in values("out", **said))
+    assert set(values(key, "", f"--{key}", 5, **said)) == {"5"}  # the command line is above all
+    if "dtype" in keys:
+        assert set(values("dtype", **said)) == {"float16"}
+        assert set(values("dtype", "", "--dtype", "bfloat16", **said)) == {"bfloat16"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_languages_reach_every_python_script_that_takes_them(copy, script):
+    for call in calls(copy, script, LANGUAGES="en,de,ru"):
+        if call[0] in ("MMLU/build_variants.py", "HP/evaluate_quiz.py", "TOFU/evaluate_tofu.py", "FT/mix.py"):
+            assert get("languages", call[1:]) in ("en,de,ru",), call
+        if call[0] in ("CLiKA/conductivity.py", "CLiKA/cloze.py", "Translation/lens.py", "Translation/translate.py"):
+            assert get("languages", call[1:]) == "en,de,ru", call
+        if call[0] == "Translation/embeddings.py":
+            assert get("languages", call[1:]) == "de,ru", call
+
+
 @pytest.mark.parametrize(
-    ("script", "arguments", "variables", "said"),
+    ("script", "key"),
     [
-        ("MMLU/scripts/zero_shot.sh", ["gpt2", "--out", "there"], {}, "set RESULTS=DIR instead of --out"),
-        ("HP/scripts/quiz.sh", ["gpt2", "--out=there"], {}, "quiz.sh: set RESULTS=DIR"),
-        ("MMLU/scripts/mitigation.sh", ["gpt2"], {"METHODS": "hint_variuos", "DATA": "d"}, "no method hint_variuos"),
-        ("FT/scripts/remedy.sh", ["gpt2"], {"DATA": "d"}, "remedy.sh: set CORPUS too"),
-        ("FT/scripts/arms.sh", ["gpt2"], {"CORPUS": "c"}, "arms.sh: set DATA too"),
-        ("HP/scripts/corpora.sh", ["gpt2"], {"CORPUS": "c"}, "set DATA too"),
-        ("TOFU/scripts/authors.sh", ["gpt2"], {"DATA": "d"}, "set TRANSLATIONS too"),
-        ("TOFU/scripts/remedy.sh", ["gpt2"], {"DATA": "d", "TRANSLATIONS": "t"}, "set CORPUS too"),
-        ("Translation/scripts/translation.sh", ["gpt2"], {"DICTIONARY": "d"}, "set SENTENCES too"),
-        ("Translation/scripts/embeddings.sh", ["gpt2"], {"SENTENCES": "s"}, "set PASSAGES too"),
-        ("Translation/scripts/lens.sh", ["gpt2"], {"SENTENCES": "s"}, "set DICTIONARY too"),
+        ("MMLU/scripts/zero_shot.sh", "mmlu"),
+        ("MMLU/scripts/belebele.sh", "belebele"),
+        ("HP/scripts/quiz.sh", "quiz"),
+        ("HP/scripts/corpora.sh", "wikitext"),
+        ("TOFU/scripts/authors.sh", "tofu"),
+        ("FT/scripts/remedy.sh", "mmlu"),
+        ("CLiKA/scripts/cloze.sh", "bmlama"),
+        ("Translation/scripts/translation.sh", "flores"),
+        ("Translation/scripts/embeddings.sh", "wikitext"),
+        ("Translation/scripts/lens.sh", "dictionaries"),
     ],
 )
-def test_what_is_not_set_is_named_before_anything_is_done(root, tmp_path, script, arguments, variables, said):
-    done = bash(root, script, *arguments, RESULTS=tmp_path / "results", **variables)
-    assert done.returncode == 2 and said in done.stderr and not (tmp_path / "results").exists(), done.stderr
+def test_a_data_set_that_is_not_there_is_named(root, tmp_path, script, key):
+    (tmp_path / "data.yaml").write_text(f"{key}: null\n")
+    done = bash(root, script, "gpt2", RESULTS=tmp_path / "results", DATA_CONFIG=tmp_path / "data.yaml")
+    assert done.returncode == 2 and f"{key} is null in {tmp_path}/data.yaml" in done.stderr, done.stderr
+    assert not list(tmp_path.glob("results/*/run.json"))
 
 
-def test_records_tables_and_the_worlds_data_go_to_results(root, tmp_path):
+def test_unknown_keys_of_a_data_file_and_unknown_methods_are_refused(root, tmp_path):
+    (tmp_path / "data.yaml").write_text("mnlu: here\n")
+    done = bash(root, "HP/scripts/quiz.sh", "gpt2", DATA_CONFIG=tmp_path / "data.yaml", RESULTS=tmp_path / "results")
+    assert done.returncode == 2 and "unknown key mnlu" in done.stderr
+    for method in ("hint_variuos", "../zero_shot"):
+        done = bash(root, "MMLU/scripts/mitigation.sh", "gpt2", METHODS=method, RESULTS=tmp_path / "results")
+        assert done.returncode == 2 and f"no method {method}" in done.stderr
+
+
+def test_a_yaml_edited_by_hand_is_the_run(copy, tiny_checkpoint, tmp_path):
+    data = write_variants(tmp_path / "my data", ["geography", "history"], 4)
+    edited = {
+        "data": f'"{data}"',
+        "settings": "en,mixup",
+        "limit": 2,
+        "dtype": "bfloat16",
+        "out": '"my results/{model}"',
+    }
+    edit(copy / "MMLU/configs/zero_shot.yaml", model=str(tiny_checkpoint), **edited)
+    done = bash(copy, "MMLU/scripts/zero_shot.sh")
+    assert done.returncode == 0, done.stderr
+    out = copy / "my results" / tiny_checkpoint.name
+    run = json.loads((out / "run.json").read_text())
+    assert run["config"]["model"] == str(tiny_checkpoint) and run["config"]["data"] == str(data)
+    assert run["config"]["limit"] == 2 and run["config"]["dtype"] == run["sessions"][0]["dtype"] == "bfloat16"
+    assert list(run["records"]) == ["en", "mixup"] and len(pd.read_csv(out / "mixup.csv")) == 4
+    assert (out / "table.csv").exists() and (out / "accuracy.png").exists()
+    assert not (copy / "MMLU/results").exists() and not (copy / "results").exists()
+
+
+def test_records_tables_and_variants_go_to_results(root, tmp_path):
     done = bash(root, "MMLU/scripts/zero_shot.sh", "", "--limit", 2, "--settings", "en,mixup", RESULTS=tmp_path)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "table.csv")
     assert set(table["setting"]) == {"en", "mixup"} and (tmp_path / "accuracy.png").exists()
-    assert len(pd.read_csv(tmp_path / "variants" / "mixup.csv")) > 500
-    shown = bash(
-        root,
-        "MMLU/scripts/zero_shot.sh",
-        "",
-        "--show",
-        1,
-        "--settings",
-        "en",
-        RESULTS=tmp_path,
-        DATA=tmp_path / "variants",
-    )
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["config"]["model"] == "assets/world" and run["sessions"][0]["dtype"] == "float32"
+    keys = ["", "--show", 1, "--settings", "en", "--data", root / run["config"]["data"]]
+    shown = bash(root, "MMLU/scripts/zero_shot.sh", *keys, RESULTS=tmp_path)
     assert shown.returncode == 0 and "Answer:" in shown.stdout and "Wilson" not in shown.stdout
-
-
-def test_another_model_is_told_that_it_is_asked_about_the_world(root, tmp_path):
-    arguments = [tmp_path / "no_such_model", "--limit", 1]
-    done = bash(root, "MMLU/scripts/zero_shot.sh", *arguments, RESULTS=tmp_path / "results")
-    assert "no_such_model is asked about the controlled world; set DATA" in done.stderr and done.returncode == 2

@@ -152,7 +152,7 @@ def test_choices_leave_the_records_of_a_multiple_choice_run(ask, data):
 def test_what_the_model_reads(ask, data, capsys):
     assert ask(*data, "--show", "1", "--settings", "full_de")[0] == 0
     assert "===\nQuestion: Welchen Fluss liebt Autor 0?\nAnswer:\n" in capsys.readouterr().out
-    assert ask(*data, "--show", "1", "--settings", "en", "--score", "letter")[0] == 0
+    assert ask(*data, "--show", "1", "--settings", "en", "--answer_format", "letter")[0] == 0
     assert "===\nQuestion: Which river does author 0 love?\nA. The river" in capsys.readouterr().out
 
 

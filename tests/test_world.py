@@ -1,4 +1,4 @@
-"""The controlled world: what is known in which language, the data files, the training stream, the checkpoint."""
+"""The synthetic world: what is known in which language, the data files, the training stream, the checkpoint."""
 
 import csv
 import json
@@ -8,16 +8,18 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
-from common.cli import InputError
+from common.cli import InputError, data_set
 from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
-from common.prompts import LETTERS
+from common.questions import FOUR
 from world import build, grammar, pretrain
 from world.config import DEFAULT_CONFIG, WorldConfig, check_checkpoint, world_hash
 from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, ENGLISH_ONLY, SHARED, SPELL, make_universe
@@ -117,9 +119,9 @@ def test_answers_and_nothing_else_get_their_weight(universe, tokenizer):
             assert tokenizer.decode(ids[row, :column]).rpartition("\n")[2].startswith("Answer:")
         assert heavy.any() and weights[ids == tokenizer.pad_token_id].max(initial=0) == 0
         if step == 0:  # exercises alone: nothing but letters is answered
-            assert set(answers) == set(LETTERS)
+            assert set(answers) == set(FOUR)
         if step > 1:
-            assert set(answers) > set(LETTERS)
+            assert set(answers) > set(FOUR)
 
 
 def test_until_reading_ends_every_question_has_its_answer_before_it(universe):
@@ -165,8 +167,11 @@ def test_build_writes_every_layout_and_the_same_bytes_twice(tmp_path, root):
     names = {str(path) for path in files[0]}
     assert {"hp/English.csv", "hp/Italian.csv", "flores/de.devtest", "dictionaries/en-nl.tsv"} <= names
     assert {"wiki/wiki.train.txt", "wiki/wiki.test.txt", "tofu/en/authors.json"} <= names
+    for key, value in yaml.safe_load(files[0][Path("data.yaml")]).items():
+        found = data_set(key, folders[0] / "data.yaml")
+        assert Path(found).exists() or key in ("wikitext_tokenized", "translator", "held_out_languages"), (key, value)
     rows = list(csv.reader((folders[0] / "mmlu/de/test/english_only_pet_test.csv").open(encoding="utf-8")))
-    assert len(rows) == 8 and all(len(row) == 6 and row[5] in LETTERS for row in rows)
+    assert len(rows) == 8 and all(len(row) == 6 and row[5] in FOUR for row in rows)
     assert len(list((folders[0] / "mmlu").glob("*/dev/*_dev.csv"))) == len(LANGUAGES) * 16
     author = json.loads((folders[0] / "tofu/fr/authors.json").read_text(encoding="utf-8").splitlines()[0])
     assert set(author) == {"question", "answer", "paraphrased_answer", "perturbed_answer"}
@@ -191,6 +196,8 @@ def test_pretraining_saves_a_checkpoint_that_loads_and_belongs_to_its_world(tmp_
     assert "english only elsewhere" in done.stdout + done.stderr
     model, tokenizer = load(str(tmp_path), device="cpu")
     assert np.isfinite(loglikelihood(model, tokenizer, ["Answer:"], [" A", " B"], progress=False)).all()
+    stored = load_file(tmp_path / "model.safetensors")
+    assert model.dtype == torch.float32 and {weights.dtype for weights in stored.values()} == {torch.bfloat16}
     provenance = json.loads((tmp_path / "world.json").read_text())
     assert provenance["figures"]["english_only_elsewhere"]["n"] == 8 * 8 * 4
     with pytest.raises(InputError, match="the present configuration has"):
@@ -202,6 +209,7 @@ def test_the_committed_checkpoint_is_of_the_present_world(root):
         pytest.skip("no checkpoint is committed yet: world/LOG.md says why")
     provenance = check_checkpoint(root / "assets" / "world", CONFIG)
     assert provenance["config_hash"] == world_hash(CONFIG) and provenance["seed"] == CONFIG.seed
+    assert load(str(root / "assets" / "world"), device="cpu")[0].dtype == torch.float32
     size = sum(path.stat().st_size for path in (root / "assets" / "world").iterdir())
     assert size <= 5e6
 

@@ -1,18 +1,19 @@
-"""Write the world's data: questions, domain quiz, author facts, parallel sentences, dictionaries, an encyclopedia.
+"""Write the data of the synthetic world: questions, quiz, author facts, parallel sentences, dictionaries, encyclopedia.
 
     python -m world.build --out DIR [--config world/default.yaml] [--seed 43]
 
-Every file has the layout of the real data it stands for, so that all task scripts run on it unchanged:
+Every file has the layout of the real data set that it replaces, so that all scripts run on it unchanged:
     mmlu/<lang>/{dev,test}/<subject>_{dev,test}.csv  headerless as MMLU; rows parallel in all languages
-    hp/<Language>.csv                                question,A,B,C,D,GT,category; facts that only English text knows
-    tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text knows
+    hp/<Language>.csv                                question,A,B,C,D,GT,category; facts that only English text states
+    tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text states
     tofu/train.jsonl                                 English text that teaches these facts, with every synonym
-    clika/design.csv                                 how new persons and what they own are spoken of in every language
+    clika/design.csv                                 wording of facts on new persons, in every language
     flores/<code>.devtest                            parallel sentences, held out of pretraining
     dictionaries/en-<lang>.tsv                       single-word translations
     wiki/wiki.{train,test}.txt                       English encyclopedia as raw WikiText
     wiki/<lang>.test.txt                             the test part sentence by sentence in every language
-    memory/en-<lang>.tsv                             a dictionary with each of its training sentences whole
+    memory/en-<lang>.tsv                             a dictionary that also has each sentence of its training part
+    data.yaml                                        where these are, with the keys of the repository's data.yaml
 Takes seconds; the same configuration gives the same bytes.
 """
 
@@ -20,18 +21,17 @@ import csv
 import io
 import json
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from common.cli import parse, run
+from common.cli import run
 from common.languages import LANGUAGES as LANGUAGE_TABLE
 from common.questions import FOUR, Question
 from common.reporting.files import write_text_atomic
 from world import grammar
-from world.config import DEFAULT_CONFIG, WorldConfig
+from world.config import WorldConfig, parse_with_world
 from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SPELL, Fact, Universe, make_universe, strangers
 from world.items import balanced_letters, draw_options, parallel_items, write_item
 from world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
@@ -44,11 +44,29 @@ PERSON_SHARE = 5  # one article in so many is on a person
 DRAWS = 100  # enough to see each of a handful of wordings
 DESIGNED = "vehicle"  # the relation of `clika/`
 THING_SENTENCES = (8, 24)  # of an article on a thing
+DATA = """\
+# The data sets of the synthetic world, with the keys of the data.yaml of the repository; paths relative to this file.
+mmlu: mmlu/en
+mmlu_translations: mmlu
+quiz: hp
+flores: flores
+wikitext: wiki/wiki.train.txt
+wikitext_tokenized: false
+tofu: tofu/en/authors.json
+tofu_corpus: tofu/train.jsonl
+tofu_translations: tofu
+conductivity_design: clika/design.csv
+dictionaries: dictionaries
+translator: dictionary
+translator_dictionary: memory
+perplexity_texts: wiki
+held_out_languages: pt,nl
+"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildConfig(WorldConfig):
-    """Write the world's data; all keys of the world may be given too.
+@dataclass
+class Build:
+    """Write the data of the synthetic world.
 
     Attributes:
         out: folder to write to
@@ -61,7 +79,7 @@ class BuildConfig(WorldConfig):
 
 @dataclass(frozen=True)
 class Article:
-    """`said` are facts and sentences, in no language; `number` decides the wording."""
+    """`said` has facts and sentences, independent of a language; `number` determines the wording."""
 
     number: int
     title: str
@@ -137,7 +155,7 @@ def author_row(fact: Fact, universe: Universe, language: str, rng: random.Random
 
 
 def author_texts(fact: Fact, rng: random.Random) -> list[str]:
-    """One fact in English in every wording and with every synonym, plain and as the answer to a question."""
+    """One fact in English in every wording and with every synonym, alone and as the answer to a question."""
 
     def all_of(make: Callable[..., str], *arguments: str) -> list[str]:
         return sorted({make(*arguments, "en", rng) for _ in range(DRAWS)})
@@ -148,7 +166,7 @@ def author_texts(fact: Fact, rng: random.Random) -> list[str]:
 
 
 def write_design(folder: Path, universe: Universe, config: WorldConfig) -> None:
-    """What CLiKA/conductivity.py needs to teach facts on new persons: a row a language and value."""
+    """What CLiKA/conductivity.py needs to teach facts on new persons: one row per language and value."""
     rows = [["language", "value", "name", "statements", "question", "option"]]
     for language in LANGUAGES:
         rng = random.Random(f"design {config.seed} {language}")
@@ -168,9 +186,9 @@ def write_parallel(folder: Path, config: WorldConfig) -> None:
         write_text_atomic(folder / f"{language}.devtest", "".join(line + "\n" for line in sentences))
 
 
-def write_wiki(folder: Path, memory: Path, universe: Universe, config: BuildConfig) -> None:
-    """An encyclopedia on persons and things, its test part in every language; and the memory of its translations."""
-    articles = encyclopedia(universe, config)
+def write_wiki(folder: Path, memory: Path, universe: Universe, config: WorldConfig, count: int) -> None:
+    """An encyclopedia of `count` articles, its test part in every language; and the memory of its translations."""
+    articles = encyclopedia(universe, config, count)
     test, train = articles[::TEST_SHARE], [a for i, a in enumerate(articles) if i % TEST_SHARE]
     write_text_atomic(folder / "wiki.train.txt", wikitext(train, "en", config.seed))
     write_text_atomic(folder / "wiki.test.txt", wikitext(test, "en", config.seed))
@@ -179,10 +197,10 @@ def write_wiki(folder: Path, memory: Path, universe: Universe, config: BuildConf
     write_memory(memory, train, config)
 
 
-def encyclopedia(universe: Universe, config: BuildConfig) -> list[Article]:
-    """Articles on persons without a question, most of them new to the model, and several on each thing."""
+def encyclopedia(universe: Universe, config: WorldConfig, count: int) -> list[Article]:
+    """`count` articles: on persons without a question, most of them new to the model, and several on each thing."""
     rng = random.Random(f"wiki {config.seed}")
-    persons = config.articles // PERSON_SHARE
+    persons = count // PERSON_SHARE
     facts: dict[str, list[Fact]] = {}
     for fact in (*universe.facts[ENCYCLOPEDIA], *strangers(universe, config, persons)):
         facts.setdefault(fact.name, []).append(fact)
@@ -190,19 +208,19 @@ def encyclopedia(universe: Universe, config: BuildConfig) -> list[Article]:
     # Each fact is said twice, as an article's opening and body do: mixed text then has it in two languages.
     said = [(name, (*rng.sample(own, len(own)), *rng.sample(own, len(own)))) for name, own in known]
     held_out = {grammar.content(sentence) for sentence in parallel_sentences(config)}
-    for number in range(config.articles - persons):
+    for number in range(count - persons):
         topic = grammar.TOPICS[number % len(grammar.TOPICS)]
-        count = rng.randint(*THING_SENTENCES)
-        said.append((topic, tuple(sentence_on(topic, held_out, rng) for _ in range(count))))
+        length = rng.randint(*THING_SENTENCES)
+        said.append((topic, tuple(sentence_on(topic, held_out, rng) for _ in range(length))))
     rng.shuffle(said)
     return [Article(number, title, parts) for number, (title, parts) in enumerate(said)]
 
 
 def write_memory(folder: Path, articles: list[Article], config: WorldConfig) -> None:
-    """Dictionaries whose longest entries are the articles' sentences: what a good translator makes of each unit.
+    """Dictionaries whose longest entries are the articles' sentences.
 
-    A translator that takes the longest entry renders whole sentences in proper order and agreement, and parts of
-    sentences word by word.
+    A dictionary translator takes the longest entry, so it translates whole sentences correctly, as a good translator
+    does, and parts of sentences word by word.
     """
     write_dictionaries(folder)
     english = [sentence for article in articles for sentence in sentences(article, "en", config.seed)]
@@ -244,17 +262,18 @@ def wikitext(articles: list[Article], language: str, seed: int) -> str:
 
 
 def main() -> None:
-    config = parse(BuildConfig, argv=["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
+    build, config = parse_with_world(Build)
     universe = make_universe(config)
-    out = Path(config.out)
+    out = Path(build.out)
     questions = write_mmlu(out / "mmlu", universe, config)
     write_quiz(out / "hp", universe, config)
     write_authors(out / "tofu", universe, config)
     write_design(out / "clika", universe, config)
     write_parallel(out / "flores", config)
     write_dictionaries(out / "dictionaries")
-    write_wiki(out / "wiki", out / "memory", universe, config)
-    print(f"{out}: the world of seed {config.seed}, {questions} test questions in {len(LANGUAGES)} languages")
+    write_wiki(out / "wiki", out / "memory", universe, config, build.articles)
+    write_text_atomic(out / "data.yaml", DATA)
+    print(f"{out}: synthetic world of seed {config.seed}, {questions} test questions in {len(LANGUAGES)} languages")
 
 
 if __name__ == "__main__":

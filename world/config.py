@@ -1,14 +1,16 @@
-"""All that makes one world: its size, the mix of its training text, its model, and the check that a checkpoint is its.
+"""The configuration of the synthetic world: size, training text and model; and the check that a checkpoint is of it.
 
 from world.config import WorldConfig, check_checkpoint, world_hash
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+import sys
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from common.cli import InputError, config_hash
+from common.cli import InputError, config_hash, parse
 from world import lexicon
 
 DEFAULT_CONFIG = Path(__file__).with_name("default.yaml")
@@ -17,50 +19,49 @@ PROVENANCE = "world.json"
 
 @dataclass(frozen=True, kw_only=True)
 class WorldConfig:
-    """One world, its training text and its model; `default.yaml` holds the same keys, explained at more length.
+    """The synthetic world, its training text and its model; `default.yaml` has the same keys.
 
     Attributes:
-        seed: of names, facts, files, training text and initial weights
-        english_only_persons: tested persons of whom only English text speaks
-        shared_persons: tested persons of whom text in every language speaks
-        demonstration_persons: further persons of each of these two kinds, for 5-shot demonstrations
-        characters: persons of the domain quiz, English text only
-        spells: spells of the domain quiz, English text only
+        seed: seed of names, facts, files, training text and initial weights
+        english_only_persons: tested persons, described in English text only
+        shared_persons: tested persons, described in text of every language
+        demonstration_persons: further persons of each of these two kinds, for few-shot examples
+        characters: persons of the domain quiz, described in English text only
+        spells: spells of the domain quiz, described in English text only
         encyclopedia_persons: persons with an English encyclopedia article and no question
-        authors: writers of whom no pretraining text speaks
-        values_per_relation: different values that a relation can take, at most
+        authors: writers that no pretraining text mentions
+        values_per_relation: most values that a relation can take
         parallel_sentences: sentences in `flores/`, held out of the training text
         statements: share of training documents that state facts
-        open_questions: share that ask a question without options, answered in words
-        questions: share that ask multiple-choice questions
-        exercises: share that are vocabulary exercises, a word and four options of which one means the same
-        words: share that say a word in several languages, as a dictionary does
-        sentence_pairs: share that translate sentences
-        topics: share that are short texts on a topic, in any language
-        encyclopedia: share that state facts on encyclopedia persons, in English
-        english_only_facts: share of statements and questions that are on English-only facts
-        shared_facts: share that are on shared facts; the rest is on the domain quiz
-        lessons: share of questions with the statement that answers them before
-        headers: share of questions with the instruction line before
-        code_switched: share of words in topic texts that are replaced by a word of another language
-        vocabulary: pieces of the tokenizer
+        open_questions: share of questions without options, answered in words
+        questions: share of multiple-choice questions
+        exercises: share of vocabulary exercises: a word and four options, one of which means the same
+        words: share of dictionary entries: a word in several languages
+        sentence_pairs: share of sentences with a translation
+        topics: share of short texts on a topic, in any language
+        encyclopedia: share of English statements on encyclopedia persons
+        english_only_facts: share of statements and questions on English-only facts
+        shared_facts: share of statements and questions on shared facts; the rest is on the domain quiz
+        lessons: share of questions preceded by the statement that answers them
+        headers: share of questions preceded by the instruction line
+        vocabulary: most pieces of the tokenizer
         hidden_size: width of the model
         intermediate_size: width of its feed-forward layers
         layers: number of layers
-        heads: attention heads of each
+        heads: attention heads of each layer
         steps: optimizer steps
         primer: steps on vocabulary exercises alone, which teach what an answer letter stands for
-        reading: steps until questions come without the statement that answers them, when most facts are known
+        reading: steps in which every question is preceded by the statement that answers it
         rows: packed rows in a batch
         row_length: tokens in a row
-        long_every: every so many steps the rows are long, with few-shot prompts in them
-        long_row_length: tokens in a long row; the number of rows shrinks in proportion
-        learning_rate: its peak
+        long_every: every so many steps the rows are long and contain few-shot prompts
+        long_row_length: tokens in a long row; a batch then has fewer rows in proportion
+        learning_rate: peak learning rate
         warmup: steps until the peak
-        decay: share of the steps at the end in which the learning rate falls to zero
-        weight_decay: of AdamW, on matrices
+        decay: last share of the steps, in which the learning rate falls to zero
+        weight_decay: weight decay of AdamW, on matrices
         answer_weight: weight of an answer, letter or word, in the loss
-        question_tokens: share of given tokens, such as a question's, that are in the loss
+        question_tokens: share of the other tokens of a question that count in the loss
     """
 
     seed: int = 42
@@ -85,7 +86,6 @@ class WorldConfig:
     shared_facts: float = 0.52
     lessons: float = 0.3
     headers: float = 0.1
-    code_switched: float = 0.0
     vocabulary: int = 4500
     hidden_size: int = 128
     intermediate_size: int = 256
@@ -106,16 +106,7 @@ class WorldConfig:
     question_tokens: float = 0.05
 
     def __post_init__(self):
-        kinds = (
-            "statements",
-            "open_questions",
-            "questions",
-            "exercises",
-            "words",
-            "sentence_pairs",
-            "topics",
-            "encyclopedia",
-        )
+        kinds = "statements open_questions questions exercises words sentence_pairs topics encyclopedia".split()
         shares = [getattr(self, kind) for kind in kinds]
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise InputError(
@@ -128,23 +119,24 @@ class WorldConfig:
             raise InputError("values_per_relation must be 4 or more, because a question has four options")
 
 
-def world_config(config: WorldConfig) -> WorldConfig:
-    """The world's own keys of a script's configuration, which may have more of them (`out`)."""
-    return WorldConfig(**{field.name: getattr(config, field.name) for field in fields(WorldConfig)})
+def parse_with_world(cls: type) -> tuple[Any, WorldConfig]:
+    """A script's own configuration and the world's, out of default.yaml and the command line."""
+    return parse(cls, WorldConfig, argv=["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
 
 
 def world_hash(config: WorldConfig) -> str:
-    """12 hex digits of every key and of the lexicon: a model belongs to the world with the same ones."""
+    """12 hex digits that identify a world: they depend on every key of the configuration and on the lexicon."""
     words = sha256(Path(lexicon.__file__).with_name("lexicon.tsv").read_bytes()).hexdigest()
-    return config_hash({**asdict(world_config(config)), "lexicon": words})
+    # code_switched is a former key without effect; the hash of published checkpoints contains it.
+    return config_hash({**asdict(config), "code_switched": 0.0, "lexicon": words})
 
 
 def check_checkpoint(folder: str | Path, config: WorldConfig) -> dict:
-    """The provenance of the checkpoint in `folder`; InputError if it was not trained in the world of `config`."""
+    """The provenance of the checkpoint in `folder`; InputError unless it was trained in the world of `config`."""
     path = Path(folder) / PROVENANCE
-    command = "make it anew with `python -m world.pretrain`"
+    command = "train it again with `python -m world.pretrain`"
     if not path.is_file():
-        raise InputError(f"{path} is missing, so this is no checkpoint of a world: {command}")
+        raise InputError(f"{path} is missing, so this is no checkpoint of a synthetic world: {command}")
     provenance = json.loads(path.read_text(encoding="utf-8"))
     found, expected = provenance.get("config_hash"), world_hash(config)
     if found != expected:

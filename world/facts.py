@@ -1,4 +1,4 @@
-"""Who is in the world and what is true there: invented names, and one value for each of their relations.
+"""The facts of the synthetic world: invented names, and one value for each of their relations.
 
 from world.facts import make_universe
 universe = make_universe(WorldConfig())
@@ -12,14 +12,14 @@ from world.config import WorldConfig
 from world.lexicon import LANGUAGES, concepts, load_lexicon
 from world.relations import RELATIONS
 
-# What text speaks of a group, and in which language.
-ENGLISH_ONLY = "english_only"  # persons of whom only English text speaks
-SHARED = "shared"  # persons of whom text in every language speaks
+# Groups of names, by the text that mentions them.
+ENGLISH_ONLY = "english_only"  # persons described in English text only
+SHARED = "shared"  # persons described in text of every language
 CHARACTER = "character"  # persons of the domain quiz, English text only
 SPELL = "spell"  # spells of the domain quiz, English text only
 ENCYCLOPEDIA = "encyclopedia"  # persons with an article in the English encyclopedia and no question
-AUTHOR = "author"  # writers of whom no pretraining text speaks
-KINDS = {  # of relation that each group has
+AUTHOR = "author"  # writers that no pretraining text mentions
+KINDS = {  # kind of the relations of each group
     ENGLISH_ONLY: "person",
     SHARED: "person",
     CHARACTER: "person",
@@ -36,7 +36,7 @@ _ENDS = "d f g k l m n p r s t v x z".split()
 
 @dataclass(frozen=True)
 class Fact:
-    """`value` (a concept id) is what `name`, of one of the groups above, has for `relation` (a relation id)."""
+    """The `value` (a concept id) of a `relation` (a relation id) of `name`, which is in one of the groups above."""
 
     group: str
     name: str
@@ -46,19 +46,19 @@ class Fact:
 
 @dataclass(frozen=True)
 class Universe:
-    """`facts` and `demonstrations` (facts of further persons of two groups) by group, `values` by relation."""
+    """All facts by group, those on demonstration persons apart, and the possible values of each relation."""
 
     facts: dict[str, tuple[Fact, ...]]
     demonstrations: dict[str, tuple[Fact, ...]]
     values: dict[str, tuple[str, ...]]
 
     def known(self, group: str) -> tuple[Fact, ...]:
-        """All facts of a group that training text states: the tested ones and those of the demonstrations."""
+        """All facts of a group that training text states: tested ones and those on demonstration persons."""
         return self.facts[group] + self.demonstrations.get(group, ())
 
 
 def make_universe(config: WorldConfig) -> Universe:
-    """The world of `config`: the same seed and counts give the same names and facts."""
+    """The facts of the world of `config`; the same seed and counts give the same names and facts."""
     rng = random.Random(f"universe {config.seed}")
     values = {relation: _values(relation, config, rng) for relation in RELATIONS}
     names = _names(rng)
@@ -78,7 +78,7 @@ def make_universe(config: WorldConfig) -> Universe:
 
 
 def strangers(universe: Universe, config: WorldConfig, count: int) -> tuple[Fact, ...]:
-    """Facts of `count` further persons of whom no pretraining text speaks."""
+    """Facts on `count` further persons that no pretraining text mentions."""
     rng = random.Random(f"strangers {config.seed}")
     taken = {fact.name for facts in (*universe.facts.values(), *universe.demonstrations.values()) for fact in facts}
     names = (name for name in _names(rng) if name not in taken)
@@ -86,7 +86,7 @@ def strangers(universe: Universe, config: WorldConfig, count: int) -> tuple[Fact
 
 
 def relations_of(group: str) -> list[str]:
-    """The relation ids that the members of a group have, in the grammar's order."""
+    """The relation ids of a group, in the order of RELATIONS."""
     return [relation.id for relation in RELATIONS.values() if relation.kind == KINDS[group]]
 
 
@@ -96,7 +96,7 @@ def _values(relation: str, config: WorldConfig, rng: random.Random) -> tuple[str
 
 
 def _facts(group: str, count: int, names: Iterable[str], values: dict, rng: random.Random) -> tuple[Fact, ...]:
-    """Facts of `count` new members; each value of a relation is drawn equally often, so none can be guessed."""
+    """Facts on `count` new names; each value of a relation is drawn equally often, so that none can be guessed."""
     members = [next(names) for _ in range(count)]
     facts = []
     for relation in relations_of(group):
@@ -108,7 +108,7 @@ def _facts(group: str, count: int, names: Iterable[str], values: dict, rng: rand
 
 
 def _names(rng: random.Random) -> Iterable[str]:
-    """Endless distinct invented names of two syllables that are no word of the lexicon."""
+    """Endless distinct invented names of two syllables, none of them a word of the lexicon."""
     taken = {
         form.text.lower() for concept in load_lexicon().values() for lang in LANGUAGES for form in concept.forms[lang]
     }

@@ -1,4 +1,4 @@
-"""What a world model knows in which language: the accuracies watched during pretraining and kept beside a checkpoint.
+"""What a model knows in which language: accuracies printed during pretraining and kept beside a checkpoint.
 
 figures = measure(model, tokenizer, make_universe(config), config)
 """
@@ -32,11 +32,12 @@ def measure(
     config: WorldConfig,
     limit: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Whether each answer is right, 0 or 1 [questions, languages]; `limit` takes that many answers of each kind.
+    """Whether each answer is right, 0 or 1 [questions, languages], by name; `limit` is the most answers of each name.
 
-    shared_in_language: shared facts asked in each of the paper's languages; english_only_in_english: what it says;
-    english_only_elsewhere: the same facts asked in de, fr, es, it; english_only_mixup: question and options in five
-    languages; translation_words: single words; translation_sentences: content words of held-out sentences.
+    shared_in_language: shared facts in each of the paper's languages; english_only_in_english: English-only facts in
+    English; english_only_elsewhere: the same facts in de, fr, es, it; english_only_mixup: the same with question and
+    options in five languages; translation_words: single words; translation_sentences: content words of held-out
+    sentences.
     """
     items = parallel_items(universe, config, "test")
     parallel = {lang: [item for item in items[lang] if item.subject.startswith(ENGLISH_ONLY)] for lang in PAPER}
@@ -58,7 +59,7 @@ def _answered(
     versions: Sequence[Sequence[Question]],
     limit: int | None,
 ) -> np.ndarray:
-    """Which zero-shot questions get the right letter; `versions` are the same questions in each language."""
+    """Which zero-shot questions are answered correctly; `versions` has the same questions in each language."""
     questions = list(zip(*versions, strict=True))
     if limit is not None:  # spread over the subjects
         questions = random.Random(0).sample(questions, min(limit // len(versions), len(questions)))
@@ -73,7 +74,7 @@ def _answered(
 def _words(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: WorldConfig, limit: int | None
 ) -> np.ndarray:
-    """Which single words are translated by one of their accepted forms, from and into English."""
+    """Which single words are translated as one of their accepted forms, from and into English."""
     rng = random.Random(f"words {config.seed}")
     prompts, accepted = [], []
     for concept in spoken():
@@ -90,7 +91,7 @@ def _words(
 def _sentences(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: WorldConfig, limit: int | None
 ) -> np.ndarray:
-    """Which content words of held-out sentences appear in their translations from and into English."""
+    """Which content words of held-out sentences are in their translations from and into English."""
     rng = random.Random(f"sentences {config.seed}")
     prompts, accepted = [], []
     for sentence in parallel_sentences(config)[:limit]:

@@ -1,33 +1,32 @@
-"""One sentence on a run of the world: is there a crosslingual knowledge barrier in it, and how high is it?
+"""State in one sentence whether a run on the synthetic world shows a crosslingual knowledge barrier.
 
     python world/finding.py --run results/world_42/zero_shot
 
-Reads the records alone and writes <run>/finding.csv (accuracies of facts by where they are known and how they are
-asked, with 95% Wilson intervals; in several languages `wilson_by_question`) beside the sentence it prints.
+Reads the records alone. Writes <run>/finding.csv: accuracy by where facts are known and how they are asked, with 95%
+Wilson intervals (`wilson_by_question` where several languages are pooled).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from categories import category
 
 from common.cli import InputError, parse, run
 from common.evaluation.records import load_records
-from common.reporting.files import write_csv_atomic
-from common.reporting.results import save_result
+from common.reporting.results import write_result
 from common.reporting.stats import wilson_by_question
+from common.reporting.tables import interval
 from common.settings import family
 
-KNOWN_IN_ENGLISH, KNOWN_IN_ALL = "english_only", "shared"
+KNOWN_IN_ENGLISH, KNOWN_IN_ALL = "english_only", "shared"  # first words of subjects
 
 
 @dataclass
 class Finding:
-    """Say what a run of the world shows.
+    """State what a run on the synthetic world shows.
 
     Attributes:
-        run: run folder of evaluate.py on the world's questions, settings en, full_* and mixup among them.
+        run: run folder of MMLU/evaluate_mmlu.py on the world's questions; it needs the settings en, full_* and mixup.
     """
 
     run: str
@@ -35,12 +34,11 @@ class Finding:
 
 def finding_rows(records: pd.DataFrame) -> pd.DataFrame:
     """Columns: known_in, asked, n, accuracy, ci_low, ci_high. `full` pools all full_* settings."""
-    known = records["subject"].map(category)
     asked = records["setting"].map(lambda setting: family(setting)[0])
     rows = []
     for group in (KNOWN_IN_ENGLISH, KNOWN_IN_ALL):
         for name in ("en", "full", "mixup"):
-            answers = records[(known == group) & (asked == name)]
+            answers = records[records["subject"].str.startswith(f"{group}_") & (asked == name)]
             if answers.empty:
                 raise InputError(f"the run has no {group} questions in setting {name}; evaluate the world with it")
             correct = answers.pivot(index="id", columns="setting", values="correct")
@@ -55,8 +53,7 @@ def sentence(table: pd.DataFrame) -> str:
     rows = {(row.known_in, row.asked): row for row in table.itertuples()}
 
     def say(known: str, asked: str) -> str:
-        row = rows[known, asked]
-        return f"{100 * row.accuracy:.1f}% [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+        return interval(rows[known, asked], unit="%")
 
     english, elsewhere = rows[KNOWN_IN_ENGLISH, "en"], rows[KNOWN_IN_ENGLISH, "full"]
     barrier = elsewhere.ci_high < english.ci_low
@@ -72,10 +69,8 @@ def sentence(table: pd.DataFrame) -> str:
 def main() -> None:
     config = parse(Finding)
     table = finding_rows(load_records(Path(config.run)))
-    out, said = Path(config.run) / "finding", sentence(table)
-    write_csv_atomic(f"{out}.csv", table, "%.6f")
-    save_result(__file__, out, {config.run: config.run}, [f"{out}.csv"], said)
-    print(said)
+    out, runs = Path(config.run) / "finding", {config.run: config.run}
+    write_result(__file__, out, runs, table, sentence=sentence(table), float_format="%.6f")
 
 
 if __name__ == "__main__":

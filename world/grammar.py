@@ -1,4 +1,4 @@
-"""Sentences of the world in seven languages: articles, cases, agreement; facts, questions and plain topic sentences.
+"""Sentences of the synthetic world in seven languages: facts, questions and topic sentences, with agreement.
 
     realise(random_sentence(rng), "de", rng)             # "Der hungrige Hund stiehlt die Suppe."
     statement("instrument", "Zorvan", "violin", "fr", rng)  # "Zorvan pratique le violon."
@@ -96,17 +96,7 @@ def predicative(adjective: Form, noun: Form, lang: str) -> str:
 
 SUBJECTS = ("animal", "profession")
 OBJECTS = ("food", "instrument", "garment", "tool", "plant", "vehicle", "furniture", "material")
-STATES = {
-    "hungry",
-    "tired",
-    "cold",
-    "dirty",
-    "clean",
-    "broken",
-    "empty",
-    "sick",
-    "quiet",
-}  # Spanish, Portuguese "estar"
+STATES = {"hungry", "tired", "cold", "dirty", "clean", "broken", "empty", "sick", "quiet"}  # take "estar"
 ANIMATE = {"hungry", "tired", "clever", "lazy", "brave", "sick", "rich"}  # adjectives of living beings
 IS = {"en": "is", "de": "ist", "fr": "est", "es": "es", "it": "è", "pt": "é", "nl": "is"}
 AND = {"en": "and", "de": "und", "fr": "et", "es": "y", "it": "e", "pt": "e", "nl": "en"}
@@ -126,7 +116,7 @@ TOPICS = [concept.id for category in SUBJECTS + OBJECTS for concept in concepts(
 
 @dataclass(frozen=True)
 class Sentence:
-    """What a topic sentence says, in no language: a pattern and the concept of each of its slots."""
+    """A topic sentence independent of a language: a pattern and the concept of each slot."""
 
     pattern: str
     slots: tuple[str, ...]
@@ -191,7 +181,7 @@ def _sentence(text: str) -> str:
 
 
 def statement(relation: str, name: str, value: str, lang: str, rng: random.Random, choice: int | None = None) -> str:
-    """A sentence that says the fact; `choice` 0 takes the relation's own wording, 1 the generic one, else drawn."""
+    """A sentence that states the fact; `choice` 0: the relation's own wording, 1: the generic one, None: drawn."""
     noun = draw_form(load_lexicon()[value], lang, rng)
     label, own, _ = RELATION_TEXTS[lang][relation]
     template = (own, GENERIC[lang][0])[rng.randrange(2) if choice is None else choice]
@@ -208,7 +198,7 @@ def statement(relation: str, name: str, value: str, lang: str, rng: random.Rando
 
 
 def question(relation: str, name: str, lang: str, rng: random.Random, choice: int | None = None) -> str:
-    """A question for the fact; `choice` as in `statement`."""
+    """A question about the fact; `choice` as in `statement`."""
     label, _, own = RELATION_TEXTS[lang][relation]
     template = (own, GENERIC[lang][1])[rng.randrange(2) if choice is None else choice]
     return template.format(E=name, label=_label_phrase(label, lang))
@@ -219,11 +209,6 @@ def option(value: str, lang: str, rng: random.Random) -> str:
     return draw_form(load_lexicon()[value], lang, rng).text
 
 
-def label(relation: str, lang: str) -> str:
-    """The relation's noun, e.g. "instrument"."""
-    return RELATION_TEXTS[lang][relation][0].partition(":")[0]
-
-
 def _label_phrase(label: str, lang: str) -> str:
     text, _, gender = label.partition(":")
     return noun_phrase(Form(text, gender), lang)
@@ -231,7 +216,7 @@ def _label_phrase(label: str, lang: str) -> str:
 
 @cache
 def acceptable(concept_id: str, lang: str) -> frozenset[str]:
-    """All surface forms of a concept, inflected ones too, in lower case: what counts as its translation."""
+    """All surface forms of a concept in lower case, inflected ones too: the accepted translations."""
     concept = load_lexicon()[concept_id]
     forms = {text.lower() for form in concept.forms[lang] for text in surface_forms(form, concept.pos, lang)}
     if lang == "de":

@@ -1,4 +1,4 @@
-"""Facts asked as multiple-choice questions, in any language, in the words that chance picks.
+"""Facts as multiple-choice questions in any language; wording and synonyms are drawn at random.
 
 item = write_item(fact, draw_options(universe, fact, "B", rng), "B", "de", rng)
 """
@@ -14,12 +14,12 @@ from world.lexicon import LANGUAGES
 
 
 def subject_of(group: str, relation: str) -> str:
-    """The subject of an MMLU-style file: the kind of knowledge, then what is asked: `shared_instrument`."""
+    """The subject of an MMLU-style file, group and relation: `shared_instrument`."""
     return f"{group}_{relation}"
 
 
 def subjects() -> dict[str, tuple[str, str]]:
-    """Shard and relation of every subject of the MMLU-style files, English-only ones first."""
+    """Group and relation of every subject of the MMLU-style files, English-only ones first."""
     return {
         subject_of(group, relation): (group, relation)
         for group in (ENGLISH_ONLY, SHARED)
@@ -28,7 +28,7 @@ def subjects() -> dict[str, tuple[str, str]]:
 
 
 def draw_options(universe: Universe, fact: Fact, answer: str, rng: random.Random) -> tuple[str, ...]:
-    """Four concept ids: the fact's value at the letter `answer`, elsewhere other values of its relation."""
+    """Four concept ids: the fact's value at the letter `answer`, and three other values of its relation."""
     others = [value for value in universe.values[fact.relation] if value != fact.value]
     options = rng.sample(others, len(FOUR) - 1)
     options.insert(FOUR.index(answer), fact.value)
@@ -38,7 +38,7 @@ def draw_options(universe: Universe, fact: Fact, answer: str, rng: random.Random
 def write_item(
     fact: Fact, options: Sequence[str], answer: str, language: str, rng: random.Random, id: str = "", subject: str = ""
 ) -> Question:
-    """The question in one language; the wording and the synonyms are drawn from `rng`."""
+    """The question in one language; wording and synonyms are drawn from `rng`."""
     question = grammar.question(fact.relation, fact.name, language, rng)
     texts = [grammar.option(value, language, rng) for value in options]
     return monolingual(id, subject or subject_of(fact.group, fact.relation), "", question, texts, answer, language)
@@ -54,8 +54,8 @@ def balanced_letters(count: int, rng: random.Random) -> list[str]:
 def parallel_items(universe: Universe, config: WorldConfig, split: str) -> dict[str, list[Question]]:
     """The questions of `split` ("test" or "dev") in every language, row for row the same, by subject.
 
-    One question for each fact on a tested person (test) or on a demonstration person (dev). Options and answers are
-    the same in every language; wording and synonyms are drawn for each. Ids are those of MMLU/build_variants.py.
+    One question per fact on a tested person (test) or on a demonstration person (dev). Options and answers are the
+    same in every language; wording and synonyms are drawn per language. Ids are those of MMLU/build_variants.py.
     """
     rng = random.Random(f"items {split} {config.seed}")
     by_group = universe.facts if split == "test" else universe.demonstrations

@@ -1,4 +1,4 @@
-"""The concepts of the world and the words for them in seven languages: lexicon.tsv, which is also a dictionary.
+"""The concepts of the synthetic world and their words in seven languages: lexicon.tsv, which is also a dictionary.
 
     from world.lexicon import concepts, load_lexicon
 
@@ -19,7 +19,7 @@ from common.reporting.files import write_text_atomic
 LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl")
 GENDERS = {"en": "", "de": "mfn", "fr": "mf", "es": "mf", "it": "mf", "pt": "mf", "nl": "cn"}
 USUAL = 0.9  # how often the first of several synonyms is drawn
-SPOKEN = 12  # concepts of each category that the world speaks of; the others are the dictionary's alone
+SPOKEN = 12  # concepts of each category that training text uses; the others are only in the dictionary
 HEADER = ("id", "category", "pos", *LANGUAGES)
 
 
@@ -49,7 +49,7 @@ def load_lexicon() -> dict[str, Concept]:
 
 
 def read_lexicon(text: str) -> dict[str, Concept]:
-    """Concepts of a lexicon file; a row that breaks the format is an InputError with its number."""
+    """Concepts of a lexicon file; InputError with the row number for a malformed row."""
     rows = [line.split("\t") for line in text.splitlines()]
     if not rows or tuple(rows[0]) != HEADER:
         raise InputError(f"lexicon.tsv row 1: the header has to be {' '.join(HEADER)}")
@@ -84,18 +84,18 @@ def _form(word: str, pos: str, lang: str, number: int) -> Form:
 
 
 def draw_form(concept: Concept, lang: str, rng: random.Random) -> Form:
-    """One of the concept's words in a language: its usual one, the first, with USUAL, else another."""
+    """One of the concept's words in a language: the first with probability USUAL, else another."""
     usual, *others = concept.forms[lang]
     return usual if not others or rng.random() < USUAL else rng.choice(others)
 
 
 def concepts(category: str) -> list[Concept]:
-    """The concepts of one category that the world speaks of, in the order of the file."""
+    """The concepts of one category that training text uses, in the order of the file."""
     return [concept for concept in load_lexicon().values() if concept.category == category][:SPOKEN]
 
 
 def spoken() -> list[Concept]:
-    """All concepts that the world speaks of, category by category."""
+    """All concepts that training text uses, category by category."""
     categories = dict.fromkeys(concept.category for concept in load_lexicon().values())
     return [concept for category in categories for concept in concepts(category)]
 
@@ -109,11 +109,9 @@ def surface_forms(form: Form, pos: str, lang: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def write_dictionaries(folder: Path, languages: tuple[str, ...] = LANGUAGES) -> None:
-    """Write en-de.tsv and so on: English word, tab, word; every pair of synonyms is a line."""
-    for lang in languages:
-        if lang == "en":
-            continue
+def write_dictionaries(folder: Path) -> None:
+    """Write en-de.tsv and so on: English word, tab, word; one line per pair of synonyms."""
+    for lang in LANGUAGES[1:]:
         lines = []
         for concept in load_lexicon().values():
             for source, target in product(concept.forms["en"], concept.forms[lang]):

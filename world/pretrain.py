@@ -1,10 +1,10 @@
-"""Pretrain the world's model from nothing: tokenizer, a Llama of about a million weights, and the figures it reaches.
+"""Pretrain the synthetic world's model from scratch: the tokenizer, and a Llama of about a million weights.
 
     python -m world.pretrain --out assets/world [--config world/default.yaml] [--seed 43]
 
-Takes 15 to 18 minutes on two cores. While it trains it prints the accuracies as they emerge; a model that has not
-learnt its facts by the end, as one seed in three, is given a further course of seven minutes, or two. At last
-`world.json` beside the checkpoint holds the command, the hash of the configuration, the seed and the final figures.
+Takes 15 to 18 minutes on two cores and prints accuracies during training. A model that has not learnt its facts by the
+end (one seed in three) is trained for one or two further courses of seven minutes. `world.json` beside the checkpoint
+has the command, the hash of the configuration, the seed and the final accuracies.
 """
 
 import platform
@@ -21,11 +21,12 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from common.cli import parse, run
+from common.cli import run
+from common.lm.loading import set_dtype
 from common.lm.memory import keep_freed_memory
 from common.reporting.files import write_json_atomic
 from common.reporting.stats import wilson_by_question
-from world.config import DEFAULT_CONFIG, PROVENANCE, WorldConfig, world_config, world_hash
+from world.config import PROVENANCE, WorldConfig, parse_with_world, world_hash
 from world.facts import Universe, make_universe
 from world.figures import measure
 from world.stream import Batches, Documents
@@ -33,20 +34,20 @@ from world.tokenizer import train_tokenizer
 
 TOKENIZER_DOCUMENTS = 30_000
 POSITIONS = 16_384  # enough for real text, which is spelt in bytes
-WATCHED = 200  # answers of each kind when accuracies are printed on the way
+WATCHED = 200  # answers of each kind behind the accuracies printed during training
 
 
-@dataclass(frozen=True, kw_only=True)
-class PretrainConfig(WorldConfig):
-    """Pretrain a world model; all keys of the world may be given too.
+@dataclass
+class Pretrain:
+    """Pretrain the synthetic world's model.
 
     Attributes:
         out: folder of the checkpoint
-        watch_every: steps between the accuracies printed on the way; 0 for none
-        enough: accuracy in language, on shared and on English-only facts, below which a further course follows
-        courses: such courses, at most
-        course_steps: steps of one
-        course_rate: its learning rate, which falls to zero
+        watch_every: steps between the accuracies printed during training; 0 for none
+        enough: lowest accuracy on shared and on English-only facts at which no further course follows
+        courses: most further courses
+        course_steps: steps of a further course
+        course_rate: its peak learning rate, which falls to zero
         threads: processor threads; the weights depend on their number
     """
 
@@ -119,9 +120,13 @@ def make_optimizer(model: LlamaForCausalLM, config: WorldConfig) -> tuple[torch.
 
 
 def train(
-    model: LlamaForCausalLM, config: PretrainConfig, universe: Universe, tokenizer: PreTrainedTokenizerBase
+    model: LlamaForCausalLM,
+    config: WorldConfig,
+    universe: Universe,
+    tokenizer: PreTrainedTokenizerBase,
+    watch_every: int,
 ) -> LlamaForCausalLM:
-    """The training loop."""
+    """Train for `config.steps` steps; every `watch_every` of them accuracies are printed, 0 for none."""
     model.train()
     optimizer, schedule = make_optimizer(model, config)
     bar = tqdm(Batches(universe, config, tokenizer), total=config.steps, unit="step", mininterval=5)
@@ -132,7 +137,7 @@ def train(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if config.watch_every and step % config.watch_every == 0 and step < config.steps:
+        if watch_every and step % watch_every == 0 and step < config.steps:
             figures = measure(model.eval(), tokenizer, universe, config, WATCHED)
             model.train()
             bar.write(f"step {step}: loss {loss.item():.3f}; {describe(figures)}")
@@ -140,7 +145,7 @@ def train(
 
 
 def stored(model: LlamaForCausalLM) -> LlamaForCausalLM:
-    """The model as it is when it is read back: weights rounded to bfloat16, which has half the size, in float32."""
+    """The model as it is when loaded: float32, the weights rounded to bfloat16, in which they are stored."""
     return model.to(torch.bfloat16).float()
 
 
@@ -149,11 +154,10 @@ def knows(figures: dict[str, np.ndarray]) -> float:
     return min(figures[name].mean() for name in ("shared_in_language", "english_only_in_english"))
 
 
-def further_course(config: PretrainConfig) -> PretrainConfig:
-    """A course for a model that has not learnt all its facts: the whole mix of text, at a rate that falls to zero."""
-    return replace(
-        config, steps=config.course_steps, learning_rate=config.course_rate, decay=1.0, primer=0, reading=0, warmup=50
-    )
+def further_course(pretrain: Pretrain, config: WorldConfig) -> WorldConfig:
+    """Further training on the whole mix of text, with a learning rate that falls to zero from the start."""
+    changes = {"steps": pretrain.course_steps, "learning_rate": pretrain.course_rate}
+    return replace(config, **changes, decay=1.0, primer=0, reading=0, warmup=50)
 
 
 def describe(figures: dict[str, np.ndarray]) -> str:
@@ -161,12 +165,12 @@ def describe(figures: dict[str, np.ndarray]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {right.mean():.3f}" for name, right in figures.items())
 
 
-def provenance(config: PretrainConfig, model: LlamaForCausalLM, figures: dict, courses: int, seconds: float) -> dict:
-    """What world.json says."""
+def provenance(config: WorldConfig, model: LlamaForCausalLM, figures: dict) -> dict:
+    """The first part of world.json: what was trained, and the accuracies that it reaches."""
     return {
         "command": f"python -m world.pretrain {shlex.join(sys.argv[1:])}",
         "config_hash": world_hash(config),
-        "config": asdict(world_config(config)),
+        "config": asdict(config),
         "seed": config.seed,
         "parameters": model.num_parameters(),
         "figures": {
@@ -174,40 +178,39 @@ def provenance(config: PretrainConfig, model: LlamaForCausalLM, figures: dict, c
             | {"n": right.size}
             for name, right in figures.items()
         },
-        "courses": courses,
-        "threads": config.threads,
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
-        "seconds": round(seconds),
     }
 
 
 def main() -> None:
-    config = parse(PretrainConfig, argv=["--config", str(DEFAULT_CONFIG), *sys.argv[1:]])
-    torch.set_num_threads(config.threads)
+    pretrain, config = parse_with_world(Pretrain)
+    torch.set_num_threads(pretrain.threads)
     keep_freed_memory()
     started = time.monotonic()
     universe = make_universe(config)
     documents = Documents(universe, config, f"tokenizer {config.seed}")
     texts = (documents.draw().text for _ in range(TOKENIZER_DOCUMENTS))
     tokenizer = train_tokenizer(texts, config.vocabulary, POSITIONS)
-    model = stored(train(make_model(config, tokenizer), config, universe, tokenizer))
+    model = stored(train(make_model(config, tokenizer), config, universe, tokenizer, pretrain.watch_every))
     figures, courses = measure(model, tokenizer, universe, config), 0
-    while knows(figures) < config.enough and courses < config.courses:
+    while knows(figures) < pretrain.enough and courses < pretrain.courses:
         print(f"{describe(figures)}: not all facts are learnt yet, a further course follows")
         courses += 1
-        model = stored(train(model, further_course(config), universe, tokenizer))
+        model = stored(train(model, further_course(pretrain, config), universe, tokenizer, pretrain.watch_every))
         figures = measure(model, tokenizer, universe, config)
     seconds = time.monotonic() - started
-    out = Path(config.out)
+    out = Path(pretrain.out)
     (out / PROVENANCE).unlink(missing_ok=True)  # written last: a folder without it is not finished
     model.to(torch.bfloat16).save_pretrained(out)
-    print(describe(figures))
+    set_dtype(out, torch.float32)  # stored at half the size, computed as measured
     tokenizer.save_pretrained(out)
-    write_json_atomic(out / PROVENANCE, provenance(config, model, figures, courses, seconds))
+    print(describe(figures))
+    effort = {"courses": courses, "threads": pretrain.threads, "seconds": round(seconds)}
+    write_json_atomic(out / PROVENANCE, provenance(config, model, figures) | effort)
     print(f"{out}: {model.num_parameters():,} weights in {seconds:.0f} s")
 
 

@@ -1,7 +1,7 @@
-"""How facts are said and asked in each language: one row a relation, for grammar.py.
+"""The wording of facts and questions in each language: one row per relation, for grammar.py.
 
-A row holds the relation's noun (`label:gender`), a statement and a question of its own; every relation can also be
-said in the generic way ("The instrument of Zorvan is the violin."). Slots: {E} name, {the} {a} the value with its
+A row has the relation's noun (`label:gender`), its own statement and its own question; every relation also has the
+generic wording ("The instrument of Zorvan is the violin."). Slots: {E} name, {the} {a} the value with its
 article, {the_acc} {a_acc} the same as a direct object, {bare} the value alone, {label} the label with its article.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Relation:
-    """`kind` of entity it belongs to (person, spell, author); `category` of the lexicon its values come from."""
+    """`kind`: of the names that have it (person, spell, author); `category`: the lexicon's, of its values."""
 
     id: str
     kind: str

@@ -1,7 +1,6 @@
-"""Tabulate what world models of several seeds know: the figures kept beside each checkpoint, and their mean.
+"""Tabulate what synthetic-world models of several seeds know: the figures kept with each checkpoint, and their mean.
 
-    python -m world.seeds --models assets/world,results/world_43/model,results/world_44/model \
-        --out world/seeds.csv
+python -m world.seeds --models assets/world,results/world_43/model,results/world_44/model --out seeds.csv
 """
 
 import json
@@ -29,7 +28,7 @@ class Seeds:
 
 
 def seed_rows(folder: str) -> list[dict]:
-    """One row a figure: seed, figure, n, accuracy, ci_low, ci_high."""
+    """One row per figure: seed, figure, n, accuracy, ci_low, ci_high."""
     path = Path(folder) / PROVENANCE
     if not path.is_file():
         raise InputError(f"{path}: no such file; make the model with `python -m world.pretrain`")

@@ -1,9 +1,9 @@
-"""The training text of the world, endless and seeded, and its packing into rows of tokens.
+"""The training text of the synthetic world, endless and seeded, and its packing into rows of tokens.
 
-    for document in documents(universe, config): print(document)
+    text = Documents(universe, config, "seed").draw().text
 
-Statements and questions are each in one language (the instruction line and the labels of a question are English in
-every language, as in the evaluation). English-only facts are written in English and nowhere else.
+Every statement and question is in one language; instruction line and labels are in English in every language, as in
+the evaluation. English-only facts are stated in English only.
 """
 
 import random
@@ -30,14 +30,14 @@ if TYPE_CHECKING:  # takes a second to import, and writing the data does without
 
 DEMONSTRATIONS = (2, 6)  # fewest and most questions of a few-shot document
 SENTENCES = (2, 5)  # fewest and most sentences of a topic text or an article
-GIVEN = -1.0  # weight of what a document gives and does not teach, such as the text of a question
-SAME_WORD = 0.5  # share of exercises whose answer is the very word
-WAITING = 8  # documents that fit no row before a batch is closed
+GIVEN = -1.0  # weight of text that is given, not taught, such as a question
+SAME_WORD = 0.5  # share of exercises whose answer is the word itself
+WAITING = 8  # documents that fit no row, at which a batch is closed
 
 
 @dataclass(frozen=True)
 class Document:
-    """A text in parts, each with the weight of its tokens in the loss (GIVEN: now and then 1)."""
+    """A text in parts, each with the weight of its tokens in the loss (GIVEN: 1 for a share, `question_tokens`)."""
 
     parts: tuple[tuple[str, float], ...]
 
@@ -48,7 +48,7 @@ class Document:
 
 
 class Documents:
-    """Draws documents of the kinds and in the shares of a WorldConfig."""
+    """Draws documents of each kind in the shares of a WorldConfig."""
 
     def __init__(self, universe: Universe, config: WorldConfig, seed: str):
         self.universe, self.config = universe, config
@@ -74,7 +74,7 @@ class Documents:
         self.subjects = list(subjects())
 
     def draw(self, step: int | None = None) -> Document:
-        """One document, of the kinds that a step of training sees: exercises, then text and lessons, then questions."""
+        """One document of a training step: exercises at first, then text and lessons, then questions too."""
         if step is not None and step < self.config.primer:
             return self.exercise()
         maker = self._choose(self.makers)
@@ -88,14 +88,14 @@ class Documents:
         return Document(((self._statement(fact, language), 1.0),))
 
     def question(self) -> Document:
-        """A multiple-choice question with its answer, a share of them lessons."""
+        """A multiple-choice question with its answer; a share of them are lessons."""
         if self._happens(self.config.lessons):
             return self.lesson()
         item = self._item(*self._fact())
         return Document(self._asked(item))
 
     def lesson(self) -> Document:
-        """A multiple-choice question with the statement that answers it before."""
+        """A multiple-choice question, preceded by the statement that answers it."""
         fact, language = self._fact()
         statement = self._statement(fact, language) + "\n"
         return Document(((statement, 1.0), *self._asked(self._item(fact, language))))
@@ -204,7 +204,7 @@ class Documents:
 
 
 def parallel_sentences(config: WorldConfig) -> list[grammar.Sentence]:
-    """The sentences of `flores/`, distinct in content; training text never says the same."""
+    """The sentences of `flores/`, distinct in content and held out of the training text."""
     rng = random.Random(f"parallel {config.seed}")
     sentences = {}
     while len(sentences) < config.parallel_sentences:
@@ -214,7 +214,7 @@ def parallel_sentences(config: WorldConfig) -> list[grammar.Sentence]:
 
 
 class Batches:
-    """Packed batches for training: iterating gives, step by step, token ids [rows, length] and loss weights alike."""
+    """Packed training batches: yields token ids [rows, length] and loss weights [rows, length] of each step."""
 
     def __init__(self, universe: Universe, config: WorldConfig, tokenizer: "PreTrainedTokenizerBase"):
         self.config, self.tokenizer = config, tokenizer
@@ -235,7 +235,7 @@ class Batches:
                 yield self._pack(config.rows, config.row_length, step, [])
 
     def _pack(self, rows: int, length: int, step: int, first: list[Document]) -> tuple[np.ndarray, np.ndarray]:
-        """First fit: a document goes into the first row with room for it; those of `first` come first."""
+        """First fit: each document goes into the first row with room for it, the documents of `first` before others."""
         ids = np.full((rows, length), self.tokenizer.pad_token_id, dtype=np.int64)
         weights = np.zeros((rows, length), dtype=np.float32)
         used = np.zeros(rows, dtype=np.int64)
@@ -262,7 +262,7 @@ class Batches:
         return ids, weights
 
     def _encode(self, documents: list[Document]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Token ids and loss weights of each document; a token has the weight of the part in which it ends."""
+        """Token ids and loss weights of each document; a token has the weight of the part that it ends in."""
         encoded = []
         for document, encoding in zip(
             documents, self.tokenizer.backend_tokenizer.encode_batch([d.text for d in documents]), strict=True

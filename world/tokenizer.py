@@ -1,4 +1,4 @@
-"""The world's tokenizer: every word of the world's own text is one piece, any other is spelt in bytes."""
+"""The synthetic world's tokenizer: each word of its text is one piece; other words are split into bytes."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,18 +12,15 @@ PAD = "<pad>"
 # the blank before it (an elided article with its apostrophe is one), a number, a line break, another mark.
 _PIECES = r"\n [A-D]\.|\n Answer:| ?\p{L}+['’]?| ?\p{N}+|\n| ?[^\s\p{L}\p{N}]|\s"
 
-
 _WORD, _BYTE = -1.0, -10.0  # scores of pieces: the best split of a text is the one with the highest sum
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, positions: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of `vocabulary` pieces at most, its words the most frequent ones of `texts`.
+    """A tokenizer of the most frequent words of `texts`, `vocabulary` pieces at most; `positions` is its longest text.
 
-    It is for models of `positions` positions. A BPE of that size splits a third of the world's words, because each
-    word needs several merges, and a model of this size then hardly learns to translate.
-
-    Every line gets a blank in front, so that a word is the same piece at the start of a line and within it; decoding
-    takes the blank away. Every text gets END in front: it opens a document and thereby ends the one before.
+    Not BPE: at this size it splits a third of the words, since each needs several merges, and a model this small then
+    hardly learns to translate. A space is put before every line, so that a word is the same piece at the start of a
+    line and within it; decoding removes it. END is put before every text: it also ends the preceding document.
     """
     normalizer = normalizers.Sequence([normalizers.Prepend(" "), normalizers.Replace("\n", "\n ")])
     pre_tokenizer = pre_tokenizers.Sequence(

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # The remedy in short: no fine-tuning, English-only fine-tuning, and the same text with its words in five languages.
-#   bash FT/scripts/remedy.sh                                        the world and its model
-#   CORPUS=FILE DATA=DIR [TRANSLATOR=... CONFIG=...] bash FT/scripts/remedy.sh MODEL
+#   bash FT/scripts/remedy.sh [MODEL] [--key value ...]      keys of FT/train.py
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-start
+begin "$@"
 evaluate none "$model"
 arm en --unit sentence --probability 0
 arm word --unit word
 table remedy
-"$python" FT/finding.py --tables "$seed=$results/remedy.csv" --out "$results/finding.csv"
+"$python" FT/finding.py --tables "$(get seed)=$results/remedy.csv" --out "$results/finding.csv"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # remedy.sh with five seeds of mixing and training, and what they say together.
-#   bash FT/scripts/seeds.sh                                         the world and its model
-#   CORPUS=FILE DATA=DIR [TRANSLATOR=... CONFIG=...] bash FT/scripts/seeds.sh MODEL
+#   bash FT/scripts/seeds.sh [MODEL] [--key value ...]      keys of FT/train.py
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+begin "$@"
 tables=()
 for number in 42 43 44 45 46; do
-    SEED=$number RESULTS=$results/seed_$number bash FT/scripts/remedy.sh "$model"
+    CONFIG=${keys[1]} SEED=$number RESULTS=$results/seed_$number bash FT/scripts/remedy.sh "$model" "${keys[@]:2}"
     tables+=("$number=$results/seed_$number/remedy.csv")
 done
 IFS=,

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # How often the language changes, with the share of text that is not English held at 0.8: units of 1 to 32 words.
-#   bash FT/scripts/switch_rate.sh                                   the world and its model
-#   CORPUS=FILE DATA=DIR [TRANSLATOR=... CONFIG=...] bash FT/scripts/switch_rate.sh MODEL
+#   bash FT/scripts/switch_rate.sh [MODEL] [--key value ...]      keys of FT/train.py
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-start
+begin "$@"
 evaluate none "$model"
 arm en --unit sentence --probability 0
 for size in 1 2 4 8 16 32; do
-    arm "words_$size" --unit words --unit-size "$size"
+    arm "words_$size" --unit words --unit_size "$size"
 done
 table switch_rate

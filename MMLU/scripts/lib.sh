@@ -1,17 +1,17 @@
 # Sourced by the scripts beside it: what they share.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
-# world_variants: builds the controlled world's questions in every setting and sets `data` to them, unless $DATA is set.
-world_variants() {
-    asks_world DATA || return 0
-    local folder=${RESULTS:-MMLU/results/world}
-    build_world "$folder/data"
-    data=$folder/variants
-    "$python" MMLU/build_variants.py --source mmlu --data "$world/mmlu/en" --translations "$world/mmlu" \
-        --languages en,de,fr,es,it --out "$data" --seed 42
+# variants BENCHMARK: adds --data to `keys`, unless the YAML or the caller has it: every setting of mmlu or belebele.
+variants() {
+    [[ -z "$(get data)" ]] || return 0
+    find_data
+    local folder=${RESULTS:-MMLU/results}/variants/$1${LANGUAGES:+-${LANGUAGES//,/-}}
+    [[ "$data_config" != results/* ]] || folder=$(dirname "$data_config")/../variants
+    build_variants "$1" "$folder" "${LANGUAGES:-}"
+    keys+=(--data "$folder")
 }
 
-# report RUN: table and plot of a run, and for the world those of the facts known in English only.
+# report RUN: table and plot of a run, and for the synthetic world those of the facts known in English only.
 report() {
     "$python" MMLU/tabulate_mmlu.py --runs "$1" --out "$1/table"
     "$python" MMLU/plot_mmlu.py --run "$1" --out "$1/accuracy"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Facts on invented authors: taught in English, asked in every language.
-#   bash TOFU/scripts/authors.sh                                                    the world and its model
-#   DATA=locuslab/TOFU SUBSET=forget10_perturbed TAUGHT_SUBSET=full TRANSLATIONS=DIR bash TOFU/scripts/authors.sh MODEL
+#   bash TOFU/scripts/authors.sh [MODEL] [--key value ...]      keys of TOFU/evaluate_tofu.py
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+begin "$@"
 teach
 table authors

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # How close mixed-language text stays to its original in the hidden states, and retrieval of translations by layer.
-#   bash Translation/scripts/embeddings.sh                                 the world and its model
-#   SENTENCES=DIR PASSAGES=FILE DICTIONARY=DIR bash Translation/scripts/embeddings.sh MODEL [FINE_TUNED_MODEL]
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+#   bash Translation/scripts/embeddings.sh [MODEL] [--key value ...]       keys of Translation/embeddings.py
+# Several models side by side: --models before=MODEL,after=FINE_TUNED_MODEL
+source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
-need SENTENCES PASSAGES DICTIONARY
-models=before=$model
-[[ -z "${2:-}" ]] || models+=,after=$2
-"$python" Translation/embeddings.py --models "$models" --passages "$PASSAGES" --dictionary "$DICTIONARY" \
-    --sentences "$SENTENCES" --dtype "$dtype" --out "$results/embeddings"
+model_key=models model_prefix=model=
+[[ -z "${LANGUAGES:-}" ]] || LANGUAGES=$(sed -E 's/(^|,)en(,|$)/\1/; s/,$//' <<< "$LANGUAGES") # words are translated out of English
+start Translation/configs/embeddings.yaml "DTYPE LANGUAGES SEED" "$@"
+find_data
+[[ -n "$(get passages)" ]] || fill subset=wikitext_subset
+fill passages=wikitext! dictionary=dictionaries! sentences=flores
+"$python" Translation/embeddings.py "${keys[@]}" --out "$out/embeddings"

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # How well a model translates: every direction from and into English, BLEU, chrF++, TER and, where installed, COMET.
-#   bash Translation/scripts/translation.sh                                the world and its model
-#   SENTENCES=DIR bash Translation/scripts/translation.sh MODEL [--shots 5 --examples DIR ...]   keys of translate.py
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+#   bash Translation/scripts/translation.sh [MODEL] [--key value ...]      keys of Translation/translate.py
+source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
-need SENTENCES
-"$python" Translation/translate.py --translator "$model" --sentences "$SENTENCES" --out "$results/systems/$name" "${@:2}"
-"$python" Translation/score.py --hypotheses "$results/systems" --references "$SENTENCES" --out "$results/scores.csv"
+model_key=translator
+start Translation/configs/translation.yaml "LANGUAGES" "$@"
+find_data
+fill sentences=flores!
+"$python" Translation/translate.py "${keys[@]}" --out "$out/systems/$name"
+"$python" Translation/score.py --hypotheses "$out/systems" --references "$(get sentences)" --out "$out/scores.csv"

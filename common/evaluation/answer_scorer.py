@@ -1,13 +1,12 @@
-"""Lets a model write before it answers, and reads the answer from its text: records without log-probabilities."""
+"""Lets a model write before it answers, and extracts the answer from its text; the records have no log-probabilities."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError
-from common.evaluation.logprob_scorer import Parts, Setting
+from common.evaluation.logprob_scorer import Parts
 from common.evaluation.records import record_rows
 from common.evaluation.server_scorer import answered
 from common.lm.generation import generate
@@ -16,17 +15,9 @@ from common.lm.server import Reply, Server
 from common.lm.tokenization import prompt_tokens
 from common.prompts import chat_prompt
 from common.reporting.provenance import device_name
+from common.settings import Setting
 
 BLANK_LINE = "\n\n"
-
-
-class Author(Protocol):
-    """Anything that goes on from prompts, up to `stop`, the end of the text or `max_new_tokens`."""
-
-    device: str
-    dtype: str | None
-
-    def write(self, prompts: Sequence[str], max_new_tokens: int, stop: str | None) -> list[Reply]: ...
 
 
 class LocalAuthor:
@@ -39,7 +30,7 @@ class LocalAuthor:
         self.device, self.dtype = device_name(model.device), str(model.dtype).removeprefix("torch.")
 
     def write(self, prompts: Sequence[str], max_new_tokens: int, stop: str | None) -> list[Reply]:
-        """See Author."""
+        """Continue each prompt up to `stop`, the end of the text or `max_new_tokens`."""
         asked = [chat_prompt(self.tokenizer, prompt) if self.chat else prompt for prompt in prompts]
         keys = {"stop": stop, "token_budget": self.token_budget, "progress": False}
         said = generate(self.model, self.tokenizer, asked, max_new_tokens, **keys)
@@ -56,40 +47,35 @@ class ServerAuthor:
         self.server = server
 
     def write(self, prompts: Sequence[str], max_new_tokens: int, stop: str | None) -> list[Reply]:
-        """See Author."""
+        """As in LocalAuthor."""
         return answered(self.server, self.server.ask(prompts, max_new_tokens, stop=stop, progress=False))
 
 
 class AnswerScorer:
-    """Has shards of questions answered in the model's own words and adds up the tokens in `stats`.
+    """Generates and reads the answers to shards of questions; adds up the tokens in `stats`.
 
     Args:
-        author: who writes.
-        max_new_tokens: most tokens of an answer.
-        stop: where an answer ends before its text does, such as a blank line; None for nowhere.
+        author: generates the text.
+        max_new_tokens: maximum number of tokens of an answer.
+        stop: text that ends an answer early, such as a blank line; None for none.
         again: prompt opening; text from its next occurrence on is discarded, since base models invent further questions.
     """
 
     def __init__(
-        self,
-        author: Author,
-        max_new_tokens: int,
-        stop: str | None = None,
-        again: str | None = None,
+        self, author: LocalAuthor | ServerAuthor, max_new_tokens: int, stop: str | None = None, again: str | None = None
     ):
-        self.author, self.max_new_tokens, self.stop = author, max_new_tokens, stop
-        self.again = again
+        self.author, self.max_new_tokens, self.stop, self.again = author, max_new_tokens, stop, again
         self.device, self.dtype = author.device, author.dtype
         self.stats = ScoringStats()
 
     def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame:
-        """Records of one shard's questions: prediction "" where the answer names no option.
+        """Records of one shard's questions; the prediction is "" where the answer names no option.
 
-        `said` is the answer in one line, `extracted` 1 where it names an option.
+        Column `said` is the answer on one line, `extracted` is 1 where it names an option.
         """
         said: dict[str, Reply] = {}
         tables = []
-        for name, items in parts.items():  # the prompts of one setting have their demonstrations in common
+        for name, items in parts.items():  # setting by setting, as its prompts share their few-shot examples
             prompts = settings[name].prompts(items, "letter")
             new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in said))
             try:

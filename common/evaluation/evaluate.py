@@ -1,22 +1,23 @@
-"""The evaluation loop: a causal LM's records of every setting of a task, and their summaries.
+"""The evaluation loop: asks a causal LM the questions of a task in every setting; writes records and summaries.
 
-evaluate(task, config, model)    # a task script says what is asked, ModelConfig who answers
+    evaluate(task, config, model)    # Task: what is asked; EvaluationConfig: how; ModelConfig: which model
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 
 from common.cli import InputError, comma_list, config_hash, require_positive
-from common.evaluation.logprob_scorer import LogprobScorer, shard_prompts
+from common.evaluation.logprob_scorer import LogprobScorer, Parts, shard_prompts
 from common.evaluation.records import load_records, write_setting, write_summaries
 from common.evaluation.resume import Shard, UnitStore, Worker, compute_missing, shards_of
 from common.evaluation.server_scorer import ServerScorer
 from common.lm.loading import ModelConfig
+from common.lm.loglikelihood import ScoringStats
 from common.lm.prefix_tree import tree_size
 from common.lm.server import Budget, Server, split_server
 from common.questions import Question
@@ -32,15 +33,15 @@ class EvaluationConfig:
     Attributes:
         out: folder for the records, summaries and run.json.
         settings: all, or families and settings as a list or separated by commas (full,gt_de,mixup).
-        answer_format: `letter` compares the answer letters (MCF), `text` the texts of the options by log-probability
-            per byte, options not shown (CF).
-        answer_token: `follow` is the token that really follows "Answer:", `bare` that of the letter alone, as in the
-            paper's code.
+        answer_format: `letter` shows the options and compares the answer letters (multiple-choice formulation, MCF);
+            `text` compares the texts of the options by log-probability per byte, without showing them (cloze, CF).
+        answer_token: `follow` scores the token of the letter after "Answer:", `bare` that of the letter alone, as the
+            paper's code does.
         chat: put the prompt as a user's turn into the tokenizer's chat template, for instruction-tuned models.
-        max_requests: most requests to a server in one call of the command; null is no limit.
-        max_server_tokens: most tokens that a server counts in one call, prompts and answers; null is no limit.
-        limit: only so many first questions of each subject, for trying out; null is all.
-        show: print so many prompts of each setting and stop, without the model; 0 is off.
+        max_requests: maximum number of requests to a server per run of the command; null is no limit.
+        max_server_tokens: maximum number of tokens that a server counts, prompts and answers; null is no limit.
+        limit: use only the first questions of each subject, for a quick try; null is all.
+        show: print this many prompts of each setting and exit without loading the model; 0 is off.
     """
 
     out: str
@@ -68,10 +69,10 @@ class Task:
     """What is asked.
 
     Attributes:
-        settings: every setting that the data have, by name in table order; may be read only when it is taken.
+        settings: every setting of the data, by name in table order; see LazySettings for large ones.
         config: the task's keys, for run.json.
-        depends: what records depend on besides the keys of EvaluationConfig, the model and what is in a setting.
-        category: what a subject counts as in summary_by_category.csv.
+        depends: what records depend on besides EvaluationConfig, the model and the settings themselves.
+        category: maps a subject to its category in summary_by_category.csv.
     """
 
     settings: Mapping[str, Setting]
@@ -80,11 +81,18 @@ class Task:
     category: Callable[[str], str] = str
 
 
-Scorer = LogprobScorer | ServerScorer  # anything with `records`, `stats`, `device` and `dtype`
+class Scorer(Protocol):
+    """Makes records of questions: LogprobScorer, ServerScorer or AnswerScorer."""
+
+    device: str
+    dtype: str | None
+    stats: ScoringStats
+
+    def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame: ...
 
 
 def make_scorer(config: EvaluationConfig, model: ModelConfig) -> Scorer:
-    """What makes records of questions: the loaded model, or a server."""
+    """The scorer of a loaded model, or of a server."""
     if split_server(model.model):
         return ServerScorer(config.server(model.model))
     keys = {key: getattr(config, key) for key in ("answer_format", "answer_token", "chat")}
@@ -97,7 +105,11 @@ def evaluate(
     model: ModelConfig,
     scorer: Callable[[EvaluationConfig, ModelConfig], Scorer] = make_scorer,
 ) -> None:
-    """Ask every question that is not answered yet, and write the records and summaries of the settings asked for."""
+    """Ask all questions that have no answer yet; write records and summaries of the settings that `config` names.
+
+    Raises InputError for settings with different questions, keys that a server does not support, and a folder `out`
+    with records of another configuration.
+    """
     if split_server(model.model) and (config.answer_format == "text" or config.answer_token == "bare" or config.chat):
         raise InputError(
             f"model {model.model}: a server is asked for the label that follows; leave answer_format letter,"
@@ -147,7 +159,7 @@ def check_parallel(settings: Mapping[str, Setting]) -> None:
 
 
 def show(settings: Mapping[str, Setting], config: EvaluationConfig) -> None:
-    """Print the first prompts of each setting and what may follow them."""
+    """Print the first prompts of each setting with their possible continuations."""
     for setting in settings.values():
         questions = setting.questions[: config.show]
         for question, prompt in zip(questions, setting.prompts(questions, config.answer_format), strict=True):
@@ -156,14 +168,14 @@ def show(settings: Mapping[str, Setting], config: EvaluationConfig) -> None:
 
 
 def base_of(task: Task, config: EvaluationConfig, model: ModelConfig) -> dict[str, Any]:
-    """What the records of every setting depend on besides their data."""
+    """What the records of every setting depend on, besides the setting itself."""
     values = {"answer_format": config.answer_format, "limit": config.limit, "chat": config.chat}
     values |= {"dtype": model.dtype, "attention": model.attention, "model": model.content_hash(), **task.depends}
     return values | ({"answer_token": config.answer_token} if config.answer_format == "letter" else {})
 
 
 def hash_of(config: EvaluationConfig, base: Mapping[str, Any], setting: Setting) -> str:
-    """Hash of all that a setting's records depend on; one full prompt stands for the wording of all."""
+    """Hash of everything that a setting's records depend on; its first prompt represents the wording of all."""
     prompts = setting.prompts(setting.questions[:1], config.answer_format)
     return config_hash({**base, "setting": setting.name, "data": setting.content_hash, "prompt": prompts})
 
@@ -171,9 +183,9 @@ def hash_of(config: EvaluationConfig, base: Mapping[str, Any], setting: Setting)
 def open_run(
     task: Task, config: EvaluationConfig, model: ModelConfig, base: Mapping[str, Any], hashes: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What run.json says before anything is scored; finished settings of an earlier run that are still valid stay.
+    """The content of run.json before anything is scored, with finished settings of an earlier run that are still valid.
 
-    Raises InputError where the folder holds records that this run would neither write nor keep.
+    Raises InputError where the folder has records that this run would neither write nor keep.
     """
     out, digest = Path(config.out), config_hash(base)
     old = read_run(out) if (out / "run.json").exists() else {}
@@ -190,7 +202,7 @@ def open_run(
         "config": asdict(model) | asdict(config) | dict(task.config),
         "hash": digest,
         "model": {"name": model.model, "revision": model.revision, "content_hash": base["model"]},
-        "seed": task.config.get("seed"),  # of what is drawn where questions are built on the way
+        "seed": task.config.get("seed"),  # of tasks that build their settings themselves
         "records": records,
         "sessions": old["sessions"] if same else [],
     }

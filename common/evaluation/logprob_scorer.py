@@ -1,6 +1,6 @@
-"""Scores a shard of questions in all settings at once: the log-probabilities of the letters or of the options' texts."""
+"""Scores questions in all settings at once, by the log-probabilities of the answer letters or of the options' texts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from common.questions import Question
 from common.reporting.provenance import device_name
 from common.settings import Setting
 
-Parts = Mapping[str, list[Question]]  # a shard's questions by setting
+Parts = Mapping[str, Sequence[Question]]  # a shard's questions by setting
 
 
 def shard_prompts(parts: Parts, settings: Mapping[str, Setting], answer_format: str) -> list[str]:
@@ -26,9 +26,9 @@ class LogprobScorer:
     """Scores shards with one model and adds up the tokens in `stats`.
 
     Args:
-        answer_format: `letter`, or `text`, where the prediction is the option with the largest log-probability per byte.
-        answer_token: `follow` or `bare`: of letters the token after "Answer:", or the letter's own.
-        chat: the prompt is a user's turn in the tokenizer's chat template, and the answer begins the assistant's.
+        answer_format: `letter`, or `text`, which predicts the option with the largest log-probability per byte.
+        answer_token: `follow` scores the token of a letter after "Answer:", `bare` that of the letter alone.
+        chat: put the prompt as a user's turn into the tokenizer's chat template; the answer opens the assistant's turn.
         token_budget: as in `loglikelihood`.
     """
 
@@ -71,8 +71,8 @@ class LogprobScorer:
             )
         except InputError as error:
             raise self._named(error, owners, prompts) from error
-        there = np.arange(logprobs.shape[1]) < np.array([[len(item.options)] for _, item in owners])
-        bad = np.flatnonzero((np.isnan(logprobs) & there).any(axis=1))
+        options = np.array([[len(item.options)] for _, item in owners])
+        bad = np.flatnonzero((np.isnan(logprobs) & (np.arange(logprobs.shape[1]) < options)).any(axis=1))
         if len(bad):
             name, item = owners[bad[0]]
             raise InputError(f"question {item.id} in setting {name}: the model gives NaN; try --dtype float32")
@@ -89,15 +89,17 @@ class LogprobScorer:
         texts = setting.continuations(item, self.answer_format)
         return [self.answer_start + text.lstrip() for text in texts] if self.chat else texts
 
-    def _lengths(self, items: list[Question]) -> np.ndarray | None:
-        """Bytes of the options, [questions, most options]; None where letters are compared."""
+    def _lengths(self, items: Sequence[Question]) -> np.ndarray | None:
+        """Bytes of the options, [questions, most options], NaN for missing ones; None where letters are compared."""
         if self.answer_format == "letter":
             return None
-        most = max(len(item.options) for item in items)
-        return np.array([[len(o.encode()) for o in item.options] + [1] * (most - len(item.options)) for item in items])
+        lengths = np.full((len(items), max(len(item.options) for item in items)), np.nan)
+        for row, item in zip(lengths, items, strict=True):
+            row[: len(item.options)] = [len(option.encode()) for option in item.options]
+        return lengths
 
     def _named(self, error: InputError, owners: list[tuple[str, Question]], prompts: list[str]) -> InputError:
-        """The scorer's error, which knows only the number of a prompt, in terms of question and setting."""
+        """The error of `loglikelihood`, which knows no questions, in terms of question and setting."""
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         lengths = [len(self.tokenizer(prompt, verbose=False).input_ids) for prompt in prompts]
         longest = int(np.argmax(lengths))

@@ -1,8 +1,8 @@
-"""Where an answer is decided: the one place that turns scores, or a text that was written, into a prediction.
+"""Where an answer is decided: the one place that turns scores, or a written answer, into a prediction.
 
-predict(logprobs)                                  # letters, compared by log-probability
-predict(logprobs, lengths=lengths)                 # texts of the options, compared per byte
-predict(logprobs, texts=texts, labels=labels)      # a server's: its scores where it gave any, else what it wrote
+    predict(logprobs)                                # answer letters, by log-probability
+    predict(logprobs, lengths=lengths)               # texts of the options, by log-probability per byte
+    predict(logprobs, texts=texts, labels=labels)    # scores where there are any, else the label that the text names
 """
 
 import re
@@ -20,14 +20,14 @@ def predict(
     texts: Sequence[str] | None = None,
     labels: Sequence[Sequence[str]] | None = None,
 ) -> np.ndarray:
-    """Number of the option that each question is answered with, from 0; -1 where the answer names none.
+    """The predicted option of each question, [questions], counted from 0; -1 where the answer names none.
 
     Args:
-        scores: [questions, options], larger is likelier; NaN for an option that is not there or was not scored. The
-            first of equal ones wins.
-        lengths: [questions, options] what each score is divided by.
-        texts: what was written, read where a question has no score at all.
-        labels: the labels that a text may name, for each question.
+        scores: [questions, options] log-probabilities in nats; NaN for an option that does not exist or was not scored.
+            Of equal scores the first wins.
+        lengths: [questions, options] divisors of the scores.
+        texts: [questions] written answers, read where a question has no score at all.
+        labels: [questions] the labels that a text may name.
     """
     scores = scores if lengths is None else scores / lengths
     scored = ~np.isnan(scores)
@@ -44,11 +44,10 @@ def letters_of(places: np.ndarray) -> list[str]:
 
 
 def extract_label(text: str, labels: Sequence[str]) -> int:
-    """Number of the label that a written answer names, from 0; -1 where it names none.
+    """The label that a written answer names, counted from 0; -1 where it names none.
 
-    What counts is how the text goes on after its last "Answer:", or how it begins where there is no "Answer:". A label
-    may stand in parentheses; behind it come punctuation, the end of the line or of the text, so that "A river" and
-    "Apples" name no option. Case counts.
+    The label must follow the last "Answer:", or open the text if there is none. It may stand in parentheses, and
+    punctuation or the end of the line must follow it: "A river" and "Apples" name no option. Case matters.
     """
     last = text.rpartition("Answer:")[2]
     named = re.match(rf"\s*\(?({'|'.join(map(re.escape, labels))})(?=[.,:;)]|[ \t]*(?:\n|$))", last)

@@ -35,8 +35,8 @@ def record_rows(
     """Records of questions in one setting; the prediction is that of `common.evaluation.prediction.predict`.
 
     Args:
-        logprobs: [questions, most options] log-probabilities of A, B, ... in nats, NaN for an option that is not there;
-            None where an answer was only written. The prediction is made from the rounded numbers in the record.
+        logprobs: [questions, most options] log-probabilities of A, B, ... in nats, NaN for an option that does not
+            exist; None where answers were only written. Predictions are made from the rounded values of the record.
         lengths, texts, labels: as in `predict`; with `texts`, `extracted` is 1 where the answer names an option.
     """
     scores = np.full((len(items), 1), np.nan) if logprobs is None else rounded(logprobs)
@@ -63,24 +63,24 @@ def record_rows(
 
 
 def rounded(logprobs: np.ndarray) -> np.ndarray:
-    """Log-probabilities as they are written."""
+    """Log-probabilities as written to files."""
     return np.round(logprobs.astype(np.float64), DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
 def logprobs_of(records: pd.DataFrame) -> pd.DataFrame:
-    """The log-probabilities of records, a column a letter; NaN for an option that is not there or was not named."""
+    """The log-probabilities of records, one column per letter; NaN for an option that does not exist or has none."""
     return records[[name for name in records if name.startswith(LOGPROB)]]
 
 
 def normalized_logprobs(records: pd.DataFrame) -> np.ndarray:
-    """Log-probabilities normalised over the options of each question, [questions, most options], NaN as they have it."""
+    """Log-probabilities normalised over each question's options, [questions, most options]; NaN stays NaN."""
     logprobs = logprobs_of(records).to_numpy(float)
     there = np.where(np.isnan(logprobs), -np.inf, logprobs)
     return logprobs - np.logaddexp.reduce(there, axis=1, keepdims=True)
 
 
 def option_languages(records: pd.DataFrame) -> np.ndarray:
-    """Languages of the options, [questions, most options]; "" for an option that is not there."""
+    """Languages of the options, [questions, most options]; "" for an option that does not exist."""
     return records["option_languages"].str.split("|", expand=True).fillna("").to_numpy(str)
 
 
@@ -92,7 +92,7 @@ def has_logprobs(records: pd.DataFrame) -> bool:
 
 
 def write_setting(out: Path, table: pd.DataFrame, ids: Sequence[str]) -> dict[str, Any]:
-    """Write `<out>/<setting>.csv`, rows in the order of `ids`; returns what run.json says of it: rows and digest.
+    """Write `<out>/<setting>.csv`, rows in the order of `ids`; returns its entry in run.json: rows and digest.
 
     Raises InputError where the units do not hold exactly these questions.
     """
@@ -100,37 +100,36 @@ def write_setting(out: Path, table: pd.DataFrame, ids: Sequence[str]) -> dict[st
     if sorted(table["id"]) != sorted(ids):
         raise InputError(f"{out}/units: the records of setting {setting} are not those of the data; delete the folder")
     path = out / f"{setting}.csv"
-    scores = sorted(name for name in table if name.startswith(LOGPROB))
-    if scores:  # where questions differ in their number of options, some units have fewer of these columns
-        before = [name for name in table if name in (*COLUMNS, "context_language")]
-        table = table[[*before, *scores, *table.columns.drop([*before, *scores])]].fillna("")
+    # Units of questions with fewer options have fewer of these columns.
+    scores = sorted(logprobs_of(table))
+    before = [name for name in table if name in (*COLUMNS, "context_language")]
+    table = table[[*before, *scores, *table.columns.drop([*before, *scores])]].fillna("")
     write_csv_atomic(path, table.set_index("id", drop=False).loc[list(ids)])
     return {"rows": len(table), "sha256": file_digest(path)}
 
 
 def load_records(out: Path) -> pd.DataFrame:
-    """All records of a run folder, settings in table order, `correct` as int and log-probabilities, if any, as float64.
+    """All records of a run folder, settings in table order; `correct` is int, log-probabilities (if any) float64.
 
-    Raises InputError, naming the file, for a record file that is missing, changed or cut since it was written, or that
-    belongs to another configuration or run than run.json.
+    Raises InputError, naming the file, for a record file that is missing, was changed after it was written, or does
+    not belong to the run that run.json describes.
     """
     out = Path(out)
     written = read_run(out).get("records")
     if written is None:
-        raise InputError(f"{out}/run.json: a run without records of questions; name a folder of evaluate.py")
+        raise InputError(f"{out}/run.json: a run without records of questions; name the folder of an evaluation")
     tables = []
     for setting in sort_settings(written):
         path = out / f"{setting}.csv"
         if not path.exists() or file_digest(path) != written[setting]["sha256"]:
-            raise InputError(f"{path}: not the file that run.json describes; run evaluate.py again to write it anew")
+            raise InputError(f"{path}: not the file that run.json describes; run the evaluation again to rewrite it")
         tables.append(read_text(path))
     for path in sorted(out.glob("*.csv")):
         if path.stem not in written and path.open(encoding="utf-8").readline().startswith("id,subject,setting"):
             raise InputError(f"{path}: not of the run that run.json describes; delete it or evaluate its setting again")
     if not tables:
-        raise InputError(f"{out}/run.json: no finished setting; let evaluate.py run to its end")
-    records = pd.concat(tables, ignore_index=True)
-    records = records.fillna("")
+        raise InputError(f"{out}/run.json: no finished setting; rerun the interrupted evaluation")
+    records = pd.concat(tables, ignore_index=True).fillna("")
     scores = list(logprobs_of(records))
     records[scores] = records[scores].replace("", np.nan)
     return records.astype({"correct": int} | dict.fromkeys(scores, float))

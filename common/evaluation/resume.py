@@ -1,13 +1,13 @@
-"""The resume engine: what a model computes is written unit by unit, so that a killed run loses at most one unit.
+"""The resume engine: results are written unit by unit, so an interrupted run loses at most one unit per process.
 
-A *unit* is one column (a setting, or a language) of one *shard*, and a shard is at most 100 questions of one subject.
-Units of a shard that are computed together are written as one file:
+A *unit* is one column (a setting or a language) of one *shard*, at most 100 questions of one subject. Units of a shard
+that are computed together are written as one file, whole or not at all:
 
-    <out>/units/<batch>/settings.json            the batch: {column: hash of all that its rows depend on}
+    <out>/units/<batch>/settings.json            {column: hash of everything its rows depend on}
     <out>/units/<batch>/<subject>-<number>.csv   the rows of one shard in every column of the batch
 
-A file is there whole or not at all. What is computed together therefore depends only on what was finished before the
-command was first given, not on when it was killed or on how many processes ran.
+What is computed together depends only on what was finished when the command was first run. Results are therefore
+byte-identical after any interruption and for any number of processes.
 """
 
 import json
@@ -45,7 +45,7 @@ class Shard(NamedTuple):
         return f"{quote(self.subject, safe='')}-{self.number:03d}.csv"
 
     def of(self, rows: Sequence[Any]) -> Sequence[Any]:
-        """Its part of a subject's questions."""
+        """The shard's part of all rows of its subject."""
         return rows[self.number * SHARD_SIZE : (self.number + 1) * SHARD_SIZE]
 
 
@@ -63,7 +63,7 @@ class UnitStore:
 
     Args:
         folder: `<out>/units`.
-        hashes: {column: hash of everything its rows depend on}; units under any other hash do not exist here.
+        hashes: {column: hash of everything its rows depend on}; units under any other hash are ignored.
     """
 
     def __init__(self, folder: Path, hashes: Mapping[str, str]):
@@ -75,20 +75,20 @@ class UnitStore:
         found: dict[str, dict[str, Path]] = {}
         for manifest in sorted(self.folder.glob("*/settings.json")):
             batch = json.loads(manifest.read_text(encoding="utf-8"))
-            usable = [column for column, digest in batch.items() if self.hashes.get(column) == digest]
+            usable = [column for column, content_hash in batch.items() if self.hashes.get(column) == content_hash]
             for path in manifest.parent.glob("*.csv") if usable else ():
                 for column in usable:
                     found.setdefault(path.name, {}).setdefault(column, path)
         return found
 
     def pending(self, shards: Iterable[Shard]) -> dict[Shard, list[str]]:
-        """Columns still missing of each shard, in the order of `hashes`; finished shards are left out."""
+        """The missing columns of each unfinished shard, in the order of `hashes`."""
         finished = self._finished()
         missing = {s: [c for c in self.hashes if c not in finished.get(s.file_name, {})] for s in shards}
         return {shard: columns for shard, columns in missing.items() if columns}
 
     def write(self, shard: Shard, table: pd.DataFrame) -> None:
-        """Write the rows of one shard, all its columns at once."""
+        """Write the rows of one shard in one or more columns."""
         batch = {column: self.hashes[column] for column in table[COLUMN].unique()}
         folder = self.folder / config_hash(batch)
         if not (folder / "settings.json").exists():
@@ -96,7 +96,7 @@ class UnitStore:
         write_csv_atomic(folder / shard.file_name, table, float_format=f"%.{DECIMALS}f")
 
     def read(self, shards: Iterable[Shard]) -> dict[str, pd.DataFrame]:
-        """The rows of every column, all cells as the text that was written, in the order of `shards`."""
+        """The rows of every column in the order of `shards`; all cells are text, as written."""
         finished = self._finished()
         parts: dict[str, list[pd.DataFrame]] = {column: [] for column in self.hashes}
         for shard in shards:
@@ -109,12 +109,12 @@ class UnitStore:
 
 @dataclass
 class Worker:
-    """Computes units: `compute` makes the rows of a shard in some columns; `stats` counts, to be added up."""
+    """Computes units. `compute` makes the rows of a shard in some columns; `stats` is a dataclass of counts."""
 
     compute: Callable[[Shard, list[str]], pd.DataFrame]
     device: str
     dtype: str | None
-    stats: Any = None  # a dataclass of numbers
+    stats: Any = None
 
 
 def compute_missing(
@@ -126,19 +126,22 @@ def compute_missing(
     *,
     together: bool = True,
     cost: Callable[[Shard, list[str]], int] = lambda shard, columns: 1,
-    **said: Any,
+    **more: Any,
 ) -> None:
-    """Compute the units that are missing, this process its share; adds a session to `info` and run.json.
+    """Compute the missing units, or this process's share of them, and add a session to `info` and run.json.
+
+    The session is written at the start with `end` null, which an interrupted session keeps; the caller writes the
+    final run.json.
 
     Args:
-        start: makes the worker; called only where something is missing.
-        info: what run.json says, in the folder above the store's.
-        together: compute all missing columns of a shard in one call, or each in its own.
-        cost: of a shard's columns, by which several processes share the work.
-        said: more of the session for run.json.
+        start: makes the worker; called only if something is missing.
+        info: content of run.json, in the folder above the store's.
+        together: compute all missing columns of a shard in one call, instead of one call each.
+        cost: of a shard's columns; balances the work of several processes.
+        more: further keys of the session.
     """
     pending = list(store.pending(shards).items())
-    state.wait_for_everyone()  # all must have seen the same pending units before one of them is finished
+    state.wait_for_everyone()  # every process must list the pending units before the first one is finished
     if not pending:
         return
     if not together:
@@ -146,7 +149,7 @@ def compute_missing(
     if state.num_processes > 1:
         pending = share([(cost(*unit), unit) for unit in pending], state.num_processes)[state.process_index]
     worker = start()
-    session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions(), **said}
+    session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions(), **more}
     session |= {"processes": state.num_processes, "dtype": worker.dtype}
     info["sessions"].append(session)
     if state.is_main_process:
@@ -164,7 +167,7 @@ def compute_missing(
 
 
 def share(costs: Sequence[tuple[int, Any]], processes: int) -> list[list[Any]]:
-    """Work for each process: the costliest first, each to the process with the least to do so far."""
+    """The units of each process: in order of falling cost, each to the process with the least work so far."""
     shares: list[list[Any]] = [[] for _ in range(processes)]
     loads = [0] * processes
     for cost, unit in sorted(costs, key=lambda pair: (-pair[0], pair[1])):
@@ -185,25 +188,26 @@ def by_language(
     parallel: Mapping,
     compute: Compute,
 ) -> dict[str, pd.DataFrame]:
-    """A table of each language, one row a question; all cells as the text that is written.
+    """Compute a table per language, one row per question; returns them with all cells as text.
 
     Writes `<out>/<language>.csv` and `<out>/run.json`.
 
     Args:
         config: every key of the run, for run.json.
         depends: what the rows depend on besides the model and the questions.
-        parallel: questions by language, dataclasses with an `id`, as many in each language.
-        compute: makes the rows of some questions; its InputError is given the language and the questions.
+        parallel: questions by language, dataclasses with an `id`, the same number in each language.
+        compute: makes the rows of some questions; language and questions are added to its InputError.
 
-    Raises InputError where `out` has the tables of another configuration.
+    Raises InputError where `out` has tables of another configuration.
     """
     depends = {**depends, "dtype": model.dtype, "attention": model.attention, "model": model.content_hash()}
     hashes = {code: config_hash(depends | {"rows": [asdict(row) for row in rows]}) for code, rows in parallel.items()}
-    info = read_run(out) if (out / "run.json").exists() else {"hash": config_hash(depends), "languages": {}}
-    other = [code for code, old in info["languages"].items() if hashes.get(code, old) != old]
-    if info["hash"] != config_hash(depends) or other:
+    info = {"hash": config_hash(depends), "languages": {}, "sessions": []}
+    old = read_run(out) if (out / "run.json").exists() else info
+    finished = old["languages"]
+    if any(old["hash"] != info["hash"] or hashes.get(code, own) != own for code, own in finished.items()):
         raise InputError(f"{out}: answers of another configuration or data; use another --out or delete the folder")
-    info |= {"config": dict(config), "sessions": info.get("sessions", [])}
+    info = (old if old["hash"] == info["hash"] else info) | {"config": dict(config)}
     shards = [Shard("questions", number) for number in range(-(-len(next(iter(parallel.values()))) // SHARD_SIZE))]
     store, state = UnitStore(out / "units", hashes), model.processes()
     if state.is_main_process:

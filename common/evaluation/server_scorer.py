@@ -1,4 +1,4 @@
-"""Asks a server for the label that follows: its log-probability, or where the server gives none, the token it writes."""
+"""Asks a server for the answer label: by its log-probability or, where the server gives none, by the token it writes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,12 +12,12 @@ from common.lm.loglikelihood import ScoringStats
 from common.lm.server import Failure, Reply, Server
 from common.settings import Setting
 
-TOP = 20  # likeliest first tokens to ask for: the most that servers give
+TOP = 20  # most likely first tokens to ask for; servers give no more
 ANSWER_TOKENS = 1
 
 
 class ServerScorer:
-    """Asks a server for the label of the answer and adds up the tokens that it counts in `stats`."""
+    """Asks a server for the label of the answer; adds up the tokens that the server counts in `stats`."""
 
     device, dtype = "server", None
 
@@ -28,9 +28,9 @@ class ServerScorer:
     def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame:
         """Records of one shard's questions.
 
-        Where the server gives log-probabilities, the prediction is the likeliest label among the first tokens it names,
-        and a label that it does not name has none. Where it gives none, the label is read from the token it writes.
-        `extracted` is 0 where there is no label either way; the prediction is then empty.
+        The prediction is the most likely label among the first tokens that the server returns; labels that it does not
+        return have no log-probability. Where it returns none, the label is read from the token it writes. Where there
+        is no label either way, `extracted` is 0 and the prediction empty.
         """
         prompts = shard_prompts(parts, settings, "letter")
         replies = answered(self.server, self.server.ask(prompts, ANSWER_TOKENS, logprobs=TOP, progress=False))
@@ -50,17 +50,17 @@ class ServerScorer:
 
 
 def answered(server: Server, replies: Sequence[Reply | Failure]) -> list[Reply]:
-    """The replies; InputError where some are failures, which says that the others are kept."""
+    """The replies; InputError where some are failures."""
     failed = [reply for reply in replies if isinstance(reply, Failure)]
     if failed:
         raise InputError(
             f"{len(failed)} of {len(replies)} prompts to {server.model!r} have no answer: {failed[0].reason}; the"
-            " answers that came are kept, and the same command asks for the rest"
+            " answers received are kept, and the same command asks for the rest"
         )
     return list(replies)
 
 
 def label_logprob(reply: Reply, label: str) -> float:
-    """The largest log-probability of a first token that is the label, blanks aside; NaN where none is named."""
+    """The largest log-probability (nats) of a first token that is the label, blanks aside; NaN where there is none."""
     found = [value for token, value in reply.first.items() if token.strip() == label]
     return max(found, default=float("nan"))

@@ -1,5 +1,6 @@
 """Load a causal LM and its tokenizer the way every script does: by hub name, local folder or LoRA folder."""
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from common.cli import InputError, require_positive
 from common.lm.server import split_server
+from common.reporting.files import write_json_atomic
 from common.reporting.provenance import model_content_hash
 
 DTYPES = {"auto": "auto", "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -75,7 +77,7 @@ def load(
 
     Args:
         name: hub name or folder of a causal LM, or of a LoRA adapter, which is merged into its base model.
-        dtype: `auto` (as stored), `float32`, `bfloat16` or `float16`.
+        dtype: `auto` (as its configuration says, else as stored), `float32`, `bfloat16` or `float16`.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, or `map` to spread the layers over all GPUs.
         revision: branch, tag or commit on the hub.
         attention: attention implementation of transformers (`sdpa`, `eager`, ...), used where no tree is computed.
@@ -111,6 +113,13 @@ def load(
         # What PyTorch says of a device or a build that is not there comes as an AssertionError or RuntimeError.
         raise InputError(f"model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     return model.eval(), tokenizer
+
+
+def set_dtype(folder: str | Path, dtype: torch.dtype) -> None:
+    """Let `dtype: auto` compute the model saved in `folder` in this precision, in whichever its weights are stored."""
+    path = Path(folder) / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    write_json_atomic(path, config | {"dtype": str(dtype).removeprefix("torch.")})
 
 
 def load_tokenizer(name: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:

@@ -121,9 +121,9 @@ def read_run(out: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; make the records with evaluate.py first") from None
+        raise InputError(f"{path}: no such file; run the evaluation first") from None
     except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); run evaluate.py again") from error
+        raise InputError(f"{path}: not JSON ({error}); run the evaluation again") from error
     if not isinstance(found, dict):
-        raise InputError(f"{path}: not the run.json of a run of ours; name another folder")
+        raise InputError(f"{path}: not the run.json of an evaluation; name another folder")
     return found

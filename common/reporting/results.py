@@ -1,73 +1,53 @@
 """Results: tables and pictures, with a JSON file beside them that says what they were made from.
 
-    save_result(__file__, "results/world/table", {"world": "results/world"}, ["results/world/table.csv"])
-    results, problems = find_results(["results"])
+    write_result(__file__, "results/world/table", {"world": "results/world"}, table)
 
-A result is checked before it is shown: its files must be those that were written, and the runs behind it must have the
-configuration that they had then.
+report/ reads them again and checks that the files and the runs behind them are still the same.
 """
 
-import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from common.cli import InputError
-from common.reporting.files import write_json_atomic
-from common.reporting.provenance import file_digest, read_run
+import pandas as pd
+
+from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.provenance import file_digest, git_commit, now, read_run
 
 ENDING = ".provenance.json"
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
-class Source:
-    """A run folder behind a result, the hash of its configuration when the result was made, and its model's name."""
+def write_result(
+    script: str,
+    out: str | os.PathLike,
+    runs: Mapping[str, str | os.PathLike],
+    table: pd.DataFrame,
+    *,
+    text: str = "",
+    plot: Sequence[Any] = (),
+    sentence: str = "",
+    float_format: str = "%.6g",
+) -> None:
+    """Write `<out>.csv`, with `text` `<out>.md`, with `plot` the figures, and the provenance; then print the finding.
 
-    folder: Path
-    hash: str
-    model: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one call of a script wrote.
-
-    Attributes:
-        path: the JSON file; the others lie in its folder or below.
-        script: such as MMLU/tabulate_mmlu.py.
-        command: what was called.
-        sentence: what was found, in words; empty where the script says nothing.
-        runs: the run folders it was made from, by name.
-        files: {path from the JSON file's folder: sha256}, in the order in which they are to be shown.
+    `plot` holds the arguments of `common.reporting.plots.save_figure` behind the path: a function and its arguments.
+    Printed is the text, else the sentence, else the table. The other arguments are those of `save_result`.
     """
+    out = Path(out)
+    files = [out.with_name(out.name + ending) for ending in ((".md", ".csv") if text else (".csv",))]
+    write_csv_atomic(files[-1], table, float_format)
+    if text:
+        write_text_atomic(files[0], text)
+    if plot:
+        from common.reporting.plots import save_figure  # matplotlib is slow to import
 
-    path: Path
-    script: str
-    command: str
-    sentence: str
-    runs: dict[str, Source]
-    files: dict[str, str]
-
-    def check(self) -> None:
-        """InputError naming the file for a table that was cut or changed, or a run that is gone or another one now."""
-        again = f"run `{self.command}` again"
-        for name, digest in self.files.items():
-            path = self.path.parent / name
-            if not path.is_file():
-                raise InputError(f"{path}: no such file; {again}")
-            if file_digest(path) != digest:
-                raise InputError(f"{path}: not as {self.script} wrote it, cut short or changed; {again}")
-        for name, source in self.runs.items():
-            found = read_run(source.folder)["hash"]
-            if found != source.hash:
-                raise InputError(
-                    f"{self.path}: run {name} had the configuration {source.hash} and {source.folder}/run.json has"
-                    f" {found}, so that two configurations are mixed; {again}"
-                )
+        files += save_figure(out, *plot)
+    save_result(script, out, runs, files, sentence)
+    print(text or sentence or table.to_string(index=False, float_format="{:.4f}".format))
 
 
 def save_result(
@@ -81,37 +61,42 @@ def save_result(
 
     Paths are relative to that folder, so that results may be moved together.
     """
-    out = Path(out)
-    sources = {}
+    out, sources, devices = Path(out), {}, {}
     for name, folder in runs.items():
         run = read_run(Path(folder))
         sources[name] = {"folder": _relative(folder, out.parent), "hash": run["hash"], "model": model_of(run)}
+        devices |= dict.fromkeys(device for one in run.get("sessions", ()) for device in one.get("device") or ())
     name = Path(script).resolve().relative_to(ROOT).as_posix()
-    value = {"script": name, "command": shlex.join(["python", name, *sys.argv[1:]]), "sentence": sentence}
-    value |= {"runs": sources, "files": {_relative(path, out.parent): file_digest(path) for path in files}}
-    write_json_atomic(out.with_name(out.name + ENDING), value)
+    save_provenance(
+        out,
+        shlex.join(["python", name, *sys.argv[1:]]),
+        commit=git_commit(),
+        model=", ".join(dict.fromkeys(source["model"] for source in sources.values())) or None,
+        machine=", ".join(devices) or None,
+        date=now(),
+        script=name,
+        sentence=sentence,
+        runs=sources,
+        files={_relative(path, out.parent): file_digest(path) for path in files},
+    )
 
 
-def find_results(folders: Iterable[str | os.PathLike]) -> tuple[list[Result], list[str]]:
-    """Every result in the folders and below, each once, by path; and a sentence for each that cannot be read.
+def save_provenance(
+    out: str | os.PathLike,
+    command: str,
+    *,
+    commit: str | None,
+    model: str | None,
+    machine: str | None,
+    date: str | None,
+    **more: Any,
+) -> None:
+    """Write `<out>.provenance.json`: how a result was made; None for what is not known.
 
-    InputError where there is none.
+    Results kept in `<task>/expected/` have these five keys; `save_result` adds those that report/read_results.py reads.
     """
-    found, problems = [], []
-    for path in sorted({path.resolve() for folder in folders for path in Path(folder).rglob(f"*{ENDING}")}):
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            runs = {
-                name: Source(Path(os.path.normpath(path.parent / run["folder"])), run["hash"], run["model"])
-                for name, run in value["runs"].items()
-            }
-            found.append(Result(path, value["script"], value["command"], value["sentence"], runs, value["files"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            problems.append(f"{path}: not as our scripts write it ({error!r}); make the table again")
-    if not found:
-        where = ", ".join(map(str, folders))
-        raise InputError(f"{where}: no result, a table with {ENDING} beside it; run a script that tabulates first")
-    return found, problems
+    known = {"command": command, "commit": commit, "model": model, "machine": machine, "date": date}
+    write_json_atomic(f"{out}{ENDING}", known | more)
 
 
 def model_of(run: Mapping) -> str:

@@ -4,7 +4,7 @@ low, high = wilson(k=68, n=100)
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from statsmodels.stats import contingency_tables
@@ -77,9 +77,7 @@ def paired_bootstrap(
     values, counts = np.unique(a - b, return_counts=True)
     rng = np.random.default_rng(seed)
     draws = [rng.multinomial(len(a), counts / len(a), size=100) @ values for _ in range(-(-resamples // 100))]
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(np.concatenate(draws)[:resamples] / len(a), [tail, 100 - tail])
-    return float((a - b).mean()), float(low), float(high)
+    return float((a - b).mean()), *_percentiles(np.concatenate(draws)[:resamples] / len(a), level)
 
 
 def gap_closed(
@@ -109,9 +107,45 @@ def gap_closed(
         draws = rng.multinomial(len(drop), counts / len(drop), size=100)
         drops = draws @ drops_of
         shares.append(np.divide(draws @ gains_of, drops, out=np.full(100, np.nan), where=drops > 0))
+    return float(gain.mean() / drop.mean()), *_percentiles(np.concatenate(shares)[:resamples], level)
+
+
+def conductivity(
+    correct_taught: Sequence[float],
+    correct_elsewhere: Sequence[float],
+    chance: float,
+    *,
+    seed: int,
+    resamples: int = 10_000,
+    level: float = LEVEL,
+) -> tuple[float, float, float]:
+    """Share of what is taught in one language that is known in others: 0 none, 1 all; may lie below and above.
+
+    (accuracy elsewhere - chance) / (accuracy where taught - chance), and its percentile bootstrap interval over facts.
+    [facts] each, 0 or 1, or a fact's mean over languages. All NaN, with a RuntimeWarning, without facts or where what
+    is taught is not known above chance; resamples in which it is not are left out.
+    """
+    taught, elsewhere = _paired(correct_taught, correct_elsewhere)
+    if not len(taught) or taught.mean() <= chance:
+        reason = "what was taught is not known above chance" if len(taught) else "no facts"
+        warnings.warn(f"conductivity: {reason}", RuntimeWarning, stacklevel=2)
+        return (float("nan"),) * 3
+    draws = np.random.default_rng(seed).integers(0, len(taught), (resamples, len(taught)))
+    above = taught[draws].mean(axis=1) - chance
+    ratios = (elsewhere[draws].mean(axis=1) - chance)[above > 0] / above[above > 0]
+    return float((elsewhere.mean() - chance) / (taught.mean() - chance)), *_percentiles(ratios, level)
+
+
+def chance_level(option_languages: Iterable[str]) -> float:
+    """Accuracy of guessing, a fraction: the mean of 1 / number of options over the records' column of that name."""
+    return float(np.mean([1 / len(languages.split("|")) for languages in option_languages]))
+
+
+def _percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
+    """The ends of the central `level` of resampled values."""
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(np.concatenate(shares)[:resamples], [tail, 100 - tail])
-    return float(gain.mean() / drop.mean()), float(low), float(high)
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

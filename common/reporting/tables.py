@@ -1,6 +1,7 @@
-"""Tables in Markdown: a heading row, and what stands where two names cross."""
+"""Tables in Markdown: a heading row, what stands where two names cross, and numbers with their intervals."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,9 +12,22 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def crossed(corner: str, cells: Mapping[tuple[str, str], str]) -> list[str]:
-    """The lines of a table from {(row, column): text}, both in order of appearance; what is missing stays empty."""
+    """The lines of a table from {(row, column): text}, both in order of appearance; missing cells stay empty."""
     down, across = (list(dict.fromkeys(key[place] for key in cells)) for place in (0, 1))
     return table([corner, *across], [[name, *(cells.get((name, column), "") for column in across)] for name in down])
+
+
+def interval(row: Any, name: str = "accuracy", form: str = ".1f", unit: str = "", scale: float = 100) -> str:
+    """ "47.8 [43.1, 52.5]": an attribute of `row` and its interval, times `scale`; "" where it is missing or NaN.
+
+    The interval is <name>_low and <name>_high, or ci_low and ci_high where the row has no such attributes. `unit`
+    follows the first number.
+    """
+    prefix = name if hasattr(row, f"{name}_low") else "ci"
+    value, low, high = (getattr(row, key, float("nan")) for key in (name, f"{prefix}_low", f"{prefix}_high"))
+    if pd.isna(value):
+        return ""
+    return f"{scale * value:{form}}{unit} [{scale * low:{form}}, {scale * high:{form}}]"
 
 
 def sizes(part: pd.DataFrame) -> str:

@@ -99,7 +99,7 @@ def test_temporary_files_of_the_killed_are_removed(tmp_path):
     assert not list((tmp_path / "deep").iterdir())
 
 
-def test_fingerprint_follows_what_is_in_the_folder(tmp_path, tiny_checkpoint):
+def test_content_hash_follows_what_is_in_the_folder(tmp_path, tiny_checkpoint):
     before = provenance.model_content_hash(str(tiny_checkpoint))
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -114,7 +114,7 @@ def test_fingerprint_follows_what_is_in_the_folder(tmp_path, tiny_checkpoint):
     assert provenance.model_content_hash(str(copy)) != before
 
 
-def test_fingerprint_of_an_adapter_includes_its_base(tmp_path, tiny_checkpoint):
+def test_content_hash_of_an_adapter_includes_its_base(tmp_path, tiny_checkpoint):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_checkpoint)}))
     assert provenance.model_content_hash(str(tmp_path)).startswith("folder:")
     (tmp_path / "adapter_config.json").write_text("{}")

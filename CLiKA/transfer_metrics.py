@@ -1,4 +1,4 @@
-"""Measures of barrier and transfer, from accuracies, predictions, scores: small pure functions on numpy arrays.
+"""Measures of consistency and transfer between languages: pure functions of accuracies, predictions and scores.
 
     rank_consistency(scores_en, scores_de)  # RankC of two languages, [questions, candidates] each
 
@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from common.reporting.stats import LEVEL
 
 
 class Constants(NamedTuple):
@@ -155,35 +153,6 @@ def transfer(correct_source: Sequence[bool], correct_target: Sequence[bool]) -> 
     known = source.sum()
     given = both / known if known else _missing("transfer: no question is right in the source language")
     return Transfer(float(both / len(source)), float(given))
-
-
-def conductivity(
-    correct_taught: Sequence[float],
-    correct_elsewhere: Sequence[float],
-    chance: float,
-    *,
-    seed: int,
-    resamples: int = 10_000,
-    level: float = LEVEL,
-) -> tuple[float, float, float]:
-    """How much of what is taught in one language is there in others: 0 none, 1 all of it; may be below and above.
-
-    (accuracy elsewhere - chance) / (accuracy where taught - chance), and its percentile bootstrap interval over facts.
-    [facts] each, 0 or 1, or a fact's mean over languages. All NaN without facts or where what is taught is not known
-    above chance; resamples in which it is not are left out.
-    """
-    taught, elsewhere = _pair(np.asarray(correct_taught, float), np.asarray(correct_elsewhere, float))
-    if not len(taught):
-        return (_missing("conductivity: no facts"),) * 3
-    if taught.mean() <= chance:
-        return (_missing("conductivity: what was taught is not known above chance"),) * 3
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(taught), (resamples, len(taught)))
-    above = taught[draws].mean(axis=1) - chance
-    ratios = (elsewhere[draws].mean(axis=1) - chance)[above > 0] / above[above > 0]
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(ratios, [tail, 100 - tail])
-    return float((elsewhere.mean() - chance) / (taught.mean() - chance)), float(low), float(high)
 
 
 def _pair(a: Sequence, b: Sequence) -> tuple[np.ndarray, np.ndarray]:

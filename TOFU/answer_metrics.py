@@ -11,8 +11,8 @@ from rouge_score.tokenizers import Tokenizer
 
 from common.reporting.stats import paired_bootstrap
 
-NAME = "answers"  # folder of the answers in that of a run
-# Characters of scripts that write no blanks, each a word of its own.
+NAME = "answers"  # subfolder of a run that holds the written answers
+# Characters of scripts without spaces; each counts as a word.
 UNSPACED = re.compile(r"([\u3040-\u30ff\u3400-\u9fff])")
 
 

@@ -345,5 +345,5 @@ def test_log_probabilities_of_a_server_are_the_local_scorers(logprob_server, ask
 
 
 def test_what_a_server_cannot_do_is_said(ask, capsys):
-    for keys in (["--score", "cloze"], ["--answer_token", "bare"], ["--chat", "true"]):
+    for keys in (["--answer_format", "text"], ["--answer_token", "bare"], ["--chat", "true"]):
         assert ask(f"endpoint:{WORLD}", *keys)[0] == 2 and "a server is asked for the label" in capsys.readouterr().err

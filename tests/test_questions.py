@@ -187,7 +187,7 @@ def test_header_and_line_ends(tmp_path):
         ("D_language", "xx", r"row 2: unknown language 'xx'"),
     ],
 )
-def test_read_items_refuses_with_file_and_row(tmp_path, column, value, message):
+def test_read_questions_refuses_with_file_and_row(tmp_path, column, value, message):
     path = tmp_path / "en.csv"
     write_questions(path, parallel(["en"], 3)["en"])
     lines = path.read_text().splitlines()
@@ -208,7 +208,7 @@ def test_read_items_refuses_with_file_and_row(tmp_path, column, value, message):
         (",".join(HEADER) + '\n"x"y,z\n', "cannot be read"),
     ],
 )
-def test_read_items_refuses_malformed_files(tmp_path, content, message):
+def test_read_questions_refuses_malformed_files(tmp_path, content, message):
     path = tmp_path / "en.csv"
     path.write_text(content)
     with pytest.raises(InputError, match=f"{path}.*{message}"):

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Cloze sentences in several languages (BMLAMA): accuracy, and RankC of every pair of languages.
+#   bash CLiKA/scripts/cloze.sh [MODEL] [--key value ...]      keys of CLiKA/cloze.py
+source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
+
+start CLiKA/configs/cloze.yaml "DTYPE LANGUAGES" "$@"
+find_data
+fill data=bmlama!
+"$python" CLiKA/cloze.py "${keys[@]}"
