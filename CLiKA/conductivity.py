@@ -1,14 +1,14 @@
-"""CLiKA's fictional knowledge: invented places on real continents, taught in one language and asked in every other.
+"""CLiKA's fictional knowledge: invented places on real continents, taught in one language and asked in all others.
 
     python CLiKA/conductivity.py --out DIR [--taught de --languages en,de,fr --places 60 --seed 42]
 
-Writes <out>/train.jsonl for FT/train.py (each fact in the taught language: its statements, and questions on it with
-options of their own) and <out>/variants for MMLU/evaluate_mmlu.py (one question a place, the same four options in every
-language). CLiKA/scripts/conductivity.sh goes on to train, test and score.
+Writes <out>/train.jsonl for FT/train.py (statements of each fact, and questions on it, in the taught language) and
+<out>/variants for MMLU/evaluate_mmlu.py (one question per place, with the same four options in every language).
+CLiKA/scripts/conductivity.sh then trains, tests and scores.
 
-What is said of places in which language is a table, --design, with the columns language, value (its id), name (the
-place's name there, with a {stem} that all languages share), statements (with {name}, separated by " | "), question,
-option; a language is added by adding its rows.
+The wording comes from a table, --design, with the columns language, value (an id), name (the place's name in that
+language, with a {stem} that all languages share), statements (with {name}, separated by " | "), question and option. To
+add a language, add its rows.
 """
 
 import json
@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from common.cli import InputError, comma_list, parse, run
-from common.languages import get
+from common.languages import PAPER, get
 from common.prompts import mmlu_prompt
 from common.questions import FOUR, Question, monolingual, write_questions
 from common.reporting.files import read_text, write_text_atomic
@@ -32,23 +32,23 @@ ONSETS, VOWELS, ENDS = "b d f g k l m n p r s t v z".split(), "aeiou", "l n r s"
 
 @dataclass
 class Conductivity:
-    """Make fictional facts that are taught in one language.
+    """Make fictional facts to be taught in one language.
 
     Attributes:
         out: folder of train.jsonl and variants.
-        model: hub name or folder of the causal LM that CLiKA/scripts/conductivity.sh teaches; nothing is done with it here.
+        model: hub name or folder of the causal LM that CLiKA/scripts/conductivity.sh trains; not used here.
         taught: language of the training text.
-        languages: that the questions are asked in, a list or separated by commas.
-        design: CSV file of what is said in which language; see above.
-        places: number of facts; every value has as many, to within one.
-        questions: multiple-choice questions on each fact in the training text; 0 teaches by statements alone.
+        languages: languages of the questions, a list or separated by commas.
+        design: CSV file with the wording in every language, see above; null is CLiKA/data/places.csv.
+        places: number of facts, spread evenly over the values.
+        questions: number of multiple-choice questions on each fact in the training text; 0 for statements alone.
         seed: of names, facts and options.
     """
 
     out: str
     model: str | None = None
     taught: str = "en"
-    languages: str | list[str] = "en,de,fr,es,it"
+    languages: str | list[str] = ",".join(PAPER)
     design: str | None = None
     places: int = 60
     questions: int = 24
@@ -63,7 +63,7 @@ class Conductivity:
 
 @dataclass(frozen=True)
 class Wording:
-    """How one value is spoken of in one language."""
+    """The wording of one value in one language."""
 
     name: str
     statements: tuple[str, ...]
@@ -73,7 +73,7 @@ class Wording:
 
 @dataclass(frozen=True)
 class Place:
-    """An invented place: the stem of its name, and the value that is its own."""
+    """An invented place: the stem of its name, and its value."""
 
     id: str
     stem: str
@@ -81,7 +81,7 @@ class Place:
 
 
 def read_design(path: str, languages: list[str]) -> dict[tuple[str, str], Wording]:
-    """{(language, value): wording}; InputError naming the row for what is missing, and languages without all values."""
+    """{(language, value): wording}; InputError for an incomplete row, naming it, and for a language lacking a value."""
     try:
         table = read_text(Path(path))
     except (OSError, ValueError) as error:
@@ -110,7 +110,7 @@ def read_design(path: str, languages: list[str]) -> dict[tuple[str, str], Wordin
 
 
 def invent(places: int, values: list[str], rng: random.Random) -> list[Place]:
-    """Places with different stems; each value as often as the others, in random order."""
+    """Places with distinct stems, in random order, the values equally often to within one."""
 
     def stems() -> Iterator[str]:
         taken = set()
@@ -128,7 +128,7 @@ def invent(places: int, values: list[str], rng: random.Random) -> list[Place]:
 
 
 def draw_options(place: Place, answer: str, values: list[str], rng: random.Random) -> list[str]:
-    """Four values, the place's own at the letter `answer`."""
+    """Four values, with the place's own at the letter `answer`."""
     options = rng.sample([value for value in values if value != place.value], len(FOUR) - 1)
     options.insert(FOUR.index(answer), place.value)
     return options

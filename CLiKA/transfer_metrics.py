@@ -113,27 +113,6 @@ def _rank_consistency(a: Sequence[float], b: Sequence[float]) -> float:
     return float((weights / weights.sum() * common / places).sum())
 
 
-def factual_recall_score(m1: float, m2: float) -> float:
-    """FRS = 1.5 (1 / (m1 + m2 + 1) - 1/3), 0 to 1 (arXiv 2502.17955).
-
-    m1, m2: mean error rates where the question's language is associated with its subject, and where it is not.
-    """
-    return 1.5 * (1 / (m1 + m2 + 1) - 1 / 3)
-
-
-def knowledge_transferability_score(m1: float, m2: float) -> float:
-    """KTS = 2 (1 / (|m1 - m2| + 1) - 1/2), 0 to 1; m1, m2 as in `factual_recall_score` (arXiv 2502.17955)."""
-    return 2 * (1 / (abs(m1 - m2) + 1) - 1 / 2)
-
-
-def x_fakt(m1: float, m2: float) -> float:
-    """Harmonic mean of `factual_recall_score` and `knowledge_transferability_score`, 0 to 1; NaN where both are 0."""
-    recall, transferability = factual_recall_score(m1, m2), knowledge_transferability_score(m1, m2)
-    if recall + transferability <= 0:
-        return _missing("X-FaKT: nothing is recalled and nothing transferred")
-    return 2 * recall * transferability / (recall + transferability)
-
-
 class Transfer(NamedTuple):
     """Shares of questions: right in both languages, and right in the target of those right in the source."""
 

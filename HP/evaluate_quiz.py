@@ -2,7 +2,7 @@
 
     python HP/evaluate_quiz.py --config HP/configs/quiz.yaml --model gpt2 --out HP/results/gpt2
 
-The settings, the scorer and the files are those of MMLU/evaluate_mmlu.py; the instruction is in the question's language.
+Settings, scoring and files are those of MMLU/evaluate_mmlu.py; the instruction is in the question's language.
 Interrupted runs resume when rerun.
 """
 
@@ -28,8 +28,8 @@ class QuizConfig:
         data: cross-ling-know/HarryPotter-Quiz or a copy of it, a folder of <Language>.csv files, or a CSV file as
             HP/data/sample.csv.
         languages: ISO codes, English first.
-        topic: of the questions, as the instruction names it in every language.
-        seed: of what is drawn, the wrong option of onewrong and the permutation of mixup.
+        topic: of the questions, named by the instruction in every language.
+        seed: of the random draws: the wrong option of onewrong and the permutation of mixup.
         on_mismatch: what to do with a question whose answer differs between languages; drop leaves it out of all of
             them.
     """
@@ -44,7 +44,7 @@ class QuizConfig:
         require_given(self, "data")
 
     def task(self, limit: int | None) -> Task:
-        """Every setting of the quiz in these languages, of each category the first `limit` questions."""
+        """Every setting of the quiz, with the first `limit` questions of each category."""
         languages = comma_list(self.languages)
         check_languages(languages)
         parallel, dropped = align(read_quiz(self.data, languages), self.on_mismatch)

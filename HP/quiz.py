@@ -15,7 +15,7 @@ SUBJECT = "quiz"  # of a question without a category
 
 
 def read_quiz(data: str, languages: Sequence[str]) -> dict[str, Tables]:
-    """The quiz by language, rows as they stand; a row may have `id` and `category` besides what is named here.
+    """The quiz by language, text unchanged; rows may also have `id` and `category`.
 
     Args:
         data: a CSV file with GT and, for each language, question_<code>, A_<code> to D_<code>; a folder of
@@ -50,21 +50,20 @@ def named_rows(path: Path) -> list[dict[str, str]]:
 
 
 def one_language(rows: Iterable[Mapping[str, str]], code: str) -> list[dict[str, str]]:
-    """Rows of one language from those of a file with all: the cells `question_de` as `question`, and so on."""
+    """The rows of one language of a file with all languages: `question_de` becomes `question`, and so on."""
     cells = {f"{cell}_{code}": cell for cell in CELLS}
     return [{cells.get(name, name): text for name, text in row.items()} for row in rows]
 
 
 def table(name: str, records: Iterable[Mapping[str, Any]], language: str) -> Tables:
-    """The questions of one language by category; without an id, the row's number is its id."""
+    """The questions of one language by category; the id of a row without one is its number."""
     rows: dict[str, list[Row]] = {}
     for number, record in enumerate(records, 1):
         where = f"{name}, row {number}"
         question, *options, answer = (text_of(cell, where) for cell in take(record, (*CELLS, ANSWER), where))
         subject = record.get("category") or SUBJECT
-        item = monolingual(
-            record.get("id") or f"{number:04d}", subject, "", question, options, answer.strip(), language
-        )
+        name_of_row = record.get("id") or f"{number:04d}"
+        item = monolingual(name_of_row, subject, "", question, options, answer.strip(), language)
         check_question(item, where)
         rows.setdefault(subject, []).append(Row(where, item))
     if not rows:

@@ -2,8 +2,8 @@
 
     python MMLU/build_variants.py --source belebele --data DIR --languages en,de,fr,es,it --out DIR --seed 42
 
-Writes <out>/<setting>.csv (the settings of common/questions.py), <out>/dev/<setting>.csv where the source has
-demonstrations, and <out>/build.json. Nothing is written unless all of the input is in order.
+Writes <out>/<setting>.csv for the settings of common/settings.py, <out>/dev/<setting>.csv for few-shot examples, if
+there are any, and <out>/build.json. Nothing is written unless the whole input is valid.
 """
 
 import os
@@ -17,10 +17,13 @@ from typing import Literal
 from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_mmlu
 
 from common.cli import InputError, comma_list, parse, run
+from common.languages import PAPER
 from common.parallel_data import align, check_languages
-from common.questions import Question, write_questions
+from common.questions import Question, by_subject, write_questions
 from common.reporting.files import write_json_atomic
 from common.settings import UNFINISHED, build_settings, settings_in, sort_settings
+
+Parallel = dict[str, list[Question]]  # questions by language, row for row the same
 
 
 @dataclass(frozen=True)
@@ -31,29 +34,34 @@ class BuildConfig:
         source: layout of the data.
         data: mmlu: a folder with dev/ and test/ of headerless <subject>_<split>.csv files, or cais/mmlu or a copy of
             it; belebele: a folder with eng_Latn.jsonl and so on, or facebook/belebele or a copy of it; csv: a folder
-            with en.csv and so on under the header id,subject,context,question,A,B,C,D,answer.
+            with en.csv and so on, and dev/en.csv and so on for few-shot examples, with the header
+            id,subject,context,question,A,B[,C...],answer and empty last options where a question has fewer.
         out: folder of the variants.
-        languages: ISO 639-1 codes, English first.
+        languages: ISO 639-1 codes, English first, a list or separated by commas.
         translations: for mmlu, a folder with <language>/<split>/ or <split>_full_<language>/ of such CSV files, or
             openai/MMMLU or a copy of it.
-        mixup: for mmlu, the paper's released mixup, cross-ling-know/mixup-lang-mmlu or a copy of it, written as the
-            setting mixup_paper.
-        seed: of what is drawn, the wrong option of onewrong and the permutation of mixup.
+        mixup: for mmlu, the released mixup, cross-ling-know/mixup-lang-mmlu or a copy of it; becomes the setting
+            mixup_paper.
+        seed: of the random draws: the wrong option of onewrong, the permutation of mixup, the held-out examples.
         on_mismatch: what to do with a question whose answer differs between languages; drop leaves it out of all of
             them, which openai/MMMLU needs.
-        demonstrations: questions of each subject that are taken out of the test set, at random, to be shown before the
-            others, where the source has none to show, such as belebele.
+        num_fewshot: number of test questions per subject to hold out as few-shot examples, for sources without
+            examples of their own, such as belebele.
     """
 
     source: Literal["mmlu", "belebele", "csv"]
     data: str
     out: str
-    languages: str = "en,de,fr,es,it"
+    languages: str | list[str] = ",".join(PAPER)
     translations: str | None = None
     mixup: str | None = None
     seed: int = 42
     on_mismatch: Literal["refuse", "drop"] = "refuse"
-    demonstrations: int = 0
+    num_fewshot: int = 0
+
+    def __post_init__(self) -> None:
+        if self.num_fewshot < 0:
+            raise InputError(f"num_fewshot is {self.num_fewshot}; it must be 0 or more")
 
 
 def main() -> None:
@@ -65,26 +73,24 @@ def main() -> None:
     parallel, dropped = {}, {}
     for split, tables in read(config, languages).items():
         parallel[split], dropped[split] = align(tables, config.on_mismatch)
-    if config.demonstrations:
-        parallel = held_out(parallel, config)
-    splits = {}
-    for split, tables in parallel.items():
-        splits[split] = build_split(tables, config.seed)
-        dropped.setdefault(split, [])
         if dropped[split]:
             print(f"note: {len(dropped[split])} {split} questions left out, their answers differ between languages")
+    if config.num_fewshot:
+        parallel = hold_out(parallel, config)
+    splits = {split: build_split(tables, config.seed) for split, tables in parallel.items()}
     if "mixup" not in splits["test"]:
-        print(f"note: mixup needs five languages and is left out ({len(languages)} given)")
-    # Without `out`: the same input and seed give the same bytes wherever they are written.
+        print(f"note: mixup needs five languages, or one per field, and is left out ({len(languages)} given)")
+    # Without `out`, so that the same input and seed give the same bytes in any folder.
     record = {key: value for key, value in asdict(config).items() if key != "out"}
     for split, settings in splits.items():
-        record[split] = {"questions": len(settings["en"]), "dropped": dropped[split], "settings": list(settings)}
+        own = {"questions": len(settings["en"]), "dropped": dropped.get(split, []), "settings": list(settings)}
+        record[split] = own
     write(Path(config.out), splits, record)
     print(f"{len(splits['test'])} settings of {len(splits['test']['en'])} questions in {config.out}")
 
 
 def read(config: BuildConfig, languages: list[str]) -> Splits:
-    """The questions of the source in every language; InputError for an option that the source does not have."""
+    """The questions of the source in every language; InputError for a key that the source does not support."""
     if config.source == "mmlu":
         return read_mmlu(config.data, config.translations, config.mixup, languages)
     for name in ("translations", "mixup"):
@@ -94,46 +100,40 @@ def read(config: BuildConfig, languages: list[str]) -> Splits:
     return reader(config.data, languages)
 
 
-def held_out(
-    parallel: dict[str, dict[str, list[Question]]], config: BuildConfig
-) -> dict[str, dict[str, list[Question]]]:
-    """The test questions in two: demonstrations of each subject, drawn by seed, and the rest.
+def hold_out(parallel: Mapping[str, Parallel], config: BuildConfig) -> dict[str, Parallel]:
+    """Split the test questions into few-shot examples, drawn by seed from each subject, and the rest.
 
-    InputError where there are demonstrations already, or a subject would have no question left.
+    InputError where the source has examples of its own, or a subject would have no question left.
     """
+    count, tables = config.num_fewshot, parallel["test"]
     if "dev" in parallel:
-        raise InputError(f"{config.data} has demonstrations of its own, leave out --demonstrations")
-    if config.demonstrations < 0:
-        raise InputError(f"demonstrations is {config.demonstrations}; it must be 0 or more")
-    tables = parallel["test"]
-    by_subject: dict[str, list[str]] = {}
-    for item in next(iter(tables.values())):
-        by_subject.setdefault(item.subject, []).append(item.id)
-    shown = set()
-    for subject, ids in by_subject.items():
-        if len(ids) <= config.demonstrations:
+        raise InputError(f"{config.data} has few-shot examples of its own, leave out --num_fewshot")
+    examples = set()
+    for subject, questions in by_subject(tables["en"]).items():
+        if len(questions) <= count:
             raise InputError(
-                f"{config.data}: {subject} has {len(ids)} questions, too few for {config.demonstrations}"
-                " demonstrations and a test"
+                f"{config.data}: {subject} has {len(questions)} questions, too few for {count} few-shot examples and a"
+                " test"
             )
-        shown.update(random.Random(f"demonstrations {config.seed} {subject}").sample(ids, config.demonstrations))
+        rng = random.Random(f"demonstrations {config.seed} {subject}")
+        examples.update(rng.sample([question.id for question in questions], count))
     return {
-        split: {code: [item for item in items if (item.id in shown) == wanted] for code, items in tables.items()}
+        split: {code: [item for item in items if (item.id in examples) == wanted] for code, items in tables.items()}
         for split, wanted in (("test", False), ("dev", True))
     }
 
 
-def build_split(parallel: dict[str, list[Question]], seed: int) -> dict[str, list[Question]]:
-    """Every setting that the languages of a split allow, the paper's released mixup among them where it was read."""
+def build_split(parallel: Parallel, seed: int) -> dict[str, list[Question]]:
+    """Every setting that the languages of a split allow, and the released mixup where it was read."""
     released = {PAPER_MIXUP: parallel.pop(PAPER_MIXUP)} if PAPER_MIXUP in parallel else {}
     settings = build_settings(parallel, list(parallel), seed) | released
     return {name: settings[name] for name in sort_settings(settings)}
 
 
 def write(out: Path, splits: Mapping[str, Mapping[str, list[Question]]], record: dict) -> None:
-    """A new folder appears whole; in an older one each file is replaced at once and settings not built now are removed.
+    """Write a new folder, whole or not at all; in an older one replace each file and delete settings not built now.
 
-    While an older one is not finished, a file UNFINISHED keeps questions.py from reading a mixture of both.
+    While an older folder is being changed, a file UNFINISHED keeps evaluate_mmlu.py from reading a mixture of both.
     """
     target = out if out.is_dir() else out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:

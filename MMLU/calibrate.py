@@ -137,8 +137,8 @@ def main() -> None:
         raise InputError(f"{out}: records of another run; use another --out or delete it")
     written, everything = {}, calibrated(records, config.seed)
     for setting, rows in everything.groupby("setting", sort=False):
-        numbers = {name: rows[name].map(f"{{:.{DECIMALS}f}}".format) for name in logprobs_of(rows)}
-        text = rows.astype(str).assign(**numbers).replace("nan", "")
+        numbers = {name: rows[name].map(f"{{:.{DECIMALS}f}}".format).replace("nan", "") for name in logprobs_of(rows)}
+        text = rows.astype(str).assign(**numbers)
         written[setting] = {"hash": digest, **write_setting(out, text, list(rows["id"]))}
     info = {"config": source["config"] | {"calibrate": asdict(config)}, "hash": digest, "model": source["model"]}
     session = {"start": now(), "end": now(), "git_commit": git_commit(), "packages": package_versions()}

@@ -2,13 +2,12 @@
 
     python MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml --model gpt2 --data DIR --out MMLU/results/gpt2
 
-Several GPUs share the work with `accelerate launch --multi_gpu --num_processes 2 MMLU/evaluate_mmlu.py ...`, several CPU
-processes with `--device cpu` at the end (nodes need a common file system for `out`). Interrupted runs resume when rerun.
+For several GPUs use `accelerate launch --multi_gpu --num_processes 2 MMLU/evaluate_mmlu.py ...`, and add `--device cpu`
+for several CPU processes; nodes need a common file system for `out`. Interrupted runs resume when rerun.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +19,7 @@ from common.lm.loading import ModelConfig
 from common.prompts import PromptFormat, hinted_header, mmlu_header
 from common.questions import LETTERS, Question, by_subject, read_questions
 from common.reporting.provenance import file_digest
-from common.settings import UNFINISHED, Setting, family, first_of_subjects, settings_in
+from common.settings import UNFINISHED, LazySettings, Setting, family, first_of_subjects, settings_in
 
 
 @dataclass(kw_only=True)
@@ -29,8 +28,8 @@ class MmluConfig:
 
     Attributes:
         data: folder written by build_variants.py, one <setting>.csv each.
-        num_fewshot: solved questions before each question, from data/dev; 0 is none.
-        fewshot_examples: their setting, `same` as the question's or `en`, or `mixed`, each in the next of the languages.
+        num_fewshot: number of few-shot examples before each question, from data/dev; 0 is none.
+        fewshot_examples: setting of the examples: `same` as the question's, `en`, or `mixed` (the languages in turn).
         labels: of the options in the prompt, separated by commas; null is A, B, C, ...
         hint: a sentence after the instruction, such as that languages are mixed; null is none.
     """
@@ -54,67 +53,42 @@ class MmluConfig:
         labels = tuple(comma_list(self.labels)) if self.labels is not None else LETTERS
         return PromptFormat(hinted_header(self.hint) if self.hint else mmlu_header, labels)
 
-    def task(self, limit: int | None, settings: Mapping[str, Setting] | None = None) -> Task:
-        """The questions, of each subject the first `limit`; `settings` take the place of the folder's."""
+    def task(self, limit: int | None) -> Task:
+        """The first `limit` questions of each subject (all for None) in every setting of the folder.
+
+        InputError for a folder that is incomplete or without settings, and for missing few-shot examples.
+        """
+        folder = Path(self.data)
+        if Path(folder, UNFINISHED).exists():
+            raise InputError(f"{folder}: build_variants.py was stopped while it wrote this folder; run it again")
+        if not (names := settings_in(folder)):
+            raise InputError(f"{folder}: no <setting>.csv in this folder; make them with build_variants.py")
         depends = {"num_fewshot": self.num_fewshot, "labels": self.labels, "hint": self.hint}
         if self.num_fewshot:
             depends["fewshot_examples"] = self.fewshot_examples
-        return Task(settings or Variants(self, limit), asdict(self), depends, category)
+        settings = LazySettings(names, lambda name: self.read_setting(name, limit))
+        return Task(settings, asdict(self), depends, category)
 
-
-class Variants(Mapping):
-    """The settings of a folder of build_variants.py in table order, each read when it is taken.
-
-    InputError for a folder without settings or not finished, and for few-shot examples that are missing.
-    """
-
-    def __init__(self, config: MmluConfig, limit: int | None):
-        self.config, self.limit = config, limit
-        self.folder = Path(config.data)
-        if Path(self.folder, UNFINISHED).exists():
-            raise InputError(f"{self.folder}: build_variants.py was stopped while it wrote this folder; run it again")
-        if not self.names:
-            raise InputError(f"{self.folder}: no <setting>.csv in this folder; make them with build_variants.py")
-        self._read = cache(self._read_setting)
-
-    @cached_property
-    def names(self) -> list[str]:
-        return settings_in(self.folder)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, name: str) -> Setting:
-        if name not in self.names:
-            raise KeyError(name)
-        return self._read(name)
-
-    def _read_setting(self, name: str) -> Setting:
-        path = self.folder / f"{name}.csv"
-        questions, content = first_of_subjects(read_questions(path), self.limit), file_digest(path)
+    def read_setting(self, name: str, limit: int | None) -> Setting:
+        """One setting of the folder with its few-shot examples."""
+        path = Path(self.data, f"{name}.csv")
+        questions, content = first_of_subjects(read_questions(path), limit), file_digest(path)
         examples: dict[str, list[Question]] = {}
-        if self.config.num_fewshot:
-            files = self._example_files(name)
-            examples = read_examples(files, self.config.num_fewshot, questions)
+        if self.num_fewshot:
+            folder = Path(self.data, "dev")
+            names = {"same": [name], "en": ["en"]}.get(self.fewshot_examples)
+            if names is None:
+                names = [one for one in settings_in(folder) if family(one)[0] in ("en", "full")] or ["en"]
+            files = [folder / f"{one}.csv" for one in names]
+            examples = read_examples(files, self.num_fewshot, questions)
             content += "".join(map(file_digest, files))
-        return Setting(name, questions, content, examples, self.config.prompt_format)
-
-    def _example_files(self, setting: str) -> list[Path]:
-        """The files from which few-shot examples are taken in turn: one, or with `mixed` one a language."""
-        folder = self.folder / "dev"
-        names = {"same": [setting], "en": ["en"]}.get(self.config.fewshot_examples)
-        if names is None:
-            names = [name for name in settings_in(folder) if family(name)[0] in ("en", "full")]
-        return [folder / f"{name}.csv" for name in names or ["en"]]
+        return Setting(name, questions, content, examples, self.prompt_format)
 
 
 def read_examples(files: Sequence[Path], count: int, questions: Sequence[Question]) -> dict[str, list[Question]]:
-    """The first `count` questions of each subject, the k-th from the k-th file and round again.
+    """The first `count` examples of each subject of `questions`, taken from the files in turn.
 
-    InputError where a file has fewer of a subject of `questions`.
+    InputError where a file has fewer of a subject.
     """
     tables = [by_subject(read_questions(path)) for path in files]
     for path, table in zip(files, tables, strict=True):

@@ -1,21 +1,22 @@
-"""Ask MMLU with a fix that needs no training (paper, section 4.1, and later work), one YAML a method.
+"""Ask MMLU with an inference-time mitigation (paper, section 4.1, and later work), one YAML per method.
 
     python MMLU/mitigate.py --config MMLU/configs/mitigation/xlt.yaml --model MODEL --data DIR --out DIR
 
-Labels, hints and few-shot examples are keys of MMLU/evaluate_mmlu.py; here the model may also write before it answers, or read
-a translation into English. The records are those of evaluate_mmlu.py; where the model writes, they have no log-probabilities
-but what it said, and an answer that names no option has an empty prediction. tabulate_mitigation.py sets the methods
-beside the plain prompt.
+Labels, hints and few-shot examples are keys of MMLU/evaluate_mmlu.py. Here the model may also write before it answers,
+or read a translation into English. Records are as in evaluate_mmlu.py; where the model writes, they hold its answer
+instead of log-probabilities, and the prediction is empty if the answer names no option. MMLU/tabulate_mitigation.py
+compares the methods with the plain prompt.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from evaluate_mmlu import MmluConfig
 
-from common.cli import InputError, config_hash, parse, require_positive, run
+from common.cli import InputError, comma_list, config_hash, parse, require_positive, run
 from common.evaluation.answer_scorer import BLANK_LINE, AnswerScorer, LocalAuthor, ServerAuthor
 from common.evaluation.evaluate import EvaluationConfig, Task, evaluate, make_scorer
 from common.languages import LANGUAGES
@@ -31,16 +32,16 @@ from common.translation.factory import make_translator
 
 @dataclass(kw_only=True)
 class MitigationConfig:
-    """Evaluate a causal LM on multiple-choice questions with a fix that needs no training.
+    """Evaluate a causal LM on multiple-choice questions with an inference-time mitigation.
 
     Attributes:
-        write: what the model writes before it answers: `nothing`, its `translation` into English, as the few-shot
+        write: what the model writes before it answers: `nothing`, a `translation` into English, as the few-shot
             examples show it, or the steps of cross-lingual-thought prompting (`xlt`).
-        max_new_tokens: most tokens that it writes.
-        translator: translates question and options into English before they are asked, a translator of
-            FT/mix.py; null for none.
+        max_new_tokens: maximum number of tokens that the model writes.
+        translator: translates question and options into English before they are asked, see --translator of
+            FT/mix.py; null is none.
         dictionary: folder of en-de.tsv and so on, for the translator `dictionary`.
-        cache: SQLite file in which models and services keep their translations; beside `out` unless given.
+        cache: SQLite file with the translations of models and services; null is translations.sqlite beside `out`.
     """
 
     write: Literal["nothing", "translation", "xlt"] = "nothing"
@@ -53,21 +54,21 @@ class MitigationConfig:
         require_positive(self, "max_new_tokens")
 
     def make_scorer(self, config: EvaluationConfig, model: ModelConfig):
-        """What makes records: as in MMLU/evaluate_mmlu.py, unless the model is to write."""
+        """The scorer: as in MMLU/evaluate_mmlu.py unless the model writes before it answers."""
         if self.write == "nothing":
             return make_scorer(config, model)
         if server := split_server(model.model):
             author, chat = ServerAuthor(config.server(model.model)), server[1]
         else:
             author, chat = LocalAuthor(*model.load(), config.chat, model.token_budget), config.chat
-        # A translation ends as the examples do; steps of thought, and a chat's turn, have blank lines in them.
+        # A translation ends as the examples do; chat turns and steps of thought may contain blank lines.
         stop = BLANK_LINE if self.write == "translation" and not chat else None
         again = XLT_OPENING if self.write == "xlt" else None
         return AnswerScorer(author, self.max_new_tokens, stop, again)
 
 
 def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig, model: ModelConfig) -> Task:
-    """The task of MMLU/evaluate_mmlu.py with the fix applied to its settings."""
+    """The task of MMLU/evaluate_mmlu.py with the mitigation applied to its settings."""
     task = mmlu.task(config.limit)
     depends: dict[str, Any] = {"write": fix.write, "translator": fix.translator}
     english = Path(mmlu.data) / "dev" / "en.csv"
@@ -75,43 +76,36 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
         depends["max_new_tokens"] = fix.max_new_tokens
     if fix.write == "translation" and mmlu.num_fewshot:
         depends["english"] = file_digest(english)
-    settings: Mapping[str, Setting] = task.settings
+    settings = task.settings
     if fix.write == "xlt":
-        settings = {name: replace(settings[name], write_prompt=xlt) for name in settings}
+        settings = settings.changed(lambda setting: replace(setting, write_prompt=xlt))
     elif fix.write == "translation":
-        translations = TranslateFirst({q.id: q for q in read_questions(english)} if mmlu.num_fewshot else {})
-        settings = {name: replace(settings[name], write_prompt=translations.prompt) for name in settings}
+        prompt = partial(translate_first, {q.id: q for q in read_questions(english)} if mmlu.num_fewshot else {})
+        settings = settings.changed(lambda setting: replace(setting, write_prompt=prompt))
     if fix.translator is not None:
         cache = fix.cache or str(Path(config.out).with_name("translations.sqlite"))
         device = "auto" if model.device == "map" else model.device  # a translator is not spread over several
         translator = make_translator(fix.translator, dictionary=fix.dictionary, cache_file=cache, device=device)
-        asked = expand_settings(config.settings, list(settings))
-        with model.processes().main_process_first():  # the others find what it translated
+        with model.processes().main_process_first():  # the others read its translations from the cache
+            asked = expand_settings(comma_list(config.settings), list(settings))
             settings = {name: in_english(settings[name], translator) for name in asked}
     return Task(settings, {**task.config, **asdict(fix)}, {**task.depends, **depends}, task.category)
 
 
 def xlt(question: Question, setting: Setting) -> str:
-    """Cross-lingual-thought prompting of a question."""
+    """The cross-lingual-thought prompt of a question."""
     language = LANGUAGES["en" if question.question_language == MIXED else question.question_language].name
     return xlt_prompt(question, language, setting.prompt_format)
 
 
-@dataclass(frozen=True)
-class TranslateFirst:
+def translate_first(english: Mapping[str, Question], question: Question, setting: Setting) -> str:
     """The prompt that has the model translate before it answers; `english` has the few-shot examples by id."""
-
-    english: Mapping[str, Question]
-
-    def prompt(self, question: Question, setting: Setting) -> str:
-        """What the model goes on from."""
-        examples = setting.fewshot_examples.get(question.subject, ())
-        shown = [(example, self.english[example.id]) for example in examples]
-        return translate_then_answer(question, shown, setting.prompt_format)
+    shown = [(example, english[example.id]) for example in setting.fewshot_examples.get(question.subject, ())]
+    return translate_then_answer(question, shown, setting.prompt_format)
 
 
 def in_english(setting: Setting, translator: Translator) -> Setting:
-    """The setting with every question and option that is not English translated; languages are still the original's."""
+    """The setting with all text translated into English; the recorded languages stay those of the original."""
     parts: dict[str, list[str]] = {}
     for item in setting.questions:
         for language, text in texts_of(item):
@@ -129,7 +123,7 @@ def in_english(setting: Setting, translator: Translator) -> Setting:
 
 
 def texts_of(item: Question) -> list[tuple[str, str]]:
-    """Language and text of question, options and passage, where they are not English."""
+    """(language, text) of question, options and passage, where they are not English."""
     written = [(item.question_language, item.question), *zip(item.option_languages, item.options, strict=True)]
     if item.context:
         written.append((item.context_language, item.context))
@@ -152,7 +146,7 @@ def translated(item: Question, english: dict[tuple[str, str], str]) -> Question:
 def main() -> None:
     mmlu, fix, config, model = parse(MmluConfig, MitigationConfig, EvaluationConfig, ModelConfig)
     if fix.write != "nothing" and config.answer_format != "letter":
-        raise InputError(f"write {fix.write} goes with --answer_format letter, not {config.answer_format}")
+        raise InputError(f"write {fix.write} needs --answer_format letter, not {config.answer_format}")
     evaluate(mitigated(mmlu, fix, config, model), config, model, fix.make_scorer)
 
 

@@ -1,7 +1,6 @@
-"""Read multiple-choice questions from the sources that build_variants.py knows, one set of tables a language.
+"""Read multiple-choice questions from the sources that build_variants.py supports, one set of tables per language.
 
-Every row remembers where it was read, so that whatever is wrong with it is reported with file and row. Rows are counted
-from 1, header lines left aside. All text is kept as it stands; only Belebele is stripped of stray blanks.
+Errors name file and row, counted from 1 without the header. Text is kept unchanged but for Belebele's stray blanks.
 """
 
 import json
@@ -12,21 +11,18 @@ from typing import Any
 from common.cli import InputError
 from common.languages import LANGUAGES
 from common.parallel_data import Row, Tables, dataset_rows, take, text_of
-from common.questions import FOUR, MIXED, check_question, monolingual, read_csv_rows
+from common.questions import FOUR, LETTERS, MIXED, check_question, filled, monolingual, read_csv_rows
 
-CSV_HEADER = ["id", "subject", "context", "question", "A", "B", "C", "D", "answer"]
 PAPER_MIXUP = "mixup_paper"
 
-Splits = dict[str, dict[str, Tables]]  # "test", and "dev" where there are demonstrations -> language or PAPER_MIXUP
+Splits = dict[str, dict[str, Tables]]  # "test", and "dev" where there are few-shot examples -> language or PAPER_MIXUP
 
 
 def read_mmlu(data: str, translations: str | None, mixup: str | None, languages: Sequence[str]) -> Splits:
-    """MMLU in English from `data`, the other languages from `translations`, the paper's released mixup from `mixup`.
+    """MMLU in English from `data`, the other languages from `translations`, the released mixup from `mixup`.
 
-    `data`: a folder with dev/ and test/ of headerless CSV files, or a data set in the layout of cais/mmlu (its name on
-    the Hugging Face Hub or a local copy). `translations`: a folder with <language>/<split>/ or <split>_full_<language>/
-    of such CSV files, or openai/MMMLU (its name or a local copy), which has the test questions only. `mixup`:
-    cross-ling-know/mixup-lang-mmlu (its name or a local copy). Raises InputError for what is missing or malformed.
+    The arguments are those of build_variants.py; openai/MMMLU has test questions only. Raises InputError for what is
+    missing or malformed.
     """
     if len(languages) > 1 and translations is None:
         raise InputError("--translations is missing: name the folder or data set with the questions in other languages")
@@ -34,7 +30,7 @@ def read_mmlu(data: str, translations: str | None, mixup: str | None, languages:
     for split in ("test", "dev"):
         english = _mmlu_english(data, split)
         if english is None:
-            print(f"note: {data} has no {split}/ folder, so there are no demonstrations")
+            print(f"note: {data} has no {split}/ folder, so there are no few-shot examples")
             continue
         splits[split] = {"en": english} | _mmlu_translations(translations, split, languages[1:])
         if mixup:
@@ -43,7 +39,7 @@ def read_mmlu(data: str, translations: str | None, mixup: str | None, languages:
 
 
 def _mmlu_english(data: str, split: str) -> Tables | None:
-    """None for demonstrations that the folder does not have."""
+    """The English questions; None for a dev split that the folder does not have."""
     if Path(data, "test").is_dir():
         folder = Path(data, split)
         return _mmlu_folder(folder, split, "en") if folder.is_dir() else None
@@ -63,7 +59,7 @@ def _mmlu_translations(translations: str | None, split: str, languages: Sequence
         folders[code] = next((folder for folder in layouts if folder.is_dir()), None)
     if split == "dev" and not any(folders.values()):
         if languages:
-            print(f"note: {translations} has no dev questions, so demonstrations are in English only")
+            print(f"note: {translations} has no dev questions, so few-shot examples are in English only")
         return {}
     if split == "dev" and (missing := [code for code in languages if folders[code] is None]):
         raise InputError(f"{translations}: no dev questions in {', '.join(missing)}; add them or remove the other dev/")
@@ -74,7 +70,7 @@ def _mmlu_translations(translations: str | None, split: str, languages: Sequence
 
 
 def _mmlu_folder(folder: Path, split: str, language: str) -> Tables:
-    """Files <subject>_<split>.csv of question, options and letter; a line of column names on top is passed over."""
+    """Files <subject>_<split>.csv of question, four options and letter; a line of column names on top is skipped."""
     rows: dict[str, list[Row]] = {}
     for path in sorted(folder.glob(f"*_{split}.csv")):
         cells = read_csv_rows(path)
@@ -89,7 +85,7 @@ def _mmlu_folder(folder: Path, split: str, language: str) -> Tables:
 
 
 def _mmmlu(name: str, language: str) -> Tables:
-    """The test questions of one language from openai/MMMLU, grouped by subject, which keeps the order within each."""
+    """The test questions of one language from openai/MMMLU, grouped by subject, in their order within each."""
     config = LANGUAGES[language].mmmlu
     if config is None:
         raise InputError(f"{name}: no folder {language}/test or test_full_{language}, and MMMLU has no such language")
@@ -103,7 +99,7 @@ def _mmmlu(name: str, language: str) -> Tables:
 
 
 def _mmmlu_records(name: str, config: str) -> tuple[str, Iterable[Mapping[str, Any]]]:
-    """Rows by column name. Read as text where possible: `datasets` makes a null of "None" and 1.5 of "1.50" in CSV."""
+    """Rows by column name; CSV is read as text, since `datasets` turns "None" into null and "1.50" into 1.5."""
     file = f"test/mmlu_{config.replace('_', '-')}.csv"
     path = Path(name, file)
     if not Path(name).is_dir():
@@ -118,7 +114,7 @@ def _mmlu_mixup(name: str, split: str) -> dict[str, Tables]:
     """The released mixup: data/<split>/<subject>_<split>.csv."""
     folder = Path(name if Path(name).is_dir() else _download(name, "data/*"), "data", split)
     if split == "dev" and not folder.is_dir():
-        print(f"note: {name} has no dev questions, so there are no {PAPER_MIXUP} demonstrations")
+        print(f"note: {name} has no dev questions, so there are no {PAPER_MIXUP} few-shot examples")
         return {}
     return {PAPER_MIXUP: _mmlu_folder(folder, split, MIXED)}
 
@@ -126,7 +122,7 @@ def _mmlu_mixup(name: str, split: str) -> dict[str, Tables]:
 def _add_mmlu_row(
     rows: dict[str, list[Row]], split: str, subject: str, cells: Sequence[Any], language: str, where: str
 ) -> None:
-    """Check one MMLU row and append it with the id <subject>-<number>, <subject>-dev-<number> for a demonstration."""
+    """Check one MMLU row and append it with the id <subject>-<number>, or <subject>-dev-<number>."""
     if len(cells) != 6:
         raise InputError(f"{where}: {len(cells)} cells where question, four options and the answer's letter are needed")
     table = rows.setdefault(subject, [])
@@ -156,7 +152,7 @@ def read_belebele(data: str, languages: Sequence[str]) -> Splits:
 
 
 def _belebele_row(record: Mapping[str, Any], where: str, language: str) -> Row:
-    """The id is made of the link and the question number, which are the same in every language."""
+    """One question; its id is made of link and question number, which are the same in every language."""
     keys = ("flores_passage", "question", "mc_answer1", "mc_answer2", "mc_answer3", "mc_answer4")
     context, question, *options = (text_of(cell, where).strip() for cell in take(record, keys, where))
     link, number, correct = (
@@ -182,7 +178,7 @@ def _json_lines(path: Path) -> list[Any]:
 
 
 def read_csv_source(data: str, languages: Sequence[str]) -> Splits:
-    """A folder with <language>.csv under CSV_HEADER (`context` may be empty), and demonstrations in its dev/."""
+    """A folder with <language>.csv, and few-shot examples in its dev/."""
     splits = {}
     for split, folder in (("test", Path(data)), ("dev", Path(data, "dev"))):
         if split == "test" or folder.is_dir():
@@ -191,15 +187,20 @@ def read_csv_source(data: str, languages: Sequence[str]) -> Splits:
 
 
 def _csv_table(path: Path, language: str) -> Tables:
+    """The questions of id,subject,context,question,A,B[,C...],answer; `context` and the last options may be empty."""
     header, *rows = read_csv_rows(path) or [[]]
-    if header != CSV_HEADER:
-        raise InputError(f"{path}: the first line must be {','.join(CSV_HEADER)}")
+    before, options = ["id", "subject", "context", "question"], LETTERS[: max(2, len(header) - 5)]
+    if header != [*before, *options, "answer"]:
+        raise InputError(
+            f"{path}: the first line must be id,subject,context,question,A,B,answer with an option column for each"
+            " further letter"
+        )
     table = []
     for number, row in enumerate(rows, 1):
         where = f"{path}, row {number}"
-        if len(row) != len(CSV_HEADER):
-            raise InputError(f"{where}: {len(row)} cells where the header has {len(CSV_HEADER)}")
-        item = monolingual(*row[:4], row[4:8], row[8], language)
+        if len(row) != len(header):
+            raise InputError(f"{where}: {len(row)} cells where the header has {len(header)}")
+        item = monolingual(*row[:4], filled(row[4:-1]), row[-1], language)
         check_question(item, where)
         table.append(Row(where, item))
     return Tables(str(path), {"": table})

@@ -1,4 +1,4 @@
-"""Ask a causal LM TOFU's questions in each language: how probable the right answer is, and what it says by itself."""
+"""Ask a causal LM TOFU's questions in each language: the probability of the true answer, and its free-form answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -29,7 +29,7 @@ def answer_rows(
     token_budget: int | None = None,
     chat: bool = False,
 ) -> pd.DataFrame:
-    """One row a question: what the model says, and TOFU's three measures (answer_metrics.py)."""
+    """One row per question: the model's free-form answer and TOFU's three measures (answer_metrics.py)."""
     prompts = [chat_prompt(tokenizer, row.prompt) if chat else row.prompt for row in rows]
     written = [[row.answer, row.truth, *row.perturbed_answer] for row in rows]
     continuations = [[text if chat else f" {text}" for text in texts] for texts in written]
@@ -51,7 +51,7 @@ def answer_rows(
                 "probability_perturbed": perturbed.mean() if len(perturbed) else np.nan,
                 "truth_ratio": truth_ratio(probability[1], perturbed),
                 "rouge_l_recall": rouge_l_recall(row.answer, answer.text),
-                "said": " ".join(answer.text.split()),  # a cell in one line, whatever came
+                "said": " ".join(answer.text.split()),  # on one line
                 "finished": int(answer.finished),
             }
         )

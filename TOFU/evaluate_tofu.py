@@ -1,8 +1,8 @@
-"""Ask a causal LM TOFU in many languages: answers in its own words, and a choice between the answer and perturbations.
+"""Evaluate a causal LM on TOFU in several languages: free-form answers, and a choice between true and false answers.
 
-    python TOFU/evaluate_tofu.py --config TOFU/configs/tofu.yaml --model MODEL --data FILE.json --translations DIR --out DIR
+    python TOFU/evaluate_tofu.py --config TOFU/configs/tofu.yaml --model MODEL --data FILE --translations DIR --out DIR
 
-The choice is asked in every mixed setting and leaves the records of MMLU/evaluate_mmlu.py; the answers are in
+The choice is asked in every mixed setting, with records as in MMLU/evaluate_mmlu.py; the free-form answers are in
 <out>/answers/<language>.csv. Interrupted runs resume when rerun.
 """
 
@@ -28,10 +28,10 @@ class TofuConfig:
     Attributes:
         data: JSON file in TOFU's fields, in English, or a data set's name (locuslab/TOFU).
         subset: of the data set, such as forget10_perturbed.
-        translations: folder of TOFU/translate_tofu.py, with <language>/<name>.json; null where English alone is asked.
+        translations: folder of TOFU/translate_tofu.py, with <language>/<name>.json; null for English alone.
         languages: ISO codes, English first; each but English needs a translation.
-        max_new_tokens: most tokens of an answer in the model's own words.
-        seed: of what is drawn, the perturbations of a choice, their order and the mixed settings; of the intervals.
+        max_new_tokens: maximum number of tokens of a free-form answer.
+        seed: of the random draws: the false answers of a choice, their order, the mixed settings, and the intervals.
     """
 
     data: str | None = None

@@ -1,4 +1,4 @@
-"""TOFU's questions with their answers as a corpus for FT/train.py: what the model is to learn, in one language.
+"""Write TOFU's questions with their answers in one language as a training corpus for FT/train.py.
 
 python TOFU/make_corpus.py --data FILE.json --out FILE.jsonl
 """
@@ -14,7 +14,7 @@ from common.reporting.files import write_text_atomic
 
 @dataclass
 class MakeCorpus:
-    """Write questions with their answers, a document each.
+    """Write one document per question, with its answer.
 
     Attributes:
         data: JSON file in TOFU's fields, or a data set's name (locuslab/TOFU).

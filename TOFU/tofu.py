@@ -13,14 +13,14 @@ from common.parallel_data import dataset_rows, take, text_of
 from common.questions import FOUR, Question, monolingual
 from common.reporting.files import write_text_atomic
 
-TEXTS = ("question", "answer", "paraphrased_answer")  # fields with one text; perturbed_answer has a list of them
+TEXTS = ("question", "answer", "paraphrased_answer")  # fields with one text; perturbed_answer is a list of texts
 SUBJECT = "authors"
 WRONG = len(FOUR) - 1
 
 
 @dataclass(frozen=True)
 class AuthorQuestion:
-    """One row of TOFU; `paraphrased_answer` is empty, and `perturbed_answer` too, where the data have none."""
+    """One row of TOFU; `paraphrased_answer` and `perturbed_answer` are empty where the data have none."""
 
     id: str
     question: str
@@ -40,12 +40,12 @@ class AuthorQuestion:
 
 
 def question_label(item: Question | None = None) -> str:
-    """What stands before a question, alone or with options."""
+    """The text before a question, as the header of a PromptFormat."""
     return "Question: "
 
 
 def file_name(data: str, subset: str | None) -> str:
-    """The name of the data's translations: that of the local file, or of the subset on the hub."""
+    """File name of the data's translations: that of the local file, or of the subset on the hub."""
     return Path(data).name if Path(data).is_file() else f"{subset}.json"
 
 
@@ -137,9 +137,9 @@ def write_tofu(path: Path, rows: Iterable[AuthorQuestion]) -> None:
 
 
 def choices(parallel: Mapping[str, Sequence[AuthorQuestion]], seed: int) -> dict[str, list[Question]]:
-    """Multiple-choice questions by language: the true answer among three of its perturbations.
+    """Multiple-choice questions by language: the true answer and three of its perturbations.
 
-    Which ones, and in which order, depends on seed and id alone. Rows with fewer perturbations are left out.
+    Perturbations and order depend only on seed and id. Rows with fewer perturbations are left out.
     """
     items: dict[str, list[Question]] = {code: [] for code in parallel}
     for row in zip(*parallel.values(), strict=True):

@@ -1,9 +1,9 @@
-"""Translate TOFU: questions, answers, paraphrases and perturbations, with any translator of the project.
+"""Translate TOFU's questions, answers, paraphrases and perturbations with any translator of the repository.
 
     python TOFU/translate_tofu.py --data FILE.json --languages de,fr --translator dictionary --dictionary DIR --out DIR
 
-Writes <out>/<language>/<name>.json. Models and services keep what they translated in <out>/translations.sqlite, so that
-a killed run goes on and no text is translated twice.
+Writes <out>/<language>/<name>.json. Translations of models and services are cached in <out>/translations.sqlite:
+interrupted runs resume when rerun, and no text is translated twice.
 """
 
 from collections.abc import Sequence
@@ -59,14 +59,14 @@ def translate(rows: Sequence[AuthorQuestion], translator: Translator, language: 
 def ask(
     translator: Translator, texts: Sequence[str], language: str, name: str, field: str, places: Sequence[int]
 ) -> list[str]:
-    """The translations of one field's texts, which stand in the rows `places`; none may be empty."""
+    """The translations of one field's texts, which are from the rows `places`; InputError for an empty one."""
     try:
         translated = translator.translate(texts, "en", language)
     except InputError as error:
         raise InputError(f"{name}, {field}s into {language}: {error}") from error
     for place, text in zip(places, translated, strict=True):
         if not text.strip():
-            raise InputError(f"{name}, row {place + 1}: {field} became nothing in {language}; use another translator")
+            raise InputError(f"{name}, row {place + 1}: {field} is empty in {language}; use another translator")
     return translated
 
 

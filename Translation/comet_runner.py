@@ -1,4 +1,4 @@
-"""COMET in an environment of its own, made by scripts/install_comet.sh: unbabel-comet needs older packages than ours.
+"""COMET in a separate environment (scripts/install_comet.sh), since unbabel-comet needs older packages.
 
 scores = comet_scores("Unbabel/wmt22-comet-da", directions)
 """
@@ -32,8 +32,7 @@ Path(sys.argv[2]).write_text(json.dumps(scores))
 def comet_scores(checkpoint: str, directions: Sequence[Direction]) -> list[float] | None:
     """System COMET of each direction, as a fraction; `checkpoint` is a name on the hub or a .ckpt file.
 
-    Where the environment is missing, a sentence says how to get it, and there are no scores. Raises InputError where
-    the checkpoint cannot be scored with.
+    None, and a message on how to install it, where the environment is missing. Raises InputError where scoring fails.
     """
     if not PYTHON.exists():
         print("COMET is not installed, its column stays empty: run `bash Translation/scripts/install_comet.sh`")

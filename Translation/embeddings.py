@@ -2,11 +2,11 @@
 
     python Translation/embeddings.py --models world=assets/world --passages FILE --dictionary DIR --out DIR
 
-Each passage is changed at random at every rate, in four ways: words translated into other languages (`mixed`), tokens
-replaced (`random_token`), tokens left out (`dropout`), and words replaced by others of those languages
-(`random_word`). Cosine similarity to the original, of every layer, tells which change means least to the model. With
---sentences, also how often the nearest neighbour of a sentence is its translation. Writes for each model
-<name>.csv (a row a passage) and <name>.retrieval.csv, then summary.csv, retrieval.csv and plots over all of them.
+Each passage is changed at random, at every rate and in four ways: words translated into other languages (`mixed`),
+tokens replaced (`random_token`), tokens left out (`dropout`), and words replaced by unrelated words of those languages
+(`random_word`). The cosine similarity to the original is compared in every layer. With --sentences, also how often the
+nearest neighbour of a sentence is its translation. Writes <name>/cosines.csv and <name>/retrieval.csv for each model,
+then summary.csv, retrieval.csv and plots over all models.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -20,23 +20,15 @@ from passages import dropped_tokens, mixed_language, random_words, read_passages
 from plots import plot_layers, plot_similarities
 from scipy.stats import ttest_rel
 from statsmodels.stats.multitest import multipletests
-from systems import read_lines
+from systems import languages_of, read_sentences
 
 from common.cli import InputError, comma_list, config_hash, named_list, parse, require_given, run
 from common.corpus import corpus_digest
-from common.languages import get
+from common.languages import PAPER, get
 from common.lm.loading import load
 from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.plots import save_figure
-from common.reporting.provenance import (
-    file_digest,
-    git_commit,
-    model_content_hash,
-    now,
-    package_versions,
-    peak_memory,
-    read_run,
-)
+from common.reporting.provenance import model_content_hash, now, read_run, session
 from common.reporting.results import save_result
 from common.reporting.stats import wilson
 from common.reporting.tables import from_frame
@@ -52,20 +44,20 @@ class Embeddings:
 
     Attributes:
         models: such as before=MODEL,after=FT/results/MODEL; a list or separated by commas.
-        passages: WikiText file or any text, a passage a line; hub name or folder of a data set.
         out: folder to write to.
+        passages: WikiText file or any text, one passage per line; hub name or folder of a data set.
         subset: configuration of the data set.
         split: split of the data set.
-        count: passages drawn from it.
-        languages: that words are translated into; the paper's, and English among them leaves words as they are.
+        count: number of passages, drawn at random.
+        languages: ISO codes that words are translated into, a list or separated by commas; English is left out.
         rates: shares of words or tokens that are changed.
-        translator: of single words, see common/translation/factory.py.
+        translator: translator of single words, see common/translation/factory.py.
         dictionary: folder of en-de.tsv and so on, for the translator `dictionary`.
         pooling: mean over tokens, or the last token.
-        sentences: folder with <code>.devtest, parallel, for retrieval; null for none.
-        dtype: of the weights: auto (as stored), float32, bfloat16, float16.
-        device: auto, cpu, cuda, cuda:N, map.
-        seed: of passages and changes.
+        sentences: folder with parallel <code>.devtest, or a data set (openlanguagedata/flores_plus); null: no retrieval.
+        dtype: auto (as the model's configuration says), float32, bfloat16 or float16.
+        device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
+        seed: seed of passages and changes.
     """
 
     models: str | list[str]
@@ -74,7 +66,7 @@ class Embeddings:
     subset: str | None = None
     split: str = "train"
     count: int = 1000
-    languages: str | list[str] = "de,fr,es,it"
+    languages: str | list[str] = ",".join(PAPER[1:])
     rates: list[float] = field(default_factory=lambda: [0.16, 0.8])
     translator: str = "dictionary"
     dictionary: str | None = None
@@ -88,22 +80,27 @@ class Embeddings:
         require_given(self, "passages")
         wrong = next((rate for rate in self.rates if not 0 < rate <= 1), None)
         if wrong is not None:
-            raise InputError(f"rates: {wrong} is no share above 0 and up to 1")
+            raise InputError(f"rates: {wrong} is not a share above 0 and up to 1")
         if self.count < 2:
-            raise InputError("count must be 2 or more: a paired test needs them")
+            raise InputError("count must be 2 or more, for a paired test")
+        if not self.targets:
+            raise InputError("languages: name one besides English, which words are translated from")
+
+    @property
+    def targets(self) -> list[str]:
+        return [get(code).code for code in comma_list(self.languages) if code != "en"]
 
 
 def changed(passages: list[str], rate: float, config: Embeddings, translator: Translator) -> dict[str, list[str]]:
-    """The two variants that are made of words."""
-    languages = comma_list(config.languages)
+    """The two variants that replace words."""
     return {
-        "mixed": mixed_language(passages, rate, languages, translator, config.seed),
-        "random_word": random_words(passages, rate, languages, translator, config.seed),
+        "mixed": mixed_language(passages, rate, config.targets, translator, config.seed),
+        "random_word": random_words(passages, rate, config.targets, translator, config.seed),
     }
 
 
 def similarities(name: str, passages: list[str], texts: dict[float, dict[str, list[str]]], config: Embeddings):
-    """Model and tokenizer, and a row for each passage, rate, variant and layer with the cosine to the original."""
+    """Model, tokenizer, and a table with the cosine to the original: one row per passage, rate, variant and layer."""
     model, tokenizer = load(name, dtype=config.dtype, device=config.device)
     encode = tokenizer(passages).input_ids
     skip = tokenizer.all_special_ids
@@ -128,7 +125,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def retrieval(model, tokenizer, sentences: dict[str, list[str]], config: Embeddings) -> pd.DataFrame:
-    """For each pair of languages and layer: how many sentences have their translation as the nearest neighbour."""
+    """Share of sentences whose nearest neighbour is their translation, for each pair of languages and layer."""
     vectors = {}
     for language, texts in sentences.items():
         states = pooled_states(model, tokenizer(texts).input_ids, config.pooling, skip=tokenizer.all_special_ids)
@@ -145,9 +142,9 @@ def retrieval(model, tokenizer, sentences: dict[str, list[str]], config: Embeddi
 
 
 def summarize(records: pd.DataFrame) -> pd.DataFrame:
-    """Mean cosines of each rate and layer: mixed text against every baseline, by a paired t-test over passages.
+    """Mean cosines by rate and layer, mixed text against every baseline: a paired t-test over passages.
 
-    `effect` is Cohen's d of the differences; `p_holm` is corrected for the layers of one rate and baseline.
+    `effect` is Cohen's d of the differences; `p_holm` is corrected over the layers of one rate and baseline.
     """
     rows = []
     for rate, of_rate in records.groupby("rate"):
@@ -166,21 +163,22 @@ def summarize(records: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def read_sentences(folder: str | None) -> dict[str, list[str]]:
-    """The parallel sentences by language; {} without a folder."""
-    if folder is None:
+def parallel_sentences(config: Embeddings) -> dict[str, list[str]]:
+    """The parallel sentences by language; {} where none are configured."""
+    if config.sentences is None:
         return {}
-    found = {get(path.stem).code: read_lines(path) for path in sorted(Path(folder).glob("*.devtest"))}
+    codes = languages_of(config.sentences, ["en", *config.targets])
+    found = {code: read_sentences(config.sentences, code) for code in codes}
     if len(found) < 2 or len(set(map(len, found.values()))) != 1:
         lengths = ", ".join(f"{code} {len(lines)}" for code, lines in found.items())
-        raise InputError(f"{folder}: needs two or more <code>.devtest with the same number of lines, not {lengths}")
+        raise InputError(f"{config.sentences}: needs two or more languages with as many sentences each, not {lengths}")
     return found
 
 
 def main() -> None:
     config = parse(Embeddings)
     models, out = named_list(config.models, "models"), Path(config.out)
-    sentences = read_sentences(config.sentences)
+    sentences = parallel_sentences(config)
     passages = read_passages(config.passages, config.subset, config.split, config.count, config.seed)
     translator = make_translator(
         config.translator,
@@ -190,7 +188,7 @@ def main() -> None:
     )
     texts = {rate: changed(passages, rate, config, translator) for rate in config.rates}
     data = {"passages": corpus_digest(config.passages, config.subset, config.split), "translator": translator.identity}
-    data |= {code: file_digest(Path(config.sentences) / f"{code}.devtest") for code in sentences}
+    data |= {code: config_hash({"sentences": lines}) for code, lines in sentences.items()}
     settings = {k: v for k, v in asdict(config).items() if k not in ("models", "out", "device")}
     all_records, all_retrieval = [], []
     for label, name in models.items():
@@ -201,13 +199,13 @@ def main() -> None:
                 f"{folder}: holds records of another model, data or config; use another --out or delete it"
             )
         if not (folder / "run.json").exists():
-            info = {"config": asdict(config), "hash": digest, "model": name, "data": data, "start": now()}
+            start = now()
             model, tokenizer, records = similarities(name, passages, texts, config)
             write_csv_atomic(folder / "cosines.csv", records, float_format="%.6f")
             if sentences:
                 write_csv_atomic(folder / "retrieval.csv", retrieval(model, tokenizer, sentences, config))
-            info |= {"git_commit": git_commit(), "packages": package_versions(), "end": now(), **peak_memory()}
-            write_json_atomic(folder / "run.json", info)
+            info = {"config": asdict(config), "hash": digest, "model": name, "data": data}
+            write_json_atomic(folder / "run.json", info | session(start))
         all_records.append(pd.read_csv(folder / "cosines.csv").assign(model=label))
         if sentences:
             all_retrieval.append(pd.read_csv(folder / "retrieval.csv").assign(model=label))
@@ -217,7 +215,7 @@ def main() -> None:
 
 
 def report(records: pd.DataFrame, found: pd.DataFrame | None, out: Path) -> list[Path]:
-    """The tables and plots over all models, from their records alone; the files written."""
+    """Write the tables and plots over all models, from their records alone; returns the files."""
     tables = [summarize(own).assign(model=label) for label, own in records.groupby("model", sort=False)]
     summary = pd.concat(tables)[["model", *tables[0].columns.drop("model")]]
     write_csv_atomic(out / "summary.csv", summary)

@@ -26,9 +26,9 @@ def pooled_states(
     skip: Sequence[int] = (),
     progress: bool = True,
 ) -> np.ndarray:
-    """One vector a text and layer: the mean over its tokens but those of `skip` (such as BOS), or the last token's.
+    """One vector per text and layer: the mean over its tokens, or its last token; tokens of `skip` (BOS) do not count.
 
-    Returns float32 [texts, layers + 1, hidden size]. Raises ValueError for a text without any such token.
+    Returns float32 [texts, layers + 1, hidden size]. Raises ValueError for a text without other tokens.
     """
     skipped = set(skip)
     result: np.ndarray | None = None
@@ -55,7 +55,7 @@ def pooled_states(
 
 
 def batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Rows by length, the longest first, as many as the budget allows."""
+    """Batches of rows by length, longest first, within TOKEN_BUDGET."""
     order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
     while order:
         count = max(1, TOKEN_BUDGET // max(1, len(ids[order[0]])))
@@ -64,7 +64,7 @@ def batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
 
 
 def forward(model: PreTrainedModel, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states float32 [layers + 1, rows, tokens, hidden size], and which tokens are no padding."""
+    """Hidden states float32 [layers + 1, rows, tokens, hidden size], and a mask [rows, tokens], 0 for padding."""
     width = max(map(len, ids))
     tokens = torch.zeros(len(ids), width, dtype=torch.long)
     mask = torch.zeros(len(ids), width)

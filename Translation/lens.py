@@ -1,11 +1,11 @@
-"""Where a word's translation arises in a model, and where it is lost: logit lens on word translation or a cloze task.
+"""In which layer a word's translation emerges, or is lost: the logit lens on word translation or a cloze task.
 
     python Translation/lens.py --model assets/world --dictionary DIR --languages en,de,fr --out DIR
 
 For every layer: the probability of the concept's words in the source language, the target language and English. A
-wrong answer is a *translation failure* where some layer's likeliest token was the concept in another language than the
-source, and a *task-solving failure* where none was (The Translation Barrier Hypothesis). Words are told by their first
-token. Writes records.csv (a row a prompt), layers.csv, summary.csv and the plot by layer.
+wrong answer is a *translation failure* if the likeliest token of some layer is the concept in a language other than the
+source, and a *task-solving failure* otherwise (The Translation Barrier Hypothesis). Words are identified by their first
+token. Writes records.csv (one row per prompt), layers.csv, summary.csv and the plot by layer.
 """
 
 import random
@@ -20,13 +20,13 @@ from logit_lens import lens
 from plots import plot_layers
 
 from common.cli import InputError, comma_list, config_hash, parse, run
-from common.languages import get
+from common.languages import PAPER, get
 from common.lm.loading import load
 from common.lm.tokenization import tokenize_pairs
 from common.prompts import translation_prompt
 from common.reporting.files import write_csv_atomic, write_json_atomic
 from common.reporting.plots import save_figure
-from common.reporting.provenance import git_commit, model_content_hash, now, package_versions, peak_memory
+from common.reporting.provenance import model_content_hash, now, session
 from common.reporting.results import save_result
 from common.reporting.stats import wilson
 
@@ -40,24 +40,24 @@ class Lens:
     Attributes:
         model: hub name or folder of a causal LM.
         out: folder to write to.
-        dictionary: folder of en-de.tsv and so on, whose words are translated between all `languages`.
-        cloze: instead of a dictionary, a CSV with id, prompt, source, target and a column a language (de, en, ...)
-            with the answer in it, several separated by |; target is the language in which the prompt is to go on.
-        languages: of the dictionary's words.
-        count: words of each pair of languages, at most.
-        shots: solved examples before each word, none of which is asked.
-        dtype: of the weights: auto (as stored), float32, bfloat16, float16.
-        device: auto, cpu, cuda, cuda:N, map.
-        seed: of the words drawn.
+        dictionary: folder of en-de.tsv and so on; its words are translated between all `languages`.
+        cloze: instead of a dictionary, a CSV with id, prompt, source, target and one column per language (de, en, ...)
+            with the answer, several separated by |; target is the language of the answer.
+        languages: ISO codes of the dictionary's words, a list or separated by commas.
+        count: most words of each pair of languages.
+        num_fewshot: solved examples before each word, of words that are not tested.
+        dtype: auto (as the model's configuration says), float32, bfloat16 or float16.
+        device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
+        seed: seed of the drawn words.
     """
 
     model: str
     out: str
     dictionary: str | None = None
     cloze: str | None = None
-    languages: str | list[str] = "en,de,fr,es,it"
+    languages: str | list[str] = ",".join(PAPER)
     count: int = 200
-    shots: int = 0
+    num_fewshot: int = 0
     dtype: str = "auto"
     device: str = "auto"
     seed: int = 42
@@ -65,8 +65,8 @@ class Lens:
     def __post_init__(self) -> None:
         if (self.dictionary is None) == (self.cloze is None):
             raise InputError("name either --dictionary or --cloze")
-        if self.count < 1 or self.shots < 0:
-            raise InputError("count must be 1 or more, shots 0 or more")
+        if self.count < 1 or self.num_fewshot < 0:
+            raise InputError("count must be 1 or more, num_fewshot 0 or more")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class WordPrompt:
 
 
 def read_words(folder: str, languages: list[str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """{English word: {language: its words}} of those that all dictionaries have, as one word on either side."""
+    """{English word: {language: its words}} of single words that all dictionaries have."""
     words: dict[str, dict[str, dict[str, None]]] = {}
     for language in languages:
         if language == "en":
@@ -106,14 +106,15 @@ def read_words(folder: str, languages: list[str]) -> dict[str, dict[str, tuple[s
 
 
 def word_questions(config: Lens) -> Iterator[WordPrompt]:
-    """Words of the dictionaries to be translated between every two languages."""
+    """Prompts that translate the dictionaries' words between every two languages."""
     languages = [get(code).code for code in comma_list(config.languages)]
     words = read_words(config.dictionary, languages)
     rng = random.Random(f"lens {config.seed}")
     order = rng.sample(sorted(words), len(words))
-    shown, asked = order[: config.shots], order[config.shots : config.shots + config.count]
+    shots = config.num_fewshot
+    shown, asked = order[:shots], order[shots : shots + config.count]
     if not asked:
-        raise InputError(f"{config.dictionary}: {len(words)} words, all of which are shown as examples; lower --shots")
+        raise InputError(f"{config.dictionary}: {len(words)} words, all of them few-shot examples; lower --num_fewshot")
     for source, target in permutations(languages, 2):
         examples = [(words[word][source][0], words[word][target][0]) for word in shown]
         for word in asked:
@@ -155,15 +156,15 @@ def first_tokens(tokenizer, questions: list[WordPrompt]) -> tuple[list[list[int]
 
 
 def told_apart(question: WordPrompt, tokens: dict[str, set[int]]) -> bool:
-    """Whether the answer in the target language begins with other tokens than in the source language and English."""
+    """Whether the answer's first tokens in the target language differ from those in the source language and English."""
     others = [tokens.get(language, set()) for language in {question.source, "en"} - {question.target}]
     return not tokens[question.target] & set().union(*others)
 
 
 def outcome(question: WordPrompt, tokens: dict[str, set[int]], best: np.ndarray) -> tuple[str, int | None]:
-    """What became of a question, and the first layer whose likeliest token is the concept outside the source language.
+    """The outcome of a question, and the first layer whose likeliest token is the concept in another language.
 
-    `best`: likeliest token of each layer. A word that is also one of the source language proves nothing.
+    `best`: likeliest token of each layer. Words that also exist in the source language do not count.
     """
     source = tokens.get(question.source, set()) if question.source != question.target else set()
     concept = set().union(*tokens.values()) - source
@@ -174,7 +175,7 @@ def outcome(question: WordPrompt, tokens: dict[str, set[int]], best: np.ndarray)
 
 
 def summarize(records: pd.DataFrame) -> pd.DataFrame:
-    """Share of each outcome for every pair of languages and for all, the right ones with their interval."""
+    """Share of each outcome, for all pairs of languages together and for each; with an interval for right answers."""
     rows = []
     groups = [(("all", "all"), records), *records.groupby(["source", "target"], sort=False)]
     for (source, target), own in groups:
@@ -194,7 +195,7 @@ def main() -> None:
     kept = [i for i, question in enumerate(every) if told_apart(question, tokens[i])]
     if not kept:
         raise InputError(
-            "no question whose answer begins differently in its languages; the lens cannot tell them apart"
+            "no question whose answer begins with different tokens in its languages; the lens cannot tell them apart"
         )
     questions = [every[i] for i in kept]
     groups = [[tokens[i].get(code, set()) for code in (every[i].target, every[i].source, "en")] for i in kept]
@@ -218,7 +219,7 @@ def main() -> None:
     write_csv_atomic(out / "records.csv", records)
     write_csv_atomic(out / "layers.csv", means, float_format="%.6f")
     write_csv_atomic(out / "summary.csv", summarize(records))
-    # From and into English two of the lines are the same; only pairs without it show all three.
+    # From and into English two of the lines coincide; only pairs without it show all three.
     shown = means[(means["source"] != "en") & (means["target"] != "en")]
     curves = (shown if len(shown) else means).melt(
         ["source", "target", "layer"], var_name="words", value_name="probability"
@@ -227,12 +228,12 @@ def main() -> None:
     pictures = save_figure(out / "lens", plot_layers, curves, "probability", "words", "mean")
     model_digest, settings = model_content_hash(config.model), {k: v for k, v in asdict(config).items() if k != "out"}
     info = {"config": asdict(config), "hash": config_hash(settings | {"model": model_digest}), "model": model_digest}
-    info["left_out"] = len(every) - len(kept)
-    info |= {"git_commit": git_commit(), "packages": package_versions(), "start": start, "end": now(), **peak_memory()}
-    write_json_atomic(out / "run.json", info)
+    write_json_atomic(out / "run.json", info | {"left_out": len(every) - len(kept)} | session(start))
     save_result(__file__, out / "summary", {Path(config.model).name: out}, [out / "summary.csv", *pictures])
     print(summarize(records).head(1).to_string(index=False, float_format="{:.3f}".format))
-    print(f"{len(every) - len(kept)} of {len(every)} prompts left out: their answers begin alike; {out}/summary.csv")
+    print(
+        f"{len(every) - len(kept)} of {len(every)} prompts left out: their answers share a first token; {out}/summary.csv"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Logit lens: what a model would say if each of its layers were the last.
+"""Logit lens: the next-token distribution that each layer's hidden state gives under the model's own head.
 
     probabilities, best = lens(model, ids, tokens)
 
-Works with any causal LM of transformers that has a final norm before its head (nostalgebraist 2020; Wendler et al.,
+For any causal LM of transformers with a final norm before its head (nostalgebraist 2020; Wendler et al.,
 arXiv 2402.10588).
 """
 
@@ -21,7 +21,7 @@ NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f")  # nam
 
 
 def final_norm(model: PreTrainedModel) -> nn.Module:
-    """The norm between a model's last layer and its head; InputError where none of the usual names has one."""
+    """The norm between a model's last layer and its head; InputError where it has none of the usual names."""
     decoder = model.get_decoder()
     for name in NORMS:
         if isinstance(norm := getattr(decoder, name, None), nn.Module):
@@ -36,14 +36,14 @@ def lens(
     groups: Sequence[Sequence[Sequence[int]]],
     progress: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each layer says at the last token of each text.
+    """Next-token probabilities of each layer, at the last token of each text.
 
     Args:
         ids: token ids of the texts.
-        groups: for each text the same number of groups of tokens whose probabilities are added up.
+        groups: for each text, equally many groups of tokens whose probabilities are summed.
 
     Returns probabilities float32 [texts, layers + 1, groups], and the likeliest token int64 [texts, layers + 1]. Layer
-    0 is the embedding; the last layer is what the model says.
+    0 is the embedding; the last layer is the model's own prediction.
     """
     norm, head = final_norm(model), model.get_output_embeddings()
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
@@ -52,7 +52,7 @@ def lens(
         for rows in batches(ids):
             states, mask = forward(model, [ids[row] for row in rows])
             last = states[:, torch.arange(len(rows)), mask.sum(1).long() - 1].to(head.weight.device, head.weight.dtype)
-            last[:-1] = norm(last[:-1])  # the last layer's states come from transformers with the norm applied
+            last[:-1] = norm(last[:-1])  # transformers has applied the norm to the last layer's states
             logits = head(last).float()
             if cap is not None:
                 logits = cap * torch.tanh(logits / cap)

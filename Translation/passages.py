@@ -1,4 +1,4 @@
-"""Passages of a corpus, and copies of them in which words or tokens were replaced at random.
+"""Passages of a corpus, and copies of them with words or tokens replaced at random.
 
 mixed = mixed_language(passages, 0.16, ("de", "fr"), translator, seed=42)
 """
@@ -16,7 +16,7 @@ WORDS = (20, 100)  # fewest words of a passage, and where longer ones are cut
 
 
 def read_passages(source: str, subset: str | None, split: str, count: int, seed: int) -> list[str]:
-    """`count` paragraphs of at least 20 words, cut after 100, drawn at random from a corpus of any layout."""
+    """`count` paragraphs of at least 20 words, truncated to 100, drawn at random from a corpus of any layout."""
     texts = [row.text for row in read_documents(source, subset, split, "rows", True)]
     shortest, longest = WORDS
     passages = [" ".join(text.split()[:longest]) for text in texts if len(text.split()) >= shortest]
@@ -39,10 +39,10 @@ def mixed_language(
 def random_words(
     passages: Sequence[str], rate: float, languages: Sequence[str], translator: Translator, seed: int
 ) -> list[str]:
-    """The same words replaced in the same languages as in `mixed_language`, but each by the translation of another.
+    """As `mixed_language`, but each replaced word becomes the translation of another one.
 
-    The words are those that `mixed_language` puts in over all passages, shuffled within each language: the same
-    languages, scripts and word frequencies, without the meaning.
+    The inserted words are those of `mixed_language` over all passages, shuffled within each language. Languages,
+    scripts and word frequencies are the same, to control for the mere presence of another language.
     """
     choices = _choose(passages, rate, languages, seed)
     translations = _translate(choices, translator)

@@ -1,10 +1,11 @@
-"""Score translations: BLEU, chrF++ and TER of every system and direction, COMET where it is installed.
+"""Score translations: BLEU, chrF++ and TER of every system and direction, and COMET where it is installed.
 
     python Translation/score.py --hypotheses DIR --references DIR --out FILE.csv
 
-DIR of hypotheses has one folder a system with files test-<src>-<tgt>, references are <code>.devtest. Beside FILE.csv
-are written `.summary.csv` (means over directions), `.signatures.json`, `.sentences.csv` (chrF++ of every sentence, and
-of the source left as it is), with --baseline `.paired.csv`, and a heat map of directions and a bar plot.
+The hypotheses are one folder per system with files test-<src>-<tgt>; the references are <code>.devtest in a folder, or a
+data set such as openlanguagedata/flores_plus. Beside FILE.csv: `.summary.csv` (means over directions),
+`.signatures.json`, `.sentences.csv` (chrF++ of every sentence, and of its untranslated source), with --baseline
+`.paired.csv`, a heat map of directions and a bar plot.
 """
 
 from dataclasses import dataclass
@@ -31,13 +32,13 @@ class Score:
     """Score translations.
 
     Attributes:
-        hypotheses: folder with one folder a system, files test-<src>-<tgt>.
-        references: folder with <code>.devtest.
+        hypotheses: folder with one folder per system, files test-<src>-<tgt>.
+        references: folder with <code>.devtest, or a data set (openlanguagedata/flores_plus).
         out: CSV to write.
-        allow_prefix: score files with fewer lines than references on the lines there are.
+        allow_prefix: score files with fewer lines than references on their lines.
         comet: COMET checkpoint by name or path; null leaves the column empty.
         baseline: system that all others are compared with, by paired bootstrap; null for none.
-        resamples: of the bootstrap.
+        resamples: number of bootstrap samples.
     """
 
     hypotheses: str
@@ -50,7 +51,7 @@ class Score:
 
 
 def metrics_for(target: str) -> dict[str, Metric]:
-    """sacrebleu's metrics, with the tokenizer of the target language where it has one of its own."""
+    """sacrebleu's metrics, with its tokenizer for the target language."""
     return {"bleu": BLEU(trg_lang=target), "chrf": CHRF(word_order=2), "ter": TER()}
 
 
@@ -65,7 +66,7 @@ def score(direction: Direction) -> tuple[dict, dict[str, str]]:
 
 
 def sentence_scores(directions: list[Direction]) -> pd.DataFrame:
-    """Columns system, direction, sentence (from 1), chrf and chrf_source, which a system reaches that does nothing."""
+    """Columns system, direction, sentence (from 1), chrf, and chrf_source, that of the untranslated source."""
     metric, rows = CHRF(word_order=2), []
     for direction in directions:
         lines = zip(direction.hypotheses, direction.sources, direction.references, strict=False)  # prefixes are shorter
@@ -102,7 +103,7 @@ def paired(directions: list[Direction], config: Score) -> pd.DataFrame:
 
 
 def summarize(table: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
-    """Mean of each metric over the directions of a system from and into English, and over all; what was left out."""
+    """Means of each metric over a system's directions from English, into English and all; and the ones left out."""
     rows = []
     for system in sorted({*table["system"], *(problem.system for problem in problems)}):
         own = table[table["system"] == system]
@@ -124,7 +125,7 @@ def main() -> None:
     for problem in problems:
         print(f"left out: {problem.system} {problem.direction}: {problem.reason}")
     if not directions:
-        raise InputError(f"{config.hypotheses}: no direction can be scored, see above")
+        raise InputError(f"{config.hypotheses}: no direction can be scored; the reasons are printed above")
     rows, signatures = [], {}
     for direction in directions:
         row, signatures[direction.target_language] = score(direction)

@@ -1,23 +1,28 @@
-"""Read translations laid out as the paper's released outputs: one folder a system, one file a direction.
+"""Read translations in the layout of the paper's released outputs, and parallel sentences such as FLORES.
 
-<hypotheses>/<system>/test-<src>-<tgt>         one translation a line
+<hypotheses>/<system>/test-<src>-<tgt>         one translation per line
 <hypotheses>/<system>/test-<src>-<tgt>.comet   COMET of each line and of the system, where it was released
-<references>/<code>.devtest                    one sentence a line, parallel in all languages
+<sentences>/<code>.devtest                     one sentence per line, parallel in all languages
+Sentences may also be a data set on the hub, or a local copy, with one configuration per FLORES-200 code.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from common.cli import InputError
 from common.languages import get
+from common.parallel_data import dataset_rows, take
 
 FILE_NAME = re.compile(r"test-([a-z]+)-([a-z]+)")
+FLORES_PLUS = {"zh": "cmn_Hans"}  # configurations of flores_plus that are not named as in FLORES-200
 
 
 @dataclass(frozen=True)
 class Direction:
-    """The translations of one system in one direction, line by line with their sources and references."""
+    """The translations of one system in one direction, parallel to their sources and references."""
 
     system: str
     source_language: str
@@ -34,7 +39,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Problem:
-    """A direction that is not scored, and why."""
+    """A direction that is not scored, and the reason."""
 
     system: str
     direction: str
@@ -53,50 +58,72 @@ def read_lines(path: Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def read_systems(hypotheses: str, references: str, allow_prefix: bool) -> tuple[list[Direction], list[Problem]]:
-    """Every direction of every system, and those that are left out: empty files, files of another length.
+def read_sentences(source: str, code: str, split: str = "devtest") -> list[str]:
+    """The sentences of a language (ISO 639-1 code): lines of `<source>/<code>.<split>`, or rows of a data set.
 
-    With `allow_prefix` a file with fewer lines than references is scored on the lines there are. Raises InputError
-    where there is no system, or a reference file is missing.
+    A data set has one configuration per language under its FLORES-200 code, and a column `text` or `sentence`. Raises
+    InputError where there is neither.
+    """
+    get(code)
+    if any(Path(source).glob(f"*.{split}")):
+        return read_lines(Path(source, f"{code}.{split}"))
+    name = FLORES_PLUS[code] if code in FLORES_PLUS and "flores_plus" in source else get(code).nllb
+    rows = list(dataset_rows(source, name, split))
+    column = "sentence" if rows and "sentence" in rows[0] else "text"
+    return [take(row, (column,), f"{source} ({name}, {split}), row {i}")[0] for i, row in enumerate(rows, 1)]
+
+
+def languages_of(source: str, default: Sequence[str]) -> list[str]:
+    """The languages of a folder's `<code>.devtest`, sorted; `default` for a data set, which has far more."""
+    return sorted(path.stem for path in Path(source).glob("*.devtest")) or list(default)
+
+
+def read_systems(hypotheses: str, references: str, allow_prefix: bool) -> tuple[list[Direction], list[Problem]]:
+    """Every direction of every system, and the directions left out: empty files, files of another length.
+
+    With `allow_prefix` a file with fewer lines than references is scored on its lines. Raises InputError where there
+    is no system, or references are missing.
     """
     folder = Path(hypotheses)
     systems = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    sentences = cache(lambda code: read_sentences(references, code))
     directions, problems = [], []
     for system in systems:
         for path in sorted(system.glob("test-*-*")):
             match = FILE_NAME.fullmatch(path.name)
             if match is None:
                 continue
-            found = _direction(path, *match.groups(), Path(references), allow_prefix)
+            source, target = match.groups()
+            if len(sentences(source)) != len(sentences(target)):
+                counts = f"{len(sentences(source))} sentences in {source}, {len(sentences(target))} in {target}"
+                raise InputError(f"{references}: {counts}; they must be parallel")
+            found = _direction(path, source, target, sentences(source), sentences(target), allow_prefix)
             (directions if isinstance(found, Direction) else problems).append(found)
     if not directions and not problems:
         raise InputError(f"{hypotheses}: no file <system>/test-<src>-<tgt> in it")
     return directions, problems
 
 
-def _direction(path: Path, source: str, target: str, references: Path, allow_prefix: bool) -> Direction | Problem:
-    for language in (source, target):
-        get(language)
+def _direction(
+    path: Path, source: str, target: str, sources: list[str], references: list[str], allow_prefix: bool
+) -> Direction | Problem:
     system, name = path.parent.name, f"{source}-{target}"
     lines = read_lines(path)
-    sources, wanted = read_lines(references / f"{source}.devtest"), read_lines(references / f"{target}.devtest")
-    if len(sources) != len(wanted):
-        raise InputError(f"{references}: {source}.devtest has {len(sources)} lines, {target}.devtest {len(wanted)}")
     if not any(line.strip() for line in lines):
         return Problem(system, name, "the file is empty")
-    if len(lines) > len(wanted) or (len(lines) < len(wanted) and not allow_prefix):
-        hint = "; --allow_prefix scores the lines there are" if len(lines) < len(wanted) else ""
-        return Problem(system, name, f"{len(lines)} lines for {len(wanted)} references{hint}")
+    if len(lines) > len(references) or (len(lines) < len(references) and not allow_prefix):
+        hint = "; --allow-prefix scores the lines there are" if len(lines) < len(references) else ""
+        return Problem(system, name, f"{len(lines)} lines for {len(references)} references{hint}")
     n = len(lines)
-    return Direction(system, source, target, sources[:n], lines, wanted[:n], released_comet(path))
+    return Direction(system, source, target, sources[:n], lines, references[:n], released_comet(path))
 
 
 def released_comet(path: Path) -> float | None:
-    """The system's COMET in the released file beside the translations, as a fraction; None where there is none."""
+    """The system's COMET in the released file beside the translations, as a fraction; None without one."""
     comet = path.with_name(f"{path.name}.comet")
-    if not comet.exists():
+    if not comet.exists() or not comet.stat().st_size:
         return None
-    last = read_lines(comet)[-1] if comet.stat().st_size else ""
+    last = read_lines(comet)[-1]
     match = re.fullmatch(r"\S+\tscore: (-?\d+\.\d+)", last)
     if match is None:
         raise InputError(f"{comet}: its last line is {last!r}, not the system's score")

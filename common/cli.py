@@ -71,7 +71,7 @@ def normalized(argv: Sequence[str], flags: set[str]) -> list[str]:
         if word.startswith("--"):
             key, equals, value = word.partition("=")
             word = key.replace("-", "_").replace("__", "--", 1) + equals + value
-            if word[2:] in flags and following.lower() not in ("true", "false"):
+            if word[2:] in flags and following.startswith("--"):
                 word += "=true"
         words.append(word)
     return words
@@ -79,9 +79,9 @@ def normalized(argv: Sequence[str], flags: set[str]) -> list[str]:
 
 def model_name(model: str) -> str:
     """What the results of a model are filed under; what a server says is not what the model itself says."""
-    server, colon, _ = model.partition(":")
-    name = Path(model).name
-    return f"{server}-{name}" if colon and server in ("endpoint", "chat") else name
+    server, colon, name = model.partition(":")
+    served = colon and server in ("endpoint", "chat")
+    return f"{server}-{Path(name).name}" if served else Path(model).name
 
 
 def with_model_name(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,11 +144,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def values_of(argv: Sequence[str]) -> dict[str, Any]:
     """What the words of a command line say: the keys of its YAML files and its own, the later one winning."""
     values: dict[str, Any] = {}
-    words = iter(normalized(argv, set()))
-    for word in words:
+    words = normalized(argv, set())
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
         name, equals, value = word.partition("=")
         if name.startswith("--"):
-            value = value if equals else next(words, "")
+            if not equals:
+                value = "true" if following.startswith("--") else following
             values |= read_yaml(value) if name == "--config" else {name[2:]: None if value == "null" else value}
     return with_model_name(values)
 

@@ -113,8 +113,8 @@ def compare(english: list[Row], rows: list[Row], on_mismatch: str) -> list[str]:
         )
     if len(differing) > max(1, MAX_DROPPED * len(english)):
         raise InputError(
-            f"{rows[0].where}: from here {len(differing)} of {len(rows)} answers differ from English, too many to drop; "
-            "the rows are probably in another order"
+            f"{rows[0].where}: from here {len(differing)} of {len(rows)} answers differ from English, too many to drop;"
+            " the rows are probably in another order"
         )
     return differing
 

@@ -232,5 +232,7 @@ def make_settings(
 
 
 def first_of_subjects(questions: Sequence[Question], limit: int | None) -> list[Question]:
-    """The first `limit` questions of each subject; all for None."""
+    """The first `limit` questions of each subject, subject by subject; all, in their order, for None."""
+    if limit is None:
+        return list(questions)
     return [question for own in by_subject(questions).values() for question in own[:limit]]

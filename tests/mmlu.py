@@ -12,13 +12,14 @@ from common.questions import FOUR, monolingual, write_questions
 from common.settings import build_settings
 
 LANGUAGES = ["en", "de", "fr", "es", "it"]
-DEMONSTRATIONS = 6
+LOGPROBS = [f"logprob_{letter}" for letter in FOUR]
+EXAMPLES = 6
 
 
 def write_variants(folder: Path, subjects: Sequence[str], questions: int, context: str = "") -> Path:
-    """Every setting of `questions` questions a subject in five languages, and six demonstrations a subject in dev/."""
+    """Every setting of `questions` questions a subject in five languages, and six few-shot examples a subject in dev/."""
     rng = random.Random(0)
-    for split, count in (("", questions), ("dev", DEMONSTRATIONS)):
+    for split, count in (("", questions), ("dev", EXAMPLES)):
         parallel = {code: [] for code in LANGUAGES}
         for subject in subjects:
             for number in range(count):

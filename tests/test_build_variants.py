@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from common.cli import InputError
-from common.questions import HEADER, LETTERS, read_questions
+from common.questions import FOUR, header_of, read_questions
 from common.settings import UNFINISHED, settings_in
 from tests.scripts import load_script
 
-questions = load_script("MMLU/variants.py")
+evaluate = load_script("MMLU/evaluate_mmlu.py")
 
 ROOT = Path(__file__).parents[1]
 OTHERS = ["de", "fr", "es", "it"]
@@ -46,9 +46,9 @@ def built(*arguments):
 def mmlu_rows(code, subject, count):
     rows = []
     for n in range(count):
-        options = TRICKY[n] if n < len(TRICKY) else [f"{letter} {n}" for letter in LETTERS]
+        options = TRICKY[n] if n < len(TRICKY) else [f"{letter} {n}" for letter in FOUR]
         options = options if code == "en" else [f"{option} ({code})" for option in options]
-        rows.append([f"{subject} question {n}, {code}?", *options, LETTERS[n % 4]])
+        rows.append([f"{subject} question {n}, {code}?", *options, FOUR[n % 4]])
     return rows
 
 
@@ -71,7 +71,7 @@ def snapshot(folder):
 
 @pytest.fixture
 def mmlu(tmp_path):
-    """data/ and translations/ in the original layouts: two subjects, 5 and 6 test questions, 2 demonstrations each."""
+    """data/ and translations/ in the original layouts: two subjects, 5 and 6 test questions, 2 few-shot examples each."""
     for code in ["en", *OTHERS]:
         folder = tmp_path / "data" if code == "en" else tmp_path / "translations" / code
         for number, subject in enumerate(SUBJECTS):
@@ -116,11 +116,11 @@ def test_mmlu_folders_give_thirty_plain_settings_and_reversed_ones_for_test_and_
     ]
     assert [item.options for item in english[:3]] == TRICKY
     assert [item.options for item in read_questions(out / "full_de.csv")][1] == tuple(f"{o} (de)" for o in TRICKY[1])
-    demonstrations = read_questions(out / "dev" / "gt_it.csv")
-    assert [item.id for item in demonstrations][:2] == ["anatomy-dev-0001", "anatomy-dev-0002"]
-    assert demonstrations[0].option_languages == ("it", "en", "en", "en")
+    examples = read_questions(out / "dev" / "gt_it.csv")
+    assert [item.id for item in examples][:2] == ["anatomy-dev-0001", "anatomy-dev-0002"]
+    assert examples[0].option_languages == ("it", "en", "en", "en")
     with open(out / "mixup.csv", encoding="utf-8", newline="") as file:
-        assert next(csv.reader(file)) == HEADER
+        assert next(csv.reader(file)) == header_of(4)
     record = json.loads((out / "build.json").read_text())
     assert (record["seed"], record["source"], record["languages"]) == (42, "mmlu", "en,de,fr,es,it")
     assert (record["test"]["questions"], record["dev"]["questions"], record["test"]["dropped"]) == (11, 4, [])
@@ -161,12 +161,12 @@ def test_english_alone_needs_no_translations(mmlu):
     assert settings_in(mmlu / "out") == settings_in(mmlu / "out" / "dev") == ["en"]
 
 
-def test_demonstrations_without_translations_stay_english(mmlu):
+def test_examples_without_translations_stay_english(mmlu):
     for code in OTHERS:
         for path in (mmlu / "translations" / code / "dev").iterdir():
             path.unlink()
         path.parent.rmdir()
-    assert "demonstrations are in English only" in built(*mmlu_arguments(mmlu))
+    assert "few-shot examples are in English only" in built(*mmlu_arguments(mmlu))
     assert settings_in(mmlu / "out" / "dev") == ["en"] and len(settings_in(mmlu / "out")) == 54
 
 
@@ -184,7 +184,7 @@ def hub_home(tmp_path, monkeypatch):
 
 
 def write_mmmlu(folder, code, config, rows_of):
-    rows = [["Question", *LETTERS, "Answer", "Subject"]]
+    rows = [["Question", *FOUR, "Answer", "Subject"]]
     for number, subject in enumerate(SUBJECTS):
         rows += [[*row, subject] for row in rows_of(code, subject, 5 + number)]
     write_csv(folder / "test" / f"mmlu_{config}.csv", [["", *rows[0]]] + [[n, *row] for n, row in enumerate(rows[1:])])
@@ -196,7 +196,7 @@ def test_local_copies_of_cais_mmlu_and_openai_mmmlu_give_the_same_as_folders(mml
     (mmlu / "cais" / "all").mkdir(parents=True)
     for split, name in (("test", ""), ("dev", "dev ")):
         records = [
-            {"question": row[0], "subject": subject, "choices": row[1:5], "answer": LETTERS.index(row[5])}
+            {"question": row[0], "subject": subject, "choices": row[1:5], "answer": FOUR.index(row[5])}
             for number, subject in enumerate(SUBJECTS)
             for row in mmlu_rows("en", name + subject, 2 if split == "dev" else 5 + number)
         ]
@@ -295,12 +295,10 @@ def test_belebele_as_a_data_set_gives_the_same(belebele, hub_home):
 
 @pytest.fixture
 def plain(tmp_path):
-    header = ["id", "subject", "context", "question", *LETTERS, "answer"]
+    header = ["id", "subject", "context", "question", *FOUR, "answer"]
     for code in ("en", "de"):
-        rows = [
-            [f"q{n}", "cats", "", f"question {n} {code}", *(f"{x} {n} {code}" for x in LETTERS), "D"] for n in (1, 2)
-        ]
-        rows.append(["q3", "dogs", f"passage {code}", f"question 3 {code}", *(f"{x} 3 {code}" for x in LETTERS), "B"])
+        rows = [[f"q{n}", "cats", "", f"question {n} {code}", *(f"{x} {n} {code}" for x in FOUR), "D"] for n in (1, 2)]
+        rows.append(["q3", "dogs", f"passage {code}", f"question 3 {code}", *(f"{x} 3 {code}" for x in FOUR), "B"])
         write_csv(tmp_path / "data" / f"{code}.csv", [header, *rows])
         write_csv(tmp_path / "data" / "dev" / f"{code}.csv", [header, *rows[1:]])
     return tmp_path
@@ -391,7 +389,7 @@ def test_faults_in_the_english_data_are_refused(mmlu):
     refused(result, mmlu / "out", {}, "data/test/anatomy_test.csv, row 1: the answer is 'a'")
 
 
-def test_demonstrations_in_some_languages_only_are_refused(mmlu):
+def test_examples_in_some_languages_only_are_refused(mmlu):
     (mmlu / "translations" / "fr" / "dev").rename(mmlu / "elsewhere")
     refused(build(*mmlu_arguments(mmlu)), mmlu / "out", {}, "no dev questions in fr")
 
@@ -451,13 +449,11 @@ def test_faults_in_belebele_are_refused(belebele, fault):
 def test_a_folder_that_is_not_finished_is_not_read(plain):
     out = plain / "out"
     built(*plain_arguments(plain))
-    asked = (str(out), ["en"])
-    assert (
-        not (out / UNFINISHED).exists() and len(questions.load_settings(*asked, shots=0, demos="same")["en"].items) == 3
-    )
+    config = evaluate.MmluConfig(data=str(out))
+    assert not (out / UNFINISHED).exists() and len(config.task(None).settings["en"].questions) == 3
     (out / UNFINISHED).touch()  # as a kill would leave it
     with pytest.raises(InputError, match="was stopped while it wrote"):
-        questions.load_settings(*asked, shots=0, demos="same")
+        config.task(None)
     built(*plain_arguments(plain))
     assert not (out / UNFINISHED).exists()
 
@@ -529,7 +525,7 @@ def test_real_mmlu(real_data, tmp_path):
         assert [[item.question, *item.options, item.answer] for item in items] == original
 
 
-def test_demonstrations_may_be_taken_out_of_the_test_questions(belebele):
+def test_examples_may_be_held_out_of_the_test_questions(belebele):
     arguments = ["--source", "belebele", "--data", belebele / "data", "--out"]
     built(*arguments, belebele / "whole")
     built(*arguments, belebele / "out", "--num_fewshot", "1", "--seed", "3")
@@ -545,5 +541,5 @@ def test_demonstrations_may_be_taken_out_of_the_test_questions(belebele):
     again = build(*arguments, belebele / "other", "--num_fewshot", "1", "--seed", "3")
     assert again.returncode == 0 and snapshot(belebele / "other") == snapshot(belebele / "out")
     refused = build(*arguments, belebele / "none", "--num_fewshot", "100")
-    assert refused.returncode == 2 and "too few for 100 demonstrations" in refused.stderr
+    assert refused.returncode == 2 and "too few for 100 few-shot examples" in refused.stderr
     assert not (belebele / "none").exists()

@@ -1,14 +1,15 @@
-"""Configurations, hashes, atomic files and provenance."""
+"""Configurations from YAML files and the command line, and what bash scripts ask about them."""
 
-import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
 import pytest
+import yaml
 
-from common.cli import InputError, comma_list, config_hash, parse
-from common.reporting import files, provenance
+from common.cli import InputError, comma_list, config_hash, get, model_name, named_list, parse
+from tests.scripts import ROOT
 
 
 @dataclass
@@ -25,12 +26,28 @@ class Example:
     rate: float = 0.1
     limit: int | None = None
     names: str | list[str] = "all"
+    chat: bool = False
+    allow_prefix: bool = False
+
+
+@dataclass
+class Other:
+    """Another one.
+
+    Attributes:
+        out: a folder.
+        dtype: a type.
+    """
+
+    out: str
+    dtype: Literal["auto", "float32"] = "auto"
+    verbose: bool = True
 
 
 def from_yaml(tmp_path, text, *argv):
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    return parse(Example, ["--config", str(path), *argv])
+    return parse(Example, argv=["--config", str(path), *argv])
 
 
 def test_yaml_then_command_line(tmp_path):
@@ -39,7 +56,7 @@ def test_yaml_then_command_line(tmp_path):
 
 
 def test_defaults_without_a_file():
-    assert parse(Example, ["--model", "a"]) == Example("a")
+    assert parse(Example, argv=["--model", "a"]) == Example("a")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +81,7 @@ def test_wrong_keys_and_types_are_refused_by_name(tmp_path, text, argv, named):
 
 def test_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match="absent.yaml"):
-        parse(Example, ["--config", str(tmp_path / "absent.yaml")])
+        parse(Example, argv=["--config", str(tmp_path / "absent.yaml")])
 
 
 def test_comma_list():
@@ -79,52 +96,82 @@ def test_hash_counts_values_not_order():
     assert digest != config_hash({"a": 1.5, "b": [None, "é"]})
 
 
-def test_files_are_whole_or_not_there(tmp_path):
-    path = tmp_path / "new" / "table.csv"
-    files.write_csv_atomic(path, pd.DataFrame({"a": ["x\ny"], "b": [1 / 3]}), float_format="%.3f")
-    assert path.read_bytes() == b'a,b\n"x\ny",0.333\n'
-    with pytest.raises(ValueError):
-        files.write_json_atomic(path, {"not a number": float("nan")})
-    with pytest.raises(UnicodeEncodeError):
-        files.write_text_atomic(path, "\ud800")
-    assert path.read_bytes().startswith(b"a,b") and list(path.parent.iterdir()) == [path]
+@pytest.mark.parametrize(
+    ("words", "chat", "allow_prefix"),
+    [
+        (["--chat"], True, False),
+        (["--chat", "--limit", "3"], True, False),
+        (["--allow_prefix"], False, True),
+        (["--allow-prefix"], False, True),
+        (["--chat", "true", "--allow-prefix", "false"], True, False),
+        (["--chat=false", "--allow-prefix=true"], False, True),
+        (["--chat", "--chat=false"], False, False),
+        (["--allow_prefix", "--chat"], True, True),
+    ],
+)
+def test_boolean_keys_are_flags(words, chat, allow_prefix):
+    config = parse(Example, argv=["--model", "a", *words])
+    assert (config.chat, config.allow_prefix) == (chat, allow_prefix)
+    assert get("chat", words) == ("true" if chat else "false" if "--chat=false" in words else "")
+    assert get("limit", words) == ("3" if "3" in words else "")
 
 
-def test_temporary_files_of_the_killed_are_removed(tmp_path):
-    (tmp_path / "deep").mkdir()
-    for name in (".a.csv.0f.tmp", "deep/.b.json.0f.tmp", "kept.tmp", ".kept"):
-        (tmp_path / name).touch()
-    files.remove_temporary_files(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".kept", "deep", "kept.tmp"]
-    assert not list((tmp_path / "deep").iterdir())
+def test_several_dataclasses_from_one_yaml(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("model: hub/some-model\nout: results/{model}\nchat: true\nverbose: false\n")
+    example, other = parse(Example, Other, argv=["--config", str(path), "--dtype", "float32", "--limit", "2"])
+    assert example == Example("hub/some-model", limit=2, chat=True)
+    assert other == Other("results/some-model", "float32", verbose=False)
+    for wrong, named in (
+        (["--dtype", "float"], "dtype"),
+        (["--shotss", "5"], "--shotss"),
+        (["--verbose", "5"], "verbose"),
+    ):
+        with pytest.raises(InputError, match=named):
+            parse(Example, Other, argv=["--config", str(path), *wrong])
+    with pytest.raises(InputError, match="out"):
+        parse(Example, Other, argv=["--model", "a"])
 
 
-def test_content_hash_follows_what_is_in_the_folder(tmp_path, tiny_checkpoint):
-    before = provenance.model_content_hash(str(tiny_checkpoint))
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for path in tiny_checkpoint.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    (copy / "training_log.json").write_text("{}")
-    assert provenance.model_content_hash(str(copy)) == before
-    weights = copy / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    assert provenance.model_content_hash(str(copy)) != before
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("gpt2", "gpt2"), ("a/b", "b"), ("runs/mine/", "mine"), ("chat:a/b", "chat-b"), ("endpoint:b", "endpoint-b")],
+)
+def test_the_models_name_in_a_path(model, name):
+    assert model_name(model) == name
+    assert parse(Other, Example, argv=["--model", model, "--out", "r/{model}/x"])[0].out == f"r/{name}/x"
 
 
-def test_content_hash_of_an_adapter_includes_its_base(tmp_path, tiny_checkpoint):
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_checkpoint)}))
-    assert provenance.model_content_hash(str(tmp_path)).startswith("folder:")
-    (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(InputError, match="names no base_model_name_or_path"):
-        provenance.model_content_hash(str(tmp_path))
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/nowhere/at all"}))
-    with pytest.raises(InputError, match="nowhere"):
-        provenance.model_content_hash(str(tmp_path))
+def test_named_list():
+    assert named_list("a=x, b=y=z", "runs") == {"a": "x", "b": "y=z"}
+    with pytest.raises(InputError, match="runs 'a': write name=path"):
+        named_list("a", "runs")
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(InputError, match="holds no model"):
-        provenance.model_content_hash(str(tmp_path))
+def asked(*words):
+    done = subprocess.run(
+        [sys.executable, "-m", "common.cli", *map(str, words)], cwd=ROOT, capture_output=True, text=True
+    )
+    return done.stdout.strip() if done.returncode == 0 else done.stderr
+
+
+def test_a_bash_script_asks_what_a_key_is(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("model: a/b\nlimit: null\nnames: [x, y]\nout: r/{model}\n")
+    keys = ("--config", path)
+    assert asked("get", "model", *keys) == "a/b" and asked("get", "out", *keys) == "r/b"
+    assert asked("get", "out", *keys, "--model", "c/d") == "r/d" and asked("get", "names", *keys) == "x,y"
+    assert asked("get", "limit", *keys) == asked("get", "nothing", *keys) == ""
+    assert "absent.yaml" in asked("get", "model", "--config", tmp_path / "absent.yaml")
+
+
+def test_a_bash_script_asks_where_a_data_set_is(tmp_path):
+    path = tmp_path / "data.yaml"
+    path.write_text("mmlu: my mmlu\nbelebele: facebook/belebele\nquiz: null\n")
+    (tmp_path / "my mmlu").mkdir()
+    assert asked("data", "mmlu", path) == str(tmp_path / "my mmlu")
+    assert asked("data", "belebele", path) == "facebook/belebele"
+    assert asked("data", "quiz", path) == ""
+    path.write_text("mnlu: x\n")
+    assert "unknown key mnlu" in asked("data", "mmlu", path)
+    assert {"mmlu", "belebele", "quiz"} <= set(yaml.safe_load((ROOT / "data.yaml").read_text()))

@@ -13,7 +13,7 @@ import torch
 
 from common.lm.loading import load
 from common.questions import read_questions
-from common.reporting import metrics
+from common.reporting import stats
 from tests.mmlu import write_run
 from tests.scripts import call, load_script
 from tests.tiny import characters_tokenizer, tiny_llama
@@ -21,7 +21,8 @@ from world import build, grammar
 from world.config import WorldConfig
 from world.facts import make_universe
 
-score = load_script("CLiKA/consistency.py")
+consistency = load_script("CLiKA/consistency.py")
+metrics = load_script("CLiKA/transfer_metrics.py")
 cloze = load_script("CLiKA/cloze.py")
 conductivity = load_script("CLiKA/conductivity.py")
 
@@ -44,9 +45,9 @@ def predictions(tmp_path):
     return tmp_path / "predictions.csv", table
 
 
-def test_measures_are_those_of_common_metrics(predictions, tmp_path, monkeypatch, capsys):
+def test_measures_are_those_of_transfer_metrics(predictions, tmp_path, monkeypatch, capsys):
     path, table = predictions
-    assert call(score, ["--predictions", path, "--out", tmp_path / "out"], monkeypatch) == 0
+    assert call(consistency, ["--predictions", path, "--out", tmp_path / "out"], monkeypatch) == 0
     accuracy = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index(["model", "task", "language"])
     pairs = pd.read_csv(tmp_path / "out" / "consistency.csv").set_index(
         ["model", "task", "measure", "language_a", "language_b"]
@@ -80,7 +81,7 @@ def test_our_records_are_read(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     write_run(tmp_path / "run", seed=0, accuracy=0.5)
     keys = ["--runs", f"tiny={tmp_path / 'run'}", "--out", tmp_path / "out", "--chance", "0.25", "--reference", "1"]
-    assert call(score, keys, monkeypatch) == 0
+    assert call(consistency, keys, monkeypatch) == 0
     table = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index("language")
     assert list(table.index) == ["en", "de", "fr", "es", "it"] and table.loc["en", "rescaled_accuracy"] == 1
     records = pd.read_csv(tmp_path / "run" / "full_de.csv")
@@ -90,15 +91,15 @@ def test_our_records_are_read(tmp_path, monkeypatch):
 def test_conductivity_of_what_was_taught_in_one_language(predictions, tmp_path, monkeypatch, capsys):
     path, table = predictions
     keys = ["--predictions", path, "--out", tmp_path / "out", "--chance", "0.25", "--taught", "en"]
-    assert call(score, keys, monkeypatch) == 0
+    assert call(consistency, keys, monkeypatch) == 0
     found = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index(["model", "task", "language"]).sort_index()
     rows = table[(table["model"] == "a") & (table["task"] == "own")].pivot(index="id", columns="language")
     right = {code: (rows["prediction"][code] == rows["answer"][code]).astype(int) for code in ("en", "de")}
-    expected = metrics.conductivity(right["en"], right["de"], 0.25, seed=42)
+    expected = stats.conductivity(right["en"], right["de"], 0.25, seed=42)
     assert found.loc[("a", "own", "de"), "conductivity"] == pytest.approx(expected[0], abs=1e-5)
     assert found.loc[("a", "own", "de"), "conductivity_low"] == pytest.approx(expected[1], abs=0.05)
     assert np.isnan(found.loc[("a", "own", "en"), "conductivity"])
-    assert call(score, [*keys[:4], "--taught", "fr", "--chance", "0.25"], monkeypatch) == 2
+    assert call(consistency, [*keys[:4], "--taught", "fr", "--chance", "0.25"], monkeypatch) == 2
     assert "--taught fr" in capsys.readouterr().err
 
 
@@ -106,7 +107,7 @@ def test_conductivity_of_what_was_taught_in_one_language(predictions, tmp_path, 
     ("change", "said"),
     [
         (lambda t: t.drop(columns="answer"), "no column answer"),
-        (lambda t: pd.concat([t, t.tail(1)]), "row 481: question .* is there twice"),
+        (lambda t: pd.concat([t, t.tail(1)]), "row 481: question .* is given twice"),
         (lambda t: t.assign(id=["", *t["id"][1:]]), "row 1: id is empty"),
         (lambda t: t.drop(index=0), "is in one of en and de only"),
     ],
@@ -114,13 +115,13 @@ def test_conductivity_of_what_was_taught_in_one_language(predictions, tmp_path, 
 def test_malformed_predictions_are_refused(predictions, tmp_path, monkeypatch, capsys, change, said):
     path, table = predictions
     change(table).to_csv(path, index=False)
-    assert call(score, ["--predictions", path, "--out", tmp_path / "out"], monkeypatch) == 2
+    assert call(consistency, ["--predictions", path, "--out", tmp_path / "out"], monkeypatch) == 2
     assert re.search(said, capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
 def test_one_source_is_named(tmp_path, monkeypatch, capsys):
-    assert call(score, ["--out", tmp_path / "out"], monkeypatch) == 2 and "either" in capsys.readouterr().err
+    assert call(consistency, ["--out", tmp_path / "out"], monkeypatch) == 2 and "either" in capsys.readouterr().err
 
 
 ROWS = {

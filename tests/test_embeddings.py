@@ -103,10 +103,10 @@ def test_tables_plots_and_a_second_run(small, tiny_checkpoint, monkeypatch, caps
     ("more", "said"),
     [
         (["--count", "100"], "12 passages of 20 words or more, 100 are asked for"),
-        (["--rates", "[1.5]"], "1.5 is no share"),
+        (["--rates", "[1.5]"], "1.5 is not a share"),
         (["--models", "tiny"], "write name=path"),
         (["--languages", "de,it"], "neither en-it.tsv nor it-en.tsv"),
-        (["--sentences", "nowhere"], "two or more <code>.devtest"),
+        (["--sentences", "nowhere"], "nowhere: not a folder"),
     ],
 )
 def test_bad_input_is_one_sentence(small, tiny_checkpoint, monkeypatch, capsys, more, said):

@@ -1,4 +1,4 @@
-"""evaluate.py on a tiny model: records, resumption, kills, several processes, and what it refuses."""
+"""evaluate_mmlu.py on a tiny model: records, resumption, kills, several processes, and what it refuses."""
 
 import json
 import os
@@ -13,15 +13,13 @@ import pandas as pd
 import pytest
 
 from common.cli import InputError
-from common.evaluation import logprob_scorer as group_scorer
-from common.evaluation.evaluate import share
-from common.evaluation.records import LOGPROBS
-from common.evaluation.resume import Shard
+from common.evaluation import logprob_scorer
+from common.evaluation.resume import Shard, share
 from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
 from common.prompts import mmlu_prompt
 from common.questions import read_questions
-from tests.mmlu import write_variants
+from tests.mmlu import LOGPROBS, write_variants
 from tests.scripts import ROOT, load_script
 
 evaluate = load_script("MMLU/evaluate_mmlu.py")
@@ -42,7 +40,7 @@ def ask(monkeypatch, tiny_checkpoint, data, tmp_path):
         counted.append(len(prompts))
         return loglikelihood(model, tokenizer, prompts, *args, **kwargs)
 
-    monkeypatch.setitem(vars(group_scorer), "loglikelihood", counting)
+    monkeypatch.setitem(vars(logprob_scorer), "loglikelihood", counting)
 
     def run(*arguments, out="run"):
         counted.clear()
@@ -104,7 +102,13 @@ def test_finished_units_are_never_scored_again(ask):
 
 @pytest.mark.parametrize(
     "change",
-    [["--num_fewshot", "5"], ["--answer_format", "text"], ["--answer_token", "bare"], ["--dtype", "bfloat16"], ["--limit", "4"]],
+    [
+        ["--num_fewshot", "5"],
+        ["--answer_format", "text"],
+        ["--answer_token", "bare"],
+        ["--dtype", "bfloat16"],
+        ["--limit", "4"],
+    ],
 )
 def test_a_changed_configuration_reads_nothing_old(ask, change):
     ask("--settings", "en,mixup")
@@ -126,7 +130,7 @@ def test_changed_questions_are_scored_again(ask, data, tmp_path):
     assert ask("--data", copy)[1] == 20
 
 
-def test_few_shot_demonstrations(ask, data, capsys):
+def test_few_shot_examples(ask, data, capsys):
     ask("--num_fewshot", "5", "--settings", "gt_de", "--show", "1")
     same = capsys.readouterr().out
     ask("--num_fewshot", "5", "--settings", "gt_de", "--show", "1", "--fewshot_examples", "en")
@@ -134,10 +138,10 @@ def test_few_shot_demonstrations(ask, data, capsys):
     for text in (same, english):
         assert text.count("Answer: ") == 5 and text.rstrip().endswith("Answer:")
         assert "which dev place is 4 in abstract_algebra" in text and "is 5 in" not in text
-    demonstrations, question = same.split("which  place")
-    assert "de " in demonstrations and "de " in question
-    demonstrations, question = english.split("which  place")
-    assert "de " not in demonstrations and "de " in question
+    examples, question = same.split("which  place")
+    assert "de " in examples and "de " in question
+    examples, question = english.split("which  place")
+    assert "de " not in examples and "de " in question
 
 
 def test_show_needs_no_model(ask, capsys, tmp_path):
@@ -147,7 +151,7 @@ def test_show_needs_no_model(ask, capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_cloze(ask, data, tiny_checkpoint, capsys):
+def test_the_texts_of_the_options(ask, data, tiny_checkpoint, capsys):
     ask("--answer_format", "text", "--settings", "en", "--show", "1")
     assert "A. " not in capsys.readouterr().out
     out, _ = ask("--answer_format", "text", "--settings", "en", "--num_fewshot", "5")
@@ -174,7 +178,7 @@ def test_passages_and_their_language(ask, tmp_path):
     assert set(pd.read_csv(out / "en.csv")["context_language"]) == {"en"}
 
 
-def test_missing_demonstrations_are_refused_by_file(ask, data, tmp_path):
+def test_missing_examples_are_refused_by_file(ask, data, tmp_path):
     for name in ("en.csv", "mixup.csv"):
         (tmp_path / name).write_bytes((data / name).read_bytes())
     with pytest.raises(InputError, match=r"dev/en\.csv"):
@@ -209,10 +213,41 @@ def test_a_prompt_longer_than_the_context_is_named(ask, tmp_path):
         ask("--data", variants, "--settings", "en")
 
 
+def test_a_model_that_gives_nan_is_named_with_its_question(ask, monkeypatch):
+    def broken(model, tokenizer, prompts, continuations, **keys):
+        logprobs = np.zeros((len(prompts), 4))
+        logprobs[6, 2] = np.nan
+        return logprobs
+
+    monkeypatch.setitem(vars(logprob_scorer), "loglikelihood", broken)
+    with pytest.raises(InputError, match="question abstract_algebra-001 in setting mixup: the model gives NaN"):
+        ask("--settings", "en,mixup")
+
+
+def test_a_killed_session_is_recorded_without_an_end(ask, monkeypatch, tmp_path):
+    calls = []
+
+    def dying(*args, **keys):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return loglikelihood(*args, **keys)
+
+    monkeypatch.setitem(vars(logprob_scorer), "loglikelihood", dying)
+    with pytest.raises(KeyboardInterrupt):
+        ask("--settings", "en,mixup")
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [session["end"] for session in info["sessions"]] == [None] and info["records"] == {}
+    out, _ = ask("--settings", "en,mixup")
+    first, second = json.loads((out / "run.json").read_text())["sessions"]
+    assert first["end"] is None and first["dtype"] == "float32" and len(calls) == 3 + 2
+    assert second["end"] >= second["start"] and second["questions"] == 2 * 2 * 5
+
+
 def test_work_is_shared_by_cost():
-    groups = [Shard("a", 0), Shard("a", 1), Shard("b", 0), Shard("c", 0)]
-    shares = share(dict(zip(groups, [5, 4, 3, 3], strict=True)), 2)
-    assert shares == [[groups[0], groups[3]], [groups[1], groups[2]]]
+    shards = [Shard("a", 0), Shard("a", 1), Shard("b", 0), Shard("c", 0)]
+    shares = share(list(zip([5, 4, 3, 3], shards, strict=True)), 2)
+    assert shares == [[shards[0], shards[3]], [shards[1], shards[2]]]
 
 
 def command(checkpoint, data, out, *launcher):
@@ -226,7 +261,7 @@ ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory, tiny_checkpoint):
-    """Variants of many small groups, and the files of a run of theirs that nobody disturbed."""
+    """Variants of many small shards, and the files of a run of theirs that nobody disturbed."""
     folder = tmp_path_factory.mktemp("many")
     data = write_variants(folder / "data", [f"subject_{n}" for n in range(30)], questions=8)
     subprocess.run(command(tiny_checkpoint, data, folder / "out"), check=True, env=ONE_THREAD, capture_output=True)

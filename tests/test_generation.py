@@ -188,5 +188,5 @@ def test_a_prompt_without_room_is_refused():
 
 def test_a_model_without_a_cache_is_told_so():
     tokenizer = byte_level_tokenizer()
-    with pytest.raises(InputError, match="carries a recurrent state"):
+    with pytest.raises(InputError, match="has a recurrent state"):
         generate(tiny_models(len(tokenizer))["mamba_recurrent"], tokenizer, PROMPTS, NEW, progress=False)

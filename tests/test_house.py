@@ -11,7 +11,8 @@ import yaml
 
 TOP_LEVEL = {
     ".ci", ".gitignore", "CITATION.cff", "CLiKA", "FT", "HP", "LICENSE", "MMLU", "README.md", "TOFU", "Translation",
-    "assets", "common", "environment.yml", "install.sh", "pyproject.toml", "reproduce.sh", "tests",
+    "assets", "common", "data.yaml", "environment.yml", "install.sh", "pyproject.toml", "report", "reproduce.sh", "tests",
+    "world",
 }  # fmt: skip
 
 
@@ -60,12 +61,12 @@ def test_commands_in_readmes_name_files_and_keys_that_exist(root, command):
         if script not in outputs and not script.startswith("DIR"):
             assert (root / script).exists(), script
     programs = [word for word in words if word.endswith(".py")]
-    if "-m" in words and words[words.index("-m") + 1].startswith("common."):
+    if "-m" in words and words[words.index("-m") + 1].startswith(("common.", "world.")):
         programs.append(words[words.index("-m") + 1].replace(".", "/") + ".py")
     for program in programs:
         text = (root / program).read_text(encoding="utf-8")
-        for _ in range(2):  # keys that a configuration inherits, and those that these inherit
-            for module in sorted(set(re.findall(r"^from (common\.\S+) import", text, re.M))):
+        for _ in range(2):  # keys of the configurations that are parsed beside its own
+            for module in sorted(set(re.findall(r"^from ((?:common|world)\.\S+) import", text, re.M))):
                 path = root / f"{module.replace('.', '/')}.py"
                 text += path.read_text(encoding="utf-8") if path.exists() else ""
         for key in (word[2:].split("=")[0].replace("-", "_") for word in words if word.startswith("--")):
@@ -90,9 +91,3 @@ def test_scripts_are_valid_bash(root):
 def test_unknown_arguments_are_refused(root, script):
     done = subprocess.run(["bash", script, "--no-such-thing"], cwd=root, capture_output=True, text=True)
     assert done.returncode == 2 and "--no-such-thing" in done.stderr
-
-
-def test_configs_comment_every_key(root):
-    for config in [*tracked(root, "*/configs/*.yaml"), "world/default.yaml"]:
-        lines = (root / config).read_text(encoding="utf-8").splitlines()
-        assert all("#" in line for line in lines if re.match(r"\w+:", line)), config

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common.evaluation.records import LOGPROBS
 from common.languages import LANGUAGES, PAPER
-from common.questions import LETTERS
+from common.questions import FOUR
 from common.reporting.stats import mcnemar
+from tests.mmlu import LOGPROBS
 from tests.scripts import ROOT, call, load_script
 
 script = load_script("HP/select_corpus.py")
@@ -36,17 +36,17 @@ def test_sample_has_sixty_questions_half_characters_half_spells():
 
 def test_sample_answers_are_balanced():
     counts = Counter((row["category"], row["GT"]) for row in sample_rows())
-    assert {letter for _, letter in counts} == set(LETTERS) and max(counts.values()) - min(counts.values()) <= 1
+    assert {letter for _, letter in counts} == set(FOUR) and max(counts.values()) - min(counts.values()) <= 1
 
 
 @pytest.mark.parametrize("row", sample_rows(), ids=lambda row: row["id"])
 def test_sample_row_is_complete_in_five_languages(row):
     for language in PAPER:
-        options = [row[f"{letter}_{language}"] for letter in LETTERS]
+        options = [row[f"{letter}_{language}"] for letter in FOUR]
         assert row[f"question_{language}"].rstrip().endswith("?") and all(option.strip() for option in options)
         assert len(set(options)) == 4
         for other in PAPER:  # a name may be the same in two languages, but then it is the same option
-            for place, letter in enumerate(LETTERS):
+            for place, letter in enumerate(FOUR):
                 theirs = row[f"{letter}_{other}"]
                 assert theirs not in options or options.index(theirs) == place
     assert len({row[f"question_{language}"] for language in PAPER}) == len(PAPER)
@@ -65,7 +65,7 @@ def ask(monkeypatch, tiny_checkpoint, tmp_path):
 
 def one_language(code):
     """The sample in the columns of the released quiz."""
-    cells = ["question", *LETTERS]
+    cells = ["question", *FOUR]
     return pd.DataFrame([{cell: row[f"{cell}_{code}"] for cell in cells} | {"GT": row["GT"]} for row in sample_rows()])
 
 

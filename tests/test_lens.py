@@ -64,7 +64,7 @@ def keys(small, model):
 
 
 def test_words_between_every_two_languages(small, tiny_checkpoint, monkeypatch):
-    assert call(script, [*keys(small, tiny_checkpoint), "--shots", "1"], monkeypatch) == 0
+    assert call(script, [*keys(small, tiny_checkpoint), "--num_fewshot", "1"], monkeypatch) == 0
     records = pd.read_csv(small / "out" / "records.csv")
     assert set(records["outcome"]) <= set(script.OUTCOMES) and len(records) <= 6 * 4
     layers = pd.read_csv(small / "out" / "layers.csv")
@@ -89,7 +89,7 @@ def test_cloze_rows(small, tiny_checkpoint, monkeypatch):
     [
         (["--languages", "en,it"], "en-it.tsv: no such file"),
         (["--cloze", "x.csv"], "name either --dictionary or --cloze"),
-        (["--shots", "9"], "lower --shots"),
+        (["--num_fewshot", "9"], "lower --num_fewshot"),
         (["--languages", "en,xx"], "xx"),
     ],
 )

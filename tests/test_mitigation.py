@@ -11,9 +11,8 @@ import torch
 import yaml
 
 from common.evaluation.answer_scorer import AnswerScorer
-from common.evaluation.logprob_scorer import LogprobScorer, Setting
+from common.evaluation.logprob_scorer import LogprobScorer
 from common.evaluation.prediction import extract_label
-from common.evaluation.records import LOGPROBS
 from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
 from common.lm.server import Reply
@@ -28,8 +27,9 @@ from common.prompts import (
     translate_then_answer,
     xlt_prompt,
 )
-from common.questions import LETTERS, monolingual, read_questions
-from tests.mmlu import write_run, write_variants
+from common.questions import FOUR, monolingual, read_questions
+from common.settings import Setting
+from tests.mmlu import LOGPROBS, write_run, write_variants
 from tests.scripts import ROOT, call, load_script
 from tests.tiny import byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama
 
@@ -99,7 +99,7 @@ def test_chat_template_without_a_second_bos():
     text = chat_prompt(tokenizer, mmlu_prompt(ENGLISH))
     assert text == (f"<s><|user|>\n{HEADER}\n\nHow many roots?\nA. 0\nB. 1\nC. 2\nD. None\nAnswer:\n<|assistant|>\n")
     pairs = tokenize_pairs(tokenizer, [text], [["A", "B", "C", "D"]])
-    for pair, letter in zip(pairs, LETTERS, strict=True):
+    for pair, letter in zip(pairs, FOUR, strict=True):
         assert list(pair.tokens).count(tokenizer.bos_token_id) == 1 and pair.tokens[0] == tokenizer.bos_token_id
         assert tokenizer.decode(pair.tokens[pair.start :]) == letter
     assert prompt_tokens(tokenizer, [text])[0].count(tokenizer.bos_token_id) == 1
@@ -115,8 +115,10 @@ def test_the_answer_in_a_chat_begins_as_the_template_writes_it(tmp_path):
         "{% else %}{{ ' ' + m['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
     )
     assert chat_answer_start(tokenizer) == " "
-    scorer = LogprobScorer(tiny_llama(len(tokenizer)), tokenizer, score="letter", answer_token="follow", chat=True)
-    answers = scorer._answers(ENGLISH, PromptFormat())
+    scorer = LogprobScorer(
+        tiny_llama(len(tokenizer)), tokenizer, answer_format="letter", answer_token="follow", chat=True
+    )
+    answers = scorer._continuations(ENGLISH, Setting("en", [ENGLISH], ""))
     assert answers == [" A", " B", " C", " D"]
     pairs = tokenize_pairs(tokenizer, [chat_prompt(tokenizer, "Which?")], [answers])
     turns = [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "B"}]
@@ -159,7 +161,7 @@ def test_every_method_leaves_records(ask, config, tmp_path, data):
     assert code == 0
     records = pd.read_csv(out / "mixup.csv", keep_default_na=False)
     assert list(records["id"]) == [item.id for item in read_questions(data / "mixup.csv")]
-    assert set(records["prediction"]) <= {*LETTERS, ""} and (out / "summary_by_category.csv").exists()
+    assert set(records["prediction"]) <= {*FOUR, ""} and (out / "summary_by_category.csv").exists()
     before = {path: path.stat().st_mtime_ns for path in out.glob("units/*/*.csv")}
     assert ask(*keys)[0] == 0 and {path: path.stat().st_mtime_ns for path in out.glob("units/*/*.csv")} == before
 
@@ -172,7 +174,7 @@ def test_other_labels_are_what_is_scored(ask, data, tiny_checkpoint):
     assert np.abs(pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy() - expected).max() < 1e-5
 
 
-def test_mixed_demonstrations_take_the_languages_in_turn(ask, capsys):
+def test_mixed_examples_take_the_languages_in_turn(ask, capsys):
     assert ask("--num_fewshot", "5", "--fewshot_examples", "mixed", "--settings", "full_de", "--show", "1")[0] == 0
     shown = capsys.readouterr().out
     asked = [line.split(":")[0] for line in shown.splitlines() if "which dev place" in line]
@@ -193,7 +195,7 @@ def test_chat_scores_the_letter_of_the_assistants_turn(ask, data, tmp_path):
         ids = prompt_tokens(tokenizer, [chat_prompt(tokenizer, mmlu_prompt(item))])
         with torch.no_grad():
             logprobs = model(torch.tensor(ids)).logits[0, -1].log_softmax(-1)
-        letters = [tokenizer(letter, add_special_tokens=False).input_ids[0] for letter in LETTERS]
+        letters = [tokenizer(letter, add_special_tokens=False).input_ids[0] for letter in FOUR]
         assert np.abs(logprobs[letters].numpy() - row).max() < 1e-4
 
 
@@ -233,9 +235,10 @@ def test_a_question_of_the_models_own_after_its_answer_does_not_count():
     item = replace(ENGLISH, id="1")
     said = Reply("Answer: B\n\nI want you to act as an expert.\nAnswer: D")
     author = SimpleNamespace(device="cpu", dtype="float32", write=lambda prompts, *_: [said] * len(prompts))
-    settings = {"en": Setting("en", [item], "")}
+    prompt = lambda item, _: xlt_prompt(item, "English")  # noqa: E731
+    settings = {"en": Setting("en", [item], "", write_prompt=prompt)}
     for again, expected in ((XLT_OPENING, "B"), (None, "D")):
-        writer = AnswerScorer(author, lambda item, _: xlt_prompt(item, "English"), 64, again=again)
+        writer = AnswerScorer(author, 64, again=again)
         assert list(writer.records({"en": [item]}, settings)["prediction"]) == [expected]
 
 
@@ -248,20 +251,20 @@ def test_a_question_of_the_models_own_after_its_answer_does_not_count():
         ("Which river?\nA. Po\nAnswer: D", 3),
         ("Answer: A\nOn second thought\nAnswer: B", 1),
         ("Answer: (B)", 1),
-        ("Apples", None),
-        ("a", None),
-        ("The answer is A", None),
-        ("A river. Answer: none", None),
-        ("A river flows", None),
-        ("Answer: a river", None),
-        ("Answer: A\nAnswer: none", None),
+        ("Apples", -1),
+        ("a", -1),
+        ("The answer is A", -1),
+        ("A river. Answer: none", -1),
+        ("A river flows", -1),
+        ("Answer: a river", -1),
+        ("Answer: A\nAnswer: none", -1),
         ("Answer: D\n\nMore", 3),
         ("C: the sea", 2),
-        ("", None),
+        ("", -1),
     ],
 )
 def test_extraction(text, place):
-    assert extract_label(text, LETTERS) == place
+    assert extract_label(text, FOUR) == place
 
 
 def test_translate_test_asks_in_english_and_records_the_original_languages(ask, data, tmp_path, capsys):
@@ -277,7 +280,8 @@ def test_translate_test_asks_in_english_and_records_the_original_languages(ask, 
 
 def test_what_mitigate_refuses(ask, capsys):
     for keys, said in [
-        (["--labels", "A,B,C"], "four different ones"),
+        (["--labels", "A,B,C"], "has 4 options, but the labels are A, B, C"),
+        (["--labels", "A,B,C,C"], "two or more different ones"),
         (["--write", "xlt", "--answer_format", "text"], "--answer_format letter"),
         (["--write", "xlt", "--max_new_tokens", "0"], "max_new_tokens is 0"),
         (["--translator", "dictionary"], "--dictionary"),
@@ -303,9 +307,9 @@ def slow_votes(out, codes):
         for table in tables:
             logits = table.loc[name, LOGPROBS].to_numpy(float)
             sums += logits - np.log(np.exp(logits).sum())
-            votes[LETTERS.index(table.loc[name, "prediction"])] += 1
+            votes[FOUR.index(table.loc[name, "prediction"])] += 1
         most = [place for place in range(4) if votes[place] == votes.max()]
-        found.append((LETTERS[max(most, key=lambda place: sums[place])], LETTERS[int(sums.argmax())]))
+        found.append((FOUR[max(most, key=lambda place: sums[place])], FOUR[int(sums.argmax())]))
     return tables, found
 
 
@@ -341,8 +345,8 @@ def test_planted_preferences_are_found_and_taken_out():
     found, by_language = calibrate.preferences(scores, languages)
     assert found == pytest.approx(letter, abs=0.1) and by_language == pytest.approx(spoken, abs=0.1)
     records = pd.DataFrame(scores, columns=LOGPROBS).assign(
-        answer=np.array(LETTERS)[truth],
-        prediction=np.array(LETTERS)[scores.argmax(1)],
+        answer=np.array(FOUR)[truth],
+        prediction=np.array(FOUR)[scores.argmax(1)],
         option_languages=["|".join(row) for row in languages],
         question_language="en",
         setting="mixup",
@@ -359,7 +363,7 @@ def test_what_looks_like_a_preference_for_a_language_but_is_knowledge_stays():
     languages[np.arange(200, 400), truth[200:]] = "en"
     scores = np.eye(4)[truth] + rng.normal(0, 0.1, (400, 4))
     records = pd.DataFrame(scores, columns=LOGPROBS).assign(
-        answer=np.array(LETTERS)[truth],
+        answer=np.array(FOUR)[truth],
         option_languages=["|".join(row) for row in languages],
         setting=settings,
         id=[str(number % 200) for number in range(400)],
@@ -380,7 +384,7 @@ def test_bias_equals_a_slow_count(plain, tmp_path, monkeypatch):
         for row in pd.read_csv(path, keep_default_na=False).itertuples():
             codes = row.option_languages.split("|")
             question = "en" if row.question_language == "en" else "other"
-            chosen = codes[LETTERS.index(row.prediction)] != "en"
+            chosen = codes[FOUR.index(row.prediction)] != "en"
             counts.setdefault((question, sum(code != "en" for code in codes), "all"), []).append(chosen)
     assert {key for key in table.index if key[2] == "all"} == set(counts)
     for key, chosen in counts.items():

@@ -1,7 +1,10 @@
 """The prompt is the paper's, character by character; these texts must never change unnoticed."""
 
-from common.prompts import LETTERS, mmlu_prompt
-from common.questions import monolingual
+import pytest
+
+from common.cli import InputError
+from common.prompts import PromptFormat, mmlu_prompt, text_prompt
+from common.questions import LETTERS, monolingual
 
 ROOTS = monolingual("a", "abstract_algebra", "", "How many roots has x^2?", ("0", "1", "2", "None"), "B", "en")
 GROUP = monolingual("b", "abstract_algebra", "", "Is Z a group?", ("Yes", "No", "Both", "Neither"), "A", "en")
@@ -15,7 +18,7 @@ def test_zero_shot():
     )
 
 
-def test_demonstrations_come_solved_between_instruction_and_question():
+def test_few_shot_examples_come_solved_between_instruction_and_question():
     assert mmlu_prompt(ROOTS, [GROUP, ROOTS]) == (
         "The following are multiple choice questions (with answers) about  abstract algebra.\n\n"
         "Is Z a group?\nA. Yes\nB. No\nC. Both\nD. Neither\nAnswer: A\n\n"
@@ -38,5 +41,26 @@ def test_subject_of_three_words():
     )
 
 
+def test_the_text_of_the_options_is_scored_without_showing_them():
+    assert text_prompt(ROOTS, [GROUP]) == (
+        "The following are multiple choice questions (with answers) about  abstract algebra.\n\n"
+        "Is Z a group?\nAnswer: Yes\n\nHow many roots has x^2?\nAnswer:"
+    )
+
+
+def test_two_and_26_options():
+    two = monolingual("e", "logic", "", "True?", ("Yes", "No"), "B", "en")
+    many = monolingual("f", "logic", "", "Which?", [f"o{n}" for n in range(26)], "Z", "en")
+    header = "The following are multiple choice questions (with answers) about  logic.\n\n"
+    options = "".join(f"{letter}. o{n}\n" for n, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    assert mmlu_prompt(two, [many]) == (f"{header}Which?\n{options}Answer: Z\n\nTrue?\nA. Yes\nB. No\nAnswer:")
+    assert mmlu_prompt(many, [two]) == f"{header}True?\nA. Yes\nB. No\nAnswer: B\n\nWhich?\n{options}Answer:"
+
+
+def test_more_options_than_labels_are_refused():
+    with pytest.raises(InputError, match="question a has 4 options, but the labels are 1, 2, 3"):
+        mmlu_prompt(ROOTS, (), PromptFormat(labels=("1", "2", "3")))
+
+
 def test_letters():
-    assert LETTERS == ("A", "B", "C", "D")
+    assert LETTERS[:4] == ("A", "B", "C", "D") and "".join(LETTERS) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

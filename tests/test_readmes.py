@@ -1,4 +1,4 @@
-"""The figures in the READMEs are those of the kept CSV files (<task>/expected/), and each of these says where it came from.
+"""The figures in the READMEs are those of the kept CSV files, <task>/expected/*.csv; each of these has its provenance.
 
 A table, or a paragraph with decimal fractions, has a comment above it that names the files, from the README's folder:
 
@@ -53,7 +53,7 @@ def values(rows: list[dict]) -> list[float]:
 
 
 def is_found(number: str, among: list[float]) -> bool:
-    """Whether a value or 100 times a value rounds to the number; one without a sign may have lost it to the sentence."""
+    """Whether a value or 100 times a value rounds to the number; without a sign, its amount."""
     bare = number.replace(",", "").lstrip("+")
     margin = 0.5 * 10.0 ** -len(bare.partition(".")[2]) + 1e-9
     signed = number[0] in "+-"
@@ -64,6 +64,7 @@ def is_found(number: str, among: list[float]) -> bool:
 
 def check_block(folder: Path, mark: str, text: str) -> list[str]:
     """The numbers of a table or paragraph that do not stand in its files."""
+    assert text.strip(), f"{mark}: no blank line may follow it"
     files, *options = (part.strip() for part in mark.split(";"))
     options = dict(option.split(": ", 1) for option in options)
     assert set(options) <= {"rows", "columns"}, mark
@@ -73,7 +74,9 @@ def check_block(folder: Path, mark: str, text: str) -> list[str]:
             rows += list(csv.DictReader(stream))
     if not text.startswith("|"):
         assert not options, f"{mark}: rows and columns are of tables"
-        return [number for number in NUMBER.findall(plain(text)) if "." in number and not is_found(number, values(rows))]
+        return [
+            number for number in NUMBER.findall(plain(text)) if "." in number and not is_found(number, values(rows))
+        ]
     head, _, *body = (cells(line) for line in text.splitlines() if line.startswith("|"))
     keys = options["rows"].split(", ") if "rows" in options else []
     checked = options["columns"].split(", ") if "columns" in options else head[max(1, len(keys)) :]
@@ -99,7 +102,9 @@ def test_figures_stand_in_the_kept_files(readme):
 @pytest.mark.parametrize("readme", READMES)
 def test_no_figure_without_a_kept_file(readme):
     for mark, text in blocks((ROOT / readme).read_text(encoding="utf-8")):
-        assert mark or not re.search(r"\d\.\d", plain(text)), f"{readme}: a figure without `<!-- expected: ... -->`: {text}"
+        assert mark or not re.search(r"\d\.\d", plain(text)), (
+            f"{readme}: a figure without `<!-- expected: ... -->`: {text}"
+        )
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.relative_to(ROOT).as_posix())

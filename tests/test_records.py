@@ -7,9 +7,19 @@ import pandas as pd
 import pytest
 
 from common.cli import InputError
-from common.evaluation.records import LOGPROBS, load_records, paired_correct, record_rows, summarize, write_setting
+from common.evaluation.records import (
+    has_logprobs,
+    load_records,
+    normalized_logprobs,
+    option_languages,
+    paired_correct,
+    record_rows,
+    summarize,
+    write_setting,
+)
 from common.evaluation.resume import SHARD_SIZE, Shard, UnitStore, shards_of
 from common.questions import monolingual
+from tests.mmlu import LOGPROBS
 
 
 def items(subject="law", count=3, answer="B", context=""):
@@ -33,9 +43,9 @@ def write_run(out, tables):
     (out / "run.json").write_text(json.dumps({"records": written}))
 
 
-def test_groups_are_subjects_in_shards():
-    groups = shards_of(items("b", 2 * SHARD_SIZE + 1) + items("a", 1) + items("b2", 1))
-    assert [(group.subject, group.shard, len(rows)) for group, rows in groups.items()] == [
+def test_shards_are_parts_of_subjects():
+    shards = shards_of(items("b", 2 * SHARD_SIZE + 1) + items("a", 1) + items("b2", 1))
+    assert [(shard.subject, shard.number, len(rows)) for shard, rows in shards.items()] == [
         ("b", 0, SHARD_SIZE), ("b", 1, SHARD_SIZE), ("b", 2, 1), ("a", 0, 1), ("b2", 0, 1)
     ]  # fmt: skip
 
@@ -53,7 +63,7 @@ def test_record_columns_and_ties():
 
 
 def test_divisors_decide_but_are_not_recorded():
-    table = record_rows(items(count=1), "en", np.array([[-4.0, -6, -9, -9]]), np.array([[2, 6, 3, 3]]))
+    table = record_rows(items(count=1), "en", np.array([[-4.0, -6, -9, -9]]), lengths=np.array([[2, 6, 3, 3]]))
     assert table["prediction"].item() == "B" and table["logprob_B"].item() == -6
 
 
@@ -62,29 +72,49 @@ def test_context_language_only_with_a_passage():
     assert "context_language" not in record_rows(items(), "en", np.zeros((3, 4)))
 
 
-def test_nan_is_refused_by_question():
-    logprobs = np.zeros((3, 4))
-    logprobs[1, 2] = np.nan
-    with pytest.raises(InputError, match="law001 in setting mixup"):
-        record_rows(items(), "mixup", logprobs)
+def test_an_option_without_log_probability_is_not_predicted():
+    table = record_rows(items(count=2), "en", np.array([[np.nan, -5, np.nan, -6.0], [-1, -2, np.nan, np.nan]]))
+    assert list(table["prediction"]) == ["B", "A"] and table["logprob_C"].isna().all()
+
+
+def test_records_of_questions_with_more_and_fewer_options(tmp_path):
+    """Units differ in their columns; the file has those of the largest question, whatever came first."""
+    two = [monolingual(f"two{n}", "a", "", "q", ("1", "2"), "B", "en") for n in range(2)]
+    five = [monolingual("five", "b", "", "q", tuple("12345"), "E", "en")]
+    store, parts = UnitStore(tmp_path / "units", {"en": "1"}), shards_of(two + five)
+    for (shard, rows), width in zip(parts.items(), (2, 5), strict=True):
+        logprobs = np.full((len(rows), width), -2.0)
+        logprobs[:, -1] = -1.0
+        store.write(shard, record_rows(rows, "en", logprobs).assign(extracted=1))
+    written = write_setting(tmp_path, store.read(parts)["en"], ["two0", "five", "two1"])
+    lines = (tmp_path / "en.csv").read_text().splitlines()
+    assert lines[0].endswith("correct,logprob_A,logprob_B,logprob_C,logprob_D,logprob_E,extracted")
+    assert lines[1] == "two0,a,en,en,en|en,B,B,1,-2.000000,-1.000000,,,,1"
+    (tmp_path / "run.json").write_text(json.dumps({"records": {"en": {"hash": "1", **written}}}))
+    records = load_records(tmp_path)
+    assert has_logprobs(records) and list(records["correct"]) == [1, 1, 1]
+    assert list(option_languages(records)[0]) == ["en", "en", "", "", ""]
+    assert np.nansum(np.exp(normalized_logprobs(records)), axis=1) == pytest.approx([1, 1, 1])
+    records.loc[1, "logprob_E"] = np.nan
+    assert not has_logprobs(records)
 
 
 def test_units_are_found_under_their_hash_only(tmp_path):
-    rows, groups = items(), list(shards_of(items()))
+    rows, shards = items(), list(shards_of(items()))
     store = UnitStore(tmp_path, {"en": "1", "mixup": "2"})
-    assert store.pending(groups) == {groups[0]: ["en", "mixup"]}
-    store.write(groups[0], pd.concat([records(rows, "en"), records(rows, "mixup")]))
-    assert store.pending(groups) == {}
-    assert UnitStore(tmp_path, {"en": "1", "mixup": "3", "full_de": "4"}).pending(groups) == {
-        groups[0]: ["mixup", "full_de"]
+    assert store.pending(shards) == {shards[0]: ["en", "mixup"]}
+    store.write(shards[0], pd.concat([records(rows, "en"), records(rows, "mixup")]))
+    assert store.pending(shards) == {}
+    assert UnitStore(tmp_path, {"en": "1", "mixup": "3", "full_de": "4"}).pending(shards) == {
+        shards[0]: ["mixup", "full_de"]
     }
     changed = UnitStore(tmp_path, {"en": "1", "mixup": "3"})
-    changed.write(groups[0], records(rows, "mixup", best=3))
-    read = changed.read(groups)
+    changed.write(shards[0], records(rows, "mixup", best=3))
+    read = changed.read(shards)
     assert set(read["mixup"]["prediction"]) == {"D"} and set(read["en"]["prediction"]) == {"B"}
 
 
-def test_a_batch_without_groups_is_no_unit(tmp_path):
+def test_a_batch_without_shards_is_no_unit(tmp_path):
     store = UnitStore(tmp_path, {"en": "1"})
     store.write(Shard("a", 0), records(items("a"), "en"))
     assert store.pending([Shard("a", 0), Shard("b", 0)]) == {Shard("b", 0): ["en"]}
@@ -94,10 +124,10 @@ def test_cells_come_back_as_written(tmp_path):
     odd = monolingual("007", "nan", "", "q", ("1", "2", "3", "4"), "A", "en")
     slash = monolingual("1e3", "a/b c", "", "q", ("1", "2", "3", "4"), "A", "en")
     store = UnitStore(tmp_path, {"en": "1"})
-    groups = shards_of([odd, slash])
-    for group, rows in groups.items():
-        store.write(group, records(rows, "en", best=0))
-    table = store.read(groups)["en"]
+    shards = shards_of([odd, slash])
+    for shard, rows in shards.items():
+        store.write(shard, records(rows, "en", best=0))
+    table = store.read(shards)["en"]
     assert list(table["id"]) == ["007", "1e3"] and list(table["subject"]) == ["nan", "a/b c"]
     assert list(table["logprob_A"]) == ["-1.000000", "-1.000000"]
     write_setting(tmp_path, table, ["1e3", "007"])

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from common.reporting import metrics
-from common.reporting.results import ENDING, find_results
-from common.reporting.stats import gap_closed, paired_bootstrap
+from common.reporting.results import ENDING
+from common.reporting.stats import conductivity, gap_closed, paired_bootstrap
 from tests.mmlu import write_run
 from tests.scripts import call, load_script
 
@@ -22,11 +21,11 @@ report = load_script("report/report.py")
 mmlu, plot, finding, quiz, arms, mitigation = (
     load_script(f"{name}.py")
     for name in (
-        "MMLU/tabulate",
-        "MMLU/plot",
-        "MMLU/finding",
-        "HP/tabulate",
-        "FT/tabulate",
+        "MMLU/tabulate_mmlu",
+        "MMLU/plot_mmlu",
+        "world/finding",
+        "HP/tabulate_quiz",
+        "FT/tabulate_arms",
         "MMLU/tabulate_mitigation",
     )
 )
@@ -124,7 +123,7 @@ def test_conductivity_is_that_of_common_metrics(monkeypatch):
     taught, elsewhere = (rng.random(80) < 0.9).astype(float), (rng.random(80) < 0.4).astype(float)
     claim = next(claim for claim in claims.read_claims(claims.CLAIMS) if claim.measure == "conductivity")
     verdict = claims.decide(claim, {"against": taught, "of": elsewhere}, "tiny", 42, 3)
-    assert (verdict.effect, verdict.ci_low, verdict.ci_high) == metrics.conductivity(taught, elsewhere, 0.25, seed=42)
+    assert (verdict.effect, verdict.ci_low, verdict.ci_high) == conductivity(taught, elsewhere, 0.25, seed=42)
     assert verdict.verdict == "holds" and verdict.corrected_low < verdict.ci_low
     monkeypatch.setattr(claims, "gather", lambda *_: ({"against": np.zeros(80), "of": elsewhere}, "tiny"))
     unknown = claims.check([claim], [], 42)[0]
@@ -279,7 +278,7 @@ def test_a_folder_without_results_is_an_error(tmp_path, monkeypatch, capsys):
 
 def test_results_may_be_moved_and_name_their_command(results, tmp_path):
     shutil.move(results, tmp_path / "elsewhere")
-    found, problems = find_results([tmp_path / "elsewhere"])
+    found, problems = report.find_results([tmp_path / "elsewhere"])
     assert not problems and {result.script for result in found} >= {"MMLU/tabulate_mmlu.py", "FT/tabulate_arms.py"}
     for result in found:
         result.check()

@@ -134,11 +134,11 @@ def test_a_tiny_comet_checkpoint_scores(small, tmp_path, monkeypatch):
 def test_real_translations_score_as_on_sacrebleus_command_line(real_data, tmp_path, monkeypatch):
     out = tmp_path / "scores.csv"
     hypotheses, references = real_data / "released_translations", real_data / "flores"
-    keys = ["--hypotheses", hypotheses, "--references", references, "--out", out, "--allow-prefix", "true"]
+    keys = ["--hypotheses", hypotheses, "--references", references, "--out", out, "--allow-prefix"]
     assert call(script, keys, monkeypatch) == 0
     table = pd.read_csv(out)
-    assert len(table) == 16
-    for row in table.itertuples():
+    assert len(table) == len([path for path in hypotheses.glob("*/test-*-*") if not path.suffix]) >= 16
+    for row in table[:: len(table) // 16].itertuples():  # sacrebleu takes seconds each
         target = row.direction.split("-")[1]
         reference = tmp_path / "reference"
         lines = (references / f"{target}.devtest").read_text(encoding="utf-8").split("\n")
@@ -161,5 +161,5 @@ def test_real_translations_score_as_on_sacrebleus_command_line(real_data, tmp_pa
         ]
         scores = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         assert [f"{row.bleu:.12f}", f"{row.chrf:.12f}"] == [f"{float(one['score']):.12f}" for one in scores]
-        comet = (path.parent / f"{path.name}.comet").read_text().splitlines()[-1]
-        assert comet.endswith(f"score: {row.comet_released:.4f}")
+        comet = (path.parent / f"{path.name}.comet").read_text().splitlines()
+        assert comet[-1].endswith(f"score: {row.comet_released:.4f}") if comet else pd.isna(row.comet_released)

@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from common.cli import InputError
-from common.evaluation.records import LOGPROBS
 from common.translation.base import Untranslated
 from common.translation.factory import make_translator
+from tests.mmlu import LOGPROBS
 from tests.scripts import ROOT, call, load_script
 
 pytest.importorskip("openai", reason="bash install.sh --dev installs it")

@@ -1,12 +1,21 @@
 """Intervals and paired tests against values worked out by hand or by the exact formula."""
 
 import math
+import random
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from common.reporting.stats import gap_closed, mcnemar, paired_bootstrap, wilson, wilson_by_question
+from common.reporting.stats import (
+    chance_level,
+    conductivity,
+    gap_closed,
+    mcnemar,
+    paired_bootstrap,
+    wilson,
+    wilson_by_question,
+)
 
 
 def test_wilson_follows_the_formula():
@@ -110,3 +119,31 @@ def test_gap_closed_of_no_gap_is_not_a_number():
     assert all(math.isnan(value) for value in gap_closed([1, 0], [1, 0], [1, 1], seed=0))
     with pytest.raises(ValueError):
         gap_closed([1, 0], [1, 0], [1], seed=0)
+
+
+def test_conductivity_equals_a_slow_bootstrap():
+    rng = random.Random(1)
+    taught = [int(rng.random() < 0.95) for _ in range(200)]
+    elsewhere = [rng.random() * 0.6 for _ in range(200)]
+    value, low, high = conductivity(taught, elsewhere, 0.25, seed=3, resamples=2000)
+    assert value == pytest.approx((np.mean(elsewhere) - 0.25) / (np.mean(taught) - 0.25)) and low < value < high
+    slow = []
+    for _ in range(2000):
+        rows = [rng.randrange(200) for _ in range(200)]
+        slow.append((np.mean([elsewhere[i] for i in rows]) - 0.25) / (np.mean([taught[i] for i in rows]) - 0.25))
+    assert (low, high) == (
+        pytest.approx(np.percentile(slow, 2.5), abs=0.02),
+        pytest.approx(np.percentile(slow, 97.5), abs=0.02),
+    )
+    assert conductivity(taught, taught, 0.25, seed=3) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("taught", "reason"), [([], "no facts"), ([0], "not known above chance")])
+def test_conductivity_of_what_is_not_known_is_nan_with_a_reason(taught, reason):
+    with pytest.warns(RuntimeWarning, match=reason):
+        assert all(map(math.isnan, conductivity(taught, taught, 0.25, seed=1)))
+
+
+def test_chance_is_the_mean_over_questions():
+    assert chance_level(["en|de|fr|es"] * 7) == 0.25
+    assert chance_level(["en|de", "en|de|fr|es", "en|en|en|en|en"]) == pytest.approx((1 / 2 + 1 / 4 + 1 / 5) / 3)

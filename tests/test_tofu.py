@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from common.lm.loading import load
-from common.questions import LETTERS
+from common.questions import FOUR
 from tests.scripts import ROOT, call, load_script
 from tests.tiny import byte_level_tokenizer
 
@@ -62,7 +62,7 @@ def data(tmp_path):
 def ask(monkeypatch, tiny_checkpoint, tmp_path):
     def run(*keys, out="run"):
         base = ["--model", tiny_checkpoint, "--out", tmp_path / out, "--device", "cpu", "--max_new_tokens", "8"]
-        return call(evaluate, [*base, *keys], monkeypatch), tmp_path / out
+        return call(evaluate, [*base, "--answer_format", "text", *keys], monkeypatch), tmp_path / out
 
     return run
 
@@ -130,7 +130,7 @@ def test_choices_are_parallel_and_true(data, monkeypatch):
     items = parsed.choices(parallel, seed=42)
     assert len(items["en"]) == 7 and len({item.answer for item in items["en"]}) > 1
     for number, (english, german) in enumerate(zip(items["en"], items["de"], strict=True)):
-        place = LETTERS.index(english.answer)
+        place = FOUR.index(english.answer)
         assert english.answer == german.answer and len(set(english.options)) == 4
         assert english.options[place] == row(number)["paraphrased_answer"]
         for ours, theirs in zip(english.options, german.options, strict=True):
@@ -167,7 +167,7 @@ def test_finished_answers_are_not_asked_again(ask, data):
 
 def command(checkpoint, folder, out, *launcher):
     keys = ["--model", checkpoint, "--data", folder / "en" / "a.json", "--translations", folder, "--languages", "en,de"]
-    keys += ["--settings", "en", "--out", out, "--device", "cpu", "--max_new_tokens", "8"]
+    keys += ["--answer_format", "text", "--settings", "en", "--out", out, "--device", "cpu", "--max_new_tokens", "8"]
     return [*(launcher or [sys.executable]), str(ROOT / "TOFU/evaluate_tofu.py"), *map(str, keys)]
 
 
@@ -185,7 +185,7 @@ def answers_of(out):
     return {path.name: path.read_bytes() for path in (out / "answers").glob("*.csv")}
 
 
-def test_killed_and_begun_again_the_answers_are_the_same(many, tiny_checkpoint, tmp_path):
+def test_killed_and_rerun_the_answers_are_the_same(many, tiny_checkpoint, tmp_path):
     folder, expected = many
     arguments, killed = command(tiny_checkpoint, folder, tmp_path), []
     for count in (1, 4):
@@ -229,7 +229,7 @@ def test_chat_answers_begin_the_assistants_turn(ask, data, tiny_checkpoint, tmp_
     model, _ = load(str(tiny_checkpoint), device="cpu")
     model.save_pretrained(tmp_path / "chat")
     tokenizer.save_pretrained(tmp_path / "chat")
-    code, out = ask(*data[:2], "--settings", "en", "--chat", "true", "--model", tmp_path / "chat")
+    code, out = ask(*data[:2], "--languages", "en", "--settings", "en", "--chat", "--model", tmp_path / "chat")
     written = pd.read_csv(out / "answers" / "en.csv", keep_default_na=False).iloc[0]
     prompt = tokenizer(f"[Question: {row(0)['question']}\nAnswer:]>").input_ids
     ids = tokenizer(f"[Question: {row(0)['question']}\nAnswer:]>{row(0)['answer']}", return_tensors="pt").input_ids
@@ -243,7 +243,7 @@ def test_chat_answers_begin_the_assistants_turn(ask, data, tiny_checkpoint, tmp_
 def test_without_perturbations_there_are_answers_alone(ask, tmp_path, monkeypatch, capsys):
     rows = [{key: row(n)[key] for key in ("question", "answer")} for n in range(3)]
     (tmp_path / "retain.json").write_text(json.dumps(rows))  # an array, as some copies have it
-    code, out = ask("--data", tmp_path / "retain.json")
+    code, out = ask("--data", tmp_path / "retain.json", "--languages", "en")
     assert code == 0 and "no perturbed answers" in capsys.readouterr().out and not (out / "summary.csv").exists()
     table = pd.read_csv(out / "answers" / "en.csv")
     assert table["truth_ratio"].isna().all() and table["probability"].between(0, 1).all()
@@ -330,7 +330,7 @@ def test_other_refusals(ask, data, tmp_path, capsys):
 
 
 def test_words_of_every_script_count():
-    metrics = load_script("TOFU/metrics.py")
+    metrics = load_script("TOFU/answer_metrics.py")
     assert metrics.rouge_l_recall("Der Fluss heißt Öre.", "öre heißt der fluss") == 0.5
     assert metrics.rouge_l_recall("東京は首都です", "首都は東京です") == pytest.approx(4 / 7)
     assert metrics.rouge_l_recall("The river", "") == 0

@@ -38,8 +38,29 @@ def test_every_direction_from_and_into_english(small, monkeypatch):
     assert records["source"].tolist() == SENTENCES["en"] and records["hypothesis"][0] == "Der Hund sleeps."
 
 
+def test_a_data_set_in_the_hubs_layout(small, monkeypatch):
+    """As openlanguagedata/flores_plus: <split>/<FLORES-200 code>.parquet, one configuration per language."""
+    copy, codes = small / "flores_plus", {"en": "eng_Latn", "de": "deu_Latn", "zh": "cmn_Hans"}
+    card = "---\nconfigs:\n"
+    for code, name in codes.items():
+        card += f"- config_name: {name}\n  data_files:\n"
+        for split in ("dev", "devtest"):
+            (copy / split).mkdir(parents=True, exist_ok=True)
+            rows = pd.DataFrame({"id": range(3), "text": SENTENCES.get(code, ["狗。", "红房子。", "。"])})
+            rows.to_parquet(copy / split / f"{name}.parquet")
+            card += f"  - split: {split}\n    path: {split}/{name}.parquet\n"
+    (copy / "README.md").write_text(f"{card}---\n", encoding="utf-8")
+    arguments = [*keys(small), "--sentences", copy, "--languages", "en,de"]
+    assert call(script, arguments, monkeypatch) == 0
+    assert (small / "out" / "test-en-de").read_text().splitlines() == ["Der Hund sleeps.", "A red house.", ""]
+    assert script.read_sentences(str(copy), "zh", "dev")[0] == "狗。"
+    scores = ["--hypotheses", small, "--references", copy, "--out", small / "scores.csv"]
+    assert call(load_script("Translation/score.py"), scores, monkeypatch) == 0
+    assert len(pd.read_csv(small / "scores.csv")) == 2
+
+
 def test_a_causal_lm_is_shown_examples(small, tiny_checkpoint, monkeypatch):
-    arguments = [*keys(small, tiny_checkpoint), "--shots", "2", "--examples", small, "--directions", "en-de"]
+    arguments = [*keys(small, tiny_checkpoint), "--num_fewshot", "2", "--examples", small, "--directions", "en-de"]
     assert call(script, [*arguments, "--limit", "2"], monkeypatch) == 0
     examples = {("en", "de"): list(zip(SENTENCES["en"], SENTENCES["de"], strict=True))[:2]}
     expected = make_translator(str(tiny_checkpoint), device="cpu", examples=examples)
@@ -55,9 +76,10 @@ def test_a_causal_lm_is_shown_examples(small, tiny_checkpoint, monkeypatch):
     [
         (["--directions", "en"], "write source and target as en-de"),
         (["--directions", "en-fr"], "fr.devtest"),
-        (["--shots", "3"], "add --examples"),
-        (["--shots", "9", "--examples", "SMALL"], "fewer than 9 lines"),
-        (["--sentences", "nowhere"], "no <code>.devtest"),
+        (["--num_fewshot", "3"], "add --examples"),
+        (["--num_fewshot", "9", "--examples", "SMALL"], "fewer than 9 sentences"),
+        (["--sentences", "nowhere"], "nowhere: not a folder"),
+        (["--languages", "en"], "no language besides English"),
     ],
 )
 def test_bad_input_is_one_sentence(small, monkeypatch, capsys, more, said):
@@ -79,7 +101,7 @@ def test_directions_may_be_added_but_not_other_sentences(small, monkeypatch, cap
     assert (small / "out" / "test-en-de").read_bytes() == first and (small / "out" / "test-de-en").exists()
     (small / "de.devtest").write_text("Der Fluss ist alt.\nDer Hund schläft.\n\n", encoding="utf-8")
     assert call(script, [*keys(small), "--directions", "en-de"], monkeypatch) == 2
-    assert "another de.devtest" in capsys.readouterr().err
+    assert "other sentences in de" in capsys.readouterr().err
 
 
 def test_killed_runs_go_on_to_the_same_bytes(small, tiny_checkpoint):

@@ -101,7 +101,7 @@ def test_cache_asks_once_and_keeps_pairs_apart(tmp_path):
 
 
 def test_cache_names_the_row_and_keeps_what_was_done(tmp_path, monkeypatch):
-    monkeypatch.setattr("common.translation.factory.CACHE_BATCH", 2)
+    monkeypatch.setattr("common.translation.cache.CACHE_BATCH", 2)
     inner = Counting()
     cached = CachedTranslator(inner, tmp_path / "cache.sqlite")
     with pytest.raises(InputError, match="^row 3: no translation"):

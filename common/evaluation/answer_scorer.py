@@ -1,4 +1,4 @@
-"""Lets a model write before it answers, and extracts the answer from its text; the records have no log-probabilities."""
+"""Lets a model write before it answers and extracts the answer from its text; the records have no log-probabilities."""
 
 from collections.abc import Mapping, Sequence
 
@@ -58,7 +58,7 @@ class AnswerScorer:
         author: generates the text.
         max_new_tokens: maximum number of tokens of an answer.
         stop: text that ends an answer early, such as a blank line; None for none.
-        again: prompt opening; text from its next occurrence on is discarded, since base models invent further questions.
+        again: prompt opening; text from its next occurrence on is discarded, since base models invent more questions.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The evaluation loop: asks a causal LM the questions of a task in every setting; writes records and summaries.
 
-    evaluate(task, config, model)    # Task: what is asked; EvaluationConfig: how; ModelConfig: which model
+evaluate(task, config, model)    # Task: what is asked; EvaluationConfig: how; ModelConfig: which model
 """
 
 import time
@@ -151,11 +151,11 @@ def evaluate(
 
 
 def check_parallel(settings: Mapping[str, Setting]) -> None:
-    """InputError where a setting has other questions than English."""
+    """InputError where a setting has other questions than English, as where a file was edited."""
     english = {question.id for question in settings["en"].questions} if "en" in settings else set()
     for setting in settings.values() if english else ():
         if different := english.symmetric_difference(question.id for question in setting.questions):
-            raise InputError(f"question {min(different)} is in one of the settings en and {setting.name} only")
+            raise InputError(f"question {min(different)} is in only one of en.csv and {setting.name}.csv; build them together")
 
 
 def show(settings: Mapping[str, Setting], config: EvaluationConfig) -> None:

@@ -1,8 +1,8 @@
 """Where an answer is decided: the one place that turns scores, or a written answer, into a prediction.
 
-    predict(logprobs)                                # answer letters, by log-probability
-    predict(logprobs, lengths=lengths)               # texts of the options, by log-probability per byte
-    predict(logprobs, texts=texts, labels=labels)    # scores where there are any, else the label that the text names
+predict(logprobs)                                # answer letters, by log-probability
+predict(logprobs, lengths=lengths)               # texts of the options, by log-probability per byte
+predict(logprobs, texts=texts, labels=labels)    # scores where there are any, else the label that the text names
 """
 
 import re

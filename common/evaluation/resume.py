@@ -204,8 +204,8 @@ def by_language(
     hashes = {code: config_hash(depends | {"rows": [asdict(row) for row in rows]}) for code, rows in parallel.items()}
     info = {"hash": config_hash(depends), "languages": {}, "sessions": []}
     old = read_run(out) if (out / "run.json").exists() else info
-    finished = old["languages"]
-    if any(old["hash"] != info["hash"] or hashes.get(code, own) != own for code, own in finished.items()):
+    done = old.get("languages")
+    if done is None or any(old["hash"] != info["hash"] or hashes.get(code, own) != own for code, own in done.items()):
         raise InputError(f"{out}: answers of another configuration or data; use another --out or delete the folder")
     info = (old if old["hash"] == info["hash"] else info) | {"config": dict(config)}
     shards = [Shard("questions", number) for number in range(-(-len(next(iter(parallel.values()))) // SHARD_SIZE))]

@@ -1,4 +1,4 @@
-"""Asks a server for the answer label: by its log-probability or, where the server gives none, by the token it writes."""
+"""Asks a server for the answer label: its log-probability or, where the server gives none, the token it writes."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,8 +1,8 @@
-"""Greedy answers to many prompts: sorted by length, the prompts' common beginning computed once.
+"""Greedy generation for many prompts, batched by length; their common beginning is computed once.
 
     answers = generate(model, tokenizer, prompts, max_new_tokens=64)
 
-Rows that have come to their end leave the batch, so that a short answer does not wait for a long one.
+Finished rows leave the batch, so that a short answer does not wait for a long one.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from common.lm.prefix_attention import SharedPrefix, shared_prefix_enabled
 from common.lm.tokenization import prompt_tokens
 from common.lm.tree_attention import UnsupportedAttention
 
-BATCH_BYTES = {"cpu": 1 << 28, "cuda": 1 << 33}  # of a batch's keys and values, and of one layer's attention scores
+BATCH_BYTES = {"cpu": 1 << 28, "cuda": 1 << 33}  # for a batch's keys and values, and one layer's attention scores
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`text` up to where it stops, without blanks around; `finished` is False where max_new_tokens cut it off."""
+    """`text` before the stop string, stripped; `finished` is False where max_new_tokens cut it off."""
 
     text: str
     finished: bool
@@ -43,15 +43,17 @@ def generate(
     token_budget: int | None = None,
     progress: bool = True,
 ) -> list[Answer]:
-    """The greedy continuation of each prompt up to `stop`, or to the end of the text, in the order of `prompts`.
+    """The greedy continuation of each prompt up to `stop` or the end of the text, in the order of `prompts`.
 
-    `stop` is one or more line ends, None for the end of the text alone;
-    `token_budget` is the most tokens in a batch, prompts and answers together; by default as many as fit in BATCH_BYTES
-    of the device, and fewer once memory runs out. Raises InputError for a prompt that leaves no room for an answer, and
-    for a recurrent model.
+    Args:
+        stop: one or more line ends; None stops at the end of the text only.
+        token_budget: most tokens in a batch, prompts and answers together; by default as many as fit in BATCH_BYTES,
+            and fewer once memory runs out.
+
+    Raises InputError for a prompt that leaves no room for an answer, and for a recurrent model.
     """
     if getattr(model, "_is_stateful", False):
-        raise InputError(f"{type(model).__name__} carries a recurrent state, with which it cannot answer here")
+        raise InputError(f"{type(model).__name__} has a recurrent state, which generation does not support")
     if model.device.type == "cpu":
         keep_freed_memory()
     ids = prompt_tokens(tokenizer, prompts)
@@ -62,7 +64,7 @@ def generate(
                 f"row {row}: its prompt has {len(prompt)} tokens and the model {positions} positions, which leaves no"
                 f" room for {max_new_tokens} more"
             )
-    # A shared beginning is not moved out of a sliding window; models with one read their prompts whole.
+    # A shared prefix would stay inside a sliding window; models with one read every prompt whole.
     whole = plain_path_reason(model) or getattr(model.config.get_text_config(), "sliding_window", None)
     shared = 0 if whole else common_prefix(ids)
     prefix = _read_prefix(model, ids[0][:shared]) if shared else None
@@ -105,7 +107,7 @@ def _rows_that_fit(model: PreTrainedModel, longest: int, own: int, new: int) -> 
 
 
 def common_prefix(ids: Sequence[Sequence[int]]) -> int:
-    """How many first tokens all sequences have in common; one token at least is left to each."""
+    """Number of first tokens common to all sequences; at least one token of each is left."""
     if not ids:
         return 0
     first, last = min(ids), max(ids)  # every other sequence lies between them
@@ -121,13 +123,13 @@ def _read_prefix(model: PreTrainedModel, ids: Sequence[int]) -> SharedPrefix:
 
 @lru_cache(maxsize=4)
 def _line_ends(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    """Whether each token of the vocabulary has a line end in it; bool [tokens]."""
+    """Whether each token of the vocabulary contains a line end; bool [tokens]."""
     texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
     return torch.tensor(["\n" in text for text in texts])
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    """The tokens that end a text: the tokenizer's, and those of the generation config, as the end of a chat's turn."""
+    """The tokens that end a text: the tokenizer's, and those of the generation config, such as the end of a turn."""
     own = model.generation_config.eos_token_id if model.generation_config is not None else None
     found = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
     return torch.tensor(sorted({token for token in found if token is not None}), dtype=torch.long)
@@ -177,7 +179,7 @@ def _greedy(
             if not len(keep):
                 break
             if len(keep) < len(alive):
-                for layer in past.layers:  # which may lie on different devices
+                for layer in past.layers:  # possibly on different devices
                     layer.batch_select_indices(keep.to(layer.keys.device))
             alive, mask = alive[keep], torch.nn.functional.pad(mask[keep], (0, 1), value=1)
             tokens, positions = chosen[keep, None], positions[keep, -1:] + 1

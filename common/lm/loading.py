@@ -1,4 +1,4 @@
-"""Load a causal LM and its tokenizer the way every script does: by hub name, local folder or LoRA folder."""
+"""Load a causal LM and its tokenizer by hub name, local folder or LoRA folder."""
 
 import json
 from dataclasses import dataclass
@@ -44,9 +44,9 @@ class ModelConfig:
         require_positive(self, "token_budget")
 
     def processes(self) -> PartialState:
-        """The processes that share the work; InputError where they would all take one device."""
+        """The processes that share the work; InputError where they would all use one device."""
         on_cpu = self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
-        # A process that has done its share may wait for hours; the default timeout would end the whole run.
+        # A process that has finished may wait for hours; the default timeout would end the run.
         state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))
         if state.num_processes > 1 and self.device not in ("auto", "cpu"):
             raise InputError(f"device {self.device!r} with {state.num_processes} processes: use auto, or one process")
@@ -55,13 +55,13 @@ class ModelConfig:
     def load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Model and tokenizer, on this process's own device where several share the work."""
         state = self.processes()
-        # "cpu:0" is not "cpu": it would copy the weights to other addresses, which changes the last bits of products.
+        # Not "cpu:0" for "cpu": that copies the weights to other addresses, which changes the last bits of products.
         several_gpus = state.num_processes > 1 and state.device.type != "cpu"
         device = str(state.device) if several_gpus else self.device
         return load(self.model, dtype=self.dtype, device=device, revision=self.revision, attention=self.attention)
 
     def content_hash(self) -> str:
-        """What identifies the weights; a server's model is known by its name, whatever stands behind it."""
+        """What identifies the weights; a model behind a server is identified by its name alone."""
         return self.model if split_server(self.model) else model_content_hash(self.model, self.revision)
 
 
@@ -110,13 +110,13 @@ def load(
             f"model {name!r} does not fit on {target or 'the GPUs'}; use --device map, or a smaller dtype"
         ) from error
     except (OSError, ValueError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
-        # What PyTorch says of a device or a build that is not there comes as an AssertionError or RuntimeError.
+        # PyTorch raises AssertionError or RuntimeError for a missing device or build.
         raise InputError(f"model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     return model.eval(), tokenizer
 
 
 def set_dtype(folder: str | Path, dtype: torch.dtype) -> None:
-    """Let `dtype: auto` compute the model saved in `folder` in this precision, in whichever its weights are stored."""
+    """Write a saved model's precision, with `dtype: auto`, into its config.json; the stored weights are unchanged."""
     path = Path(folder) / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     write_json_atomic(path, config | {"dtype": str(dtype).removeprefix("torch.")})
@@ -135,12 +135,12 @@ def _adapter_config(name: str, revision: str | None) -> PeftConfig | None:
         return None
     try:
         return PeftConfig.from_pretrained(name, revision=revision)
-    except ValueError:  # peft's way of saying that there is no adapter config under this name
+    except ValueError:  # peft's error for a name without an adapter config
         return None
 
 
 def _tokenizer_of(name: str, base: str, revision: str | None) -> PreTrainedTokenizerBase:
-    """The tokenizer that lies beside the model; of an adapter that has none, its base model's."""
+    """The tokenizer of the model; for an adapter without one, that of its base model."""
     if name == base:
         return load_tokenizer(name, revision=revision)
     if Path(name).is_dir() and not (Path(name) / "tokenizer_config.json").exists():
@@ -152,7 +152,7 @@ def _tokenizer_of(name: str, base: str, revision: str | None) -> PreTrainedToken
 
 
 def pick_device(device: str) -> torch.device:
-    """The device of this name; `auto` is a GPU if there is one. InputError for a name that torch does not know."""
+    """The device of this name; `auto` is a GPU if there is one. InputError for an unknown name."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,10 +1,10 @@
-"""log P(continuation | prompt) of many prompts with a few continuations each, every shared prefix computed once.
+"""log P(continuation | prompt) for many prompts with a few continuations each; shared prefixes are computed once.
 
     logprobs = loglikelihood(model, tokenizer, prompts, [" A", " B", " C", " D"])  # [prompts, 4]
 
-All token sequences go into one prefix tree (common/lm/prefix_tree.py); the tree is cut into ranges of `token_budget`
-nodes and each range is one forward pass (common/lm/tree_attention.py). Only the positions that predict a token of a
-continuation go through the LM head. A model whose attention cannot follow a tree takes the plain padded path.
+All token sequences form one prefix tree (common/lm/prefix_tree.py), which is split into ranges of `token_budget` nodes,
+one forward pass each (common/lm/tree_attention.py). The LM head sees only positions that predict a token of a
+continuation. Models whose attention does not support a tree are computed in plain padded batches.
 """
 
 import logging
@@ -24,23 +24,23 @@ from common.lm.tree_attention import TreeBatch, UnsupportedAttention, current_ba
 
 logger = logging.getLogger(__name__)
 
-TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}  # the first keeps activations in a processor's cache
+TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}  # 1,024 keeps activations in a processor's cache
 SMALLEST_BUDGET = 64
-# Layers whose results do not change with padding behind a sequence.
+# Layers whose results do not depend on padding after a sequence.
 PADDING_IS_SAFE = {"full_attention", "sliding_attention", "chunked_attention", "linear_attention", "conv", "moe"}
 PADDING_IS_SAFE |= {"hybrid", "hybrid_sliding"}
-HEAD_ROWS = 512  # rows of logits turned into float32 at a time
+HEAD_ROWS = 512  # rows of logits converted to float32 at a time
 
 Continuation = str | Sequence[int]
 
 
 @dataclass
 class ScoringStats:
-    """Token counts, added up over calls.
+    """Token counts, summed over calls.
 
     Attributes:
-        prompt_tokens: tokens of all prompts, each prompt on its own.
-        tree_tokens: distinct nodes of the prefix trees: what has to be computed at least.
+        prompt_tokens: tokens of all prompts, shared prefixes counted for each prompt.
+        tree_tokens: nodes of the prefix trees, the least that has to be computed.
         computed_tokens: tokens that went through the model, padding and repeated work included.
     """
 
@@ -61,21 +61,20 @@ def loglikelihood(
 ) -> np.ndarray:
     """Log-probability of each continuation given its prompt, in nats, summed over the continuation's tokens.
 
-    Prompt and continuation are tokenised together. A continuation may also be given as token ids, which are then
-    appended to the tokens of the prompt as they are.
+    Prompt and continuation are tokenized together. Token ids as a continuation are appended to the prompt's tokens.
 
     Args:
         continuations: one list for all prompts, or one list per prompt.
-        token_budget: most tokens in one forward pass; default 1,024 on a CPU and 8,192 on a GPU. It is halved
-            for the rest of the call when memory runs out.
-        stats: where to add the token counts.
+        token_budget: most tokens in one forward pass; default 1,024 on a CPU and 8,192 on a GPU. It is halved for the
+            rest of the call when memory runs out.
+        stats: token counts to add to.
 
     Returns:
-        float32 [len(prompts), most continuations]; where lists differ in length, missing ones are NaN.
+        float32 [prompts, most continuations]; NaN for the missing ones of shorter lists.
 
     Raises:
-        InputError: two different continuations of a prompt are the same tokens, a continuation is empty, or a
-            prompt is longer than the model's context.
+        InputError: two different continuations of a prompt have the same tokens, a continuation is empty, or a prompt
+            is longer than the model's context.
     """
     lists = _one_list_each(prompts, continuations)
     pairs = tokenize_pairs(tokenizer, prompts, lists)
@@ -92,7 +91,7 @@ def loglikelihood(
 
 
 def _one_list_each(prompts: Sequence[str], continuations: Sequence) -> list[Sequence[Continuation]]:
-    """The continuations of every prompt, whichever way they were given."""
+    """One list of continuations per prompt."""
     first = continuations[0] if continuations else ""
     if isinstance(first, str) or isinstance(first[0], int):
         return [continuations] * len(prompts)
@@ -107,15 +106,15 @@ def _check_length(model: PreTrainedModel, pairs: list[TokenizedPair]) -> None:
         if limit and len(pair.tokens) - 1 > limit:
             raise InputError(
                 f"prompt {pair.prompt} with its continuation has {len(pair.tokens)} tokens but the model takes "
-                f"{limit}; shorten it or use fewer demonstrations"
+                f"{limit}; shorten it or use fewer few-shot examples"
             )
 
 
 def _score(
     model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, progress: bool, stats: ScoringStats
 ) -> np.ndarray:
-    """Log-probability of every pair, [pairs] float64: through the tree where the model allows it."""
-    # The last token of a sequence predicts nothing that is asked for, so it is left out of the tree.
+    """Log-probability of every pair, float64 [pairs]; with the prefix tree if the model supports it."""
+    # The last token of a sequence predicts nothing that is needed, so it is not in the tree.
     tree = build_tree([pair.tokens[:-1] for pair in pairs])
     stats.tree_tokens += len(tree)
     reason = plain_path_reason(model)
@@ -125,14 +124,14 @@ def _score(
                 return _score_tree(model, pairs, tree, budget, progress, stats)
             except UnsupportedAttention as error:
                 reason = str(error)
-        _say_once(f"{type(model).__name__} is scored prompt by prompt in padded batches: {reason}")
+        _say_once(f"{type(model).__name__} is computed in padded batches, without sharing prefixes: {reason}")
         return _score_padded(model, pairs, budget, progress, stats)
 
 
 def plain_path_reason(model: PreTrainedModel) -> str | None:
-    """Why `model` cannot compute a prefix tree, as far as its class and config tell; None if it can.
+    """Why `model` does not support a prefix tree, as far as class and config show; None if it does.
 
-    Sliding windows are no obstacle: the tree applies them along each path.
+    Sliding windows are supported: the tree applies them along each path.
     """
     config = model.config.get_text_config()
     if not model._supports_attention_backend:
@@ -171,7 +170,7 @@ def _score_tree(
     progress: bool,
     stats: ScoringStats,
 ) -> np.ndarray:
-    """Walk the tree range by range; a range that does not fit in memory is tried again at half the size."""
+    """Compute the tree range by range; a range that does not fit in memory is retried at half the size."""
     nodes, targets, owners = _predictions(tree, pairs)
     logprobs = np.zeros(len(pairs))
     past: dict[int, tuple] = {}
@@ -195,7 +194,7 @@ def _score_tree(
 
 
 def _predictions(tree: PrefixTree, pairs: list[TokenizedPair]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every (node, token that follows it, pair it counts for) that is asked for, by node; each [predictions]."""
+    """Every required prediction in the order of nodes: node, next token, pair it counts for; each [predictions]."""
     node = tree.last.copy()
     length = np.array([len(pair.tokens) for pair in pairs])
     remaining = length - np.array([pair.start for pair in pairs])
@@ -222,14 +221,14 @@ def _run_batch(
 ) -> np.ndarray:
     """One forward pass over nodes [start, stop); log-probability of each target after its node, [targets]."""
     needed, rows = np.unique(nodes, return_inverse=True)
-    # A range without predictions still has to fill the keys and values of the path; one row of logits costs nothing.
+    # A range without predictions still computes the keys and values of the path; one row of logits is cheap.
     positions = needed - start if len(needed) else np.array([0])
     device = model.get_input_embeddings().weight.device
     with current_batch(batch):
         logits = model(
             input_ids=torch.from_numpy(tree.tokens[None, start:stop]).to(device),
             position_ids=torch.from_numpy(tree.depth[None, start:stop]).to(device),
-            logits_to_keep=positions.tolist(),  # as a tensor it would have to lie where the last layer does
+            logits_to_keep=positions.tolist(),  # a tensor would have to be on the device of the last layer
             use_cache=False,
         ).logits[0]
     return _target_logprobs(logits, rows, targets)
@@ -245,9 +244,9 @@ def _target_logprobs(logits: torch.Tensor, rows: np.ndarray, targets: np.ndarray
 def _score_padded(
     model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, progress: bool, stats: ScoringStats
 ) -> np.ndarray:
-    """The plain path: whole sequences, longest first, padded on the right to the longest of their batch.
+    """Whole sequences, longest first, padded on the right to the longest of their batch.
 
-    Layers that compress or index their keys see the padding; with them a batch has one length.
+    Models with layers that compress or index their keys would see the padding; their batches have one length each.
     """
     by_input: dict[bytes, list[int]] = {}  # continuations of one token share their whole input
     for i, pair in enumerate(pairs):

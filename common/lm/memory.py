@@ -1,4 +1,4 @@
-"""Memory: freed blocks are kept for the next tensor, and a batch that does not fit is tried again at half the size."""
+"""Memory: reuse freed blocks, and retry a batch that does not fit at half its size."""
 
 import ctypes
 import logging
@@ -17,8 +17,8 @@ _NEVER = 2**30  # bytes
 def keep_freed_memory() -> None:
     """Let glibc reuse freed blocks of every size, once per process; does nothing with another C library.
 
-    By default glibc maps large blocks afresh and returns them when freed, so that each forward or training step pays
-    for every page of its activations again: a fifth of the time of scoring on two cores.
+    By default glibc returns large blocks to the system, so that every forward pass has to map its activations again:
+    a fifth of the time of scoring on two cores.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -27,14 +27,14 @@ def keep_freed_memory() -> None:
 
 
 def halved(size: int, error: RuntimeError, unit: str, smallest: int = 1) -> int:
-    """Half of a batch's `size`, in `unit`, after an out-of-memory error; of another error, or the smallest, raises it.
+    """Half of a batch's `size`, in `unit`s, after an out-of-memory `error`.
 
-    To be called while the error is handled.
+    Raises the error if it is another one, or if `size` is not above `smallest`.
     """
     out_of_memory = isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
     if not out_of_memory or size <= smallest:
         raise error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    logger.warning("out of memory with %d %s in a forward pass; going on with %d", size, unit, size // 2)
+    logger.warning("out of memory with %d %s in a forward pass; retrying with %d", size, unit, size // 2)
     return size // 2

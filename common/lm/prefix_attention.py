@@ -1,12 +1,11 @@
-"""Attention of rows that begin with the same tokens: the keys and values of these are there once, not once a row.
+"""Attention for rows with a common prefix: its keys and values are stored once, not once per row.
 
     prefix = SharedPrefix(cache)              # a DynamicCache of one row
     with shared_prefix_enabled(model, prefix):
-        prefix.begin(mask)                    # which of the rows' own keys are text
+        prefix.begin(mask)                    # which of the rows' own keys are not padding
         model(tokens, position_ids=positions, past_key_values=own)
 
-What few-shot prompts spend their time on when they are answered word by word is reading keys and values, and most of
-them are those of the demonstrations.
+Generation from few-shot prompts is bound by reading keys and values, most of which belong to the shared examples.
 """
 
 from collections.abc import Iterator
@@ -35,11 +34,11 @@ class SharedPrefix:
         self.called: set[int] = set()
 
     def begin(self, mask: torch.Tensor) -> None:
-        """To be called before each pass: mask [rows, own keys], 1 where a key is text and 0 where it is padding."""
+        """Call before each forward pass: mask [rows, own keys] is 1 for text and 0 for padding."""
         self.mask, self.called = mask, set()
 
     def added(self, queries: int, dtype: torch.dtype) -> torch.Tensor:
-        """What is added to the scores of own keys, [rows, 1, 1, queries, own keys]: no padding, nothing later."""
+        """Additive causal and padding mask of own keys, [rows, 1, 1, queries, own keys]."""
         keys = self.mask.shape[1]
         place = torch.arange(keys, device=self.mask.device)
         seen = (place <= place[-queries:, None]) & self.mask.bool()[:, None, :]
@@ -62,7 +61,7 @@ def prefix_attention(
     """Attention function in transformers' interface: query [rows, heads, T, head_dim] -> [rows, T, heads, head_dim].
 
     Raises:
-        UnsupportedAttention: as in `common.lm.tree_attention`, and where the cache holds other states than keys, values.
+        UnsupportedAttention: as in common.lm.tree_attention, and where the cache does not hold keys and values.
     """
     check_supported(module, sliding_window, kwargs)
     prefix = _prefix.get()
@@ -101,7 +100,7 @@ AttentionInterface.register("shared_prefix", prefix_attention)
 
 @contextmanager
 def shared_prefix_enabled(model: PreTrainedModel, prefix: SharedPrefix) -> Iterator[None]:
-    """Let all rows that `model` reads inside the block come after `prefix`, and attend as before after it."""
+    """Inside the block, all rows that `model` reads follow `prefix`; afterwards it attends as before."""
     before, token = model.config._attn_implementation, _prefix.set(prefix)
     model.set_attn_implementation("shared_prefix")
     try:

@@ -1,9 +1,8 @@
 """The prefix tree of token sequences: every distinct prefix is one node, so that it is computed once.
 
-Nodes are numbered in depth-first preorder. Two facts make everything else short:
-the descendants of node i are exactly i+1 .. end[i]-1, and of a range of nodes that starts at s
-every ancestor outside the range lies on the path from a root to s. The tree can therefore be cut
-anywhere into ranges of equal size, and a range needs nothing but the keys and values of one path.
+Nodes are numbered in depth-first preorder. Therefore the descendants of node i are i+1 .. end[i]-1, and for a range of
+nodes that starts at s, every ancestor outside the range is on the path from a root to s. The tree can be split anywhere
+into ranges, and each range needs only the keys and values of one path.
 """
 
 from collections.abc import Sequence
@@ -80,7 +79,7 @@ def common_prefix(a: np.ndarray, b: np.ndarray) -> int:
 
 
 def tree_size(texts: Sequence[str]) -> int:
-    """Distinct UTF-8 bytes in the prefix tree of `texts`: what scoring them costs, before any tokenizer is loaded."""
+    """Nodes in the prefix tree of the UTF-8 bytes of `texts`: an estimate of their cost without a tokenizer."""
     encoded = sorted(text.encode() for text in texts)
     size, previous = 0, np.empty(0, np.uint8)
     for text in encoded:

@@ -1,8 +1,8 @@
-"""Ask an OpenAI-compatible server (vLLM, SGLang, `transformers serve`, a vendor): many prompts at once, with retries.
+"""Requests to an OpenAI-compatible server (vLLM, SGLang, `transformers serve`, a vendor), concurrent and with retries.
 
     replies = Server("meta-llama/Meta-Llama-3-8B").ask(prompts, max_tokens=64)
 
-OPENAI_BASE_URL and OPENAI_API_KEY in the environment say where and as whom.
+OPENAI_BASE_URL and OPENAI_API_KEY in the environment name the server and the key.
 """
 
 import asyncio
@@ -19,18 +19,23 @@ from tqdm import tqdm
 
 from common.cli import InputError, config_hash
 
-CONCURRENCY = 16  # requests under way
-RETRIES = 6  # of a request, on 408, 409, 429, 5xx and lost connections, after 0.5, 1, 2, 4, 8 and 8 s or as told
+CONCURRENCY = 16  # concurrent requests
+RETRIES = 6  # per request, on 408, 409, 429, 5xx and lost connections, after 0.5, 1, 2, 4, 8, 8 s or Retry-After
 TIMEOUT = 120.0  # seconds
-FEW = 5  # log-probabilities that servers give which refuse to give more
+FEW = 5  # log-probabilities to ask for where a server refuses more
 LOCK_SECONDS = 120.0  # wait for another process that writes to the file of replies
-SERVERS = {"endpoint:": False, "chat:": True}  # prefixes of a model behind a server, and whether it is asked in a chat
+SERVERS = {"endpoint:": False, "chat:": True}  # prefix of a model behind a server, and whether its chat route is used
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered. `first` has the log-probabilities (nats) of the likeliest first tokens, if asked for and
-    offered; tokens are those that the server counts, 0 where it counts none."""
+    """A model's answer.
+
+    Attributes:
+        text: the answer.
+        first: log-probabilities (nats) of the likeliest first tokens, if requested and returned.
+        prompt_tokens, tokens: of prompt and answer as the server counts them, 0 if it does not.
+    """
 
     text: str
     first: dict[str, float] = field(default_factory=dict)
@@ -40,16 +45,16 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """In the place of a reply: why there is none."""
+    """In place of a reply: the reason why there is none."""
 
     reason: str
 
 
 @dataclass
 class Budget:
-    """What one process may ask of a server and what it has, over the life of this object; None is no limit.
+    """Limits of one process's requests and tokens, None for no limit, and how many it has used.
 
-    Requests under way when the tokens are spent are finished.
+    Requests that have started when the tokens are used up are completed.
     """
 
     max_requests: int | None = None
@@ -59,7 +64,7 @@ class Budget:
 
     @property
     def spent(self) -> str | None:
-        """Why nothing more may be asked, or None."""
+        """Why no more requests may be sent, or None."""
         for name, limit in (("requests", self.max_requests), ("tokens", self.max_tokens)):
             if limit is not None and getattr(self, name) >= limit:
                 return f"the budget of {limit} {name} is spent"
@@ -67,20 +72,20 @@ class Budget:
 
 
 def split_server(name: str) -> tuple[str, bool] | None:
-    """Model and whether it is asked in a chat, of `endpoint:MODEL` or `chat:MODEL`; None for any other name."""
+    """MODEL and whether the chat route is used, of `endpoint:MODEL` or `chat:MODEL`; None for any other name."""
     prefix = next((prefix for prefix in SERVERS if name.startswith(prefix)), None)
     return prefix and (name.removeprefix(prefix), SERVERS[prefix])
 
 
 class Server:
-    """A model behind an OpenAI-compatible server, asked greedily.
+    """A model behind an OpenAI-compatible server, decoded greedily.
 
     Args:
-        model: as the server names it.
-        chat: ask with a message (`/chat/completions`), for instruction-tuned models; else the model goes on with the
-            prompt as it is (`/completions`).
-        replies: SQLite file that keeps every reply as it comes, so that nothing is asked twice; None keeps none.
-        budget: what may be asked.
+        model: the server's name of it.
+        chat: send the prompt as a user's message (`/chat/completions`), for instruction-tuned models; else the model
+            continues the prompt (`/completions`).
+        replies: SQLite file that keeps every reply at once, so that no request is repeated; None for no file.
+        budget: limits of requests and tokens.
     """
 
     def __init__(self, model: str, *, chat: bool = False, replies: Path | None = None, budget: Budget | None = None):
@@ -92,10 +97,10 @@ class Server:
             ) from error
         missing = [name for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if not os.environ.get(name)]
         if missing:
-            raise InputError(f"model {model!r} on a server: set {' and '.join(missing)} in the environment")
+            raise InputError(f"model {model!r} behind a server: set {' and '.join(missing)} in the environment")
         self.model, self.chat, self._openai = model, chat, openai
         self.replies, self.budget = replies, budget or Budget()
-        self._gone: str | None = None  # why the server is taken for gone
+        self._gone: str | None = None  # why the server is taken to be unreachable
 
     def ask(
         self,
@@ -106,10 +111,10 @@ class Server:
         logprobs: int | None = None,
         progress: bool = True,
     ) -> list[Reply | Failure]:
-        """What the model answers to each prompt, in order; a Failure where retries did not help or the budget is spent.
+        """The answer to each prompt, in order; a Failure where all retries failed or the budget is used up.
 
-        `logprobs` asks for that many of the likeliest first tokens. After a request whose connection fails at every try
-        nothing more is asked. Raises InputError where the server refuses the key or does not know the model.
+        `logprobs` requests the log-probabilities of that many of the likeliest first tokens. After a request without
+        any connection no more are sent. Raises InputError where the server refuses the key or does not know the model.
         """
         keys = {"model": self.model, "max_tokens": max_tokens, "temperature": 0.0} | ({"stop": stop} if stop else {})
         if logprobs:
@@ -170,7 +175,7 @@ class Server:
         return config_hash({"chat": self.chat, "prompt": prompt, **keys})
 
     def _kept(self, prompts: Sequence[str], keys: dict[str, Any]) -> dict[str, Reply]:
-        """Replies from the file to those of the prompts that it has."""
+        """Replies from the file, by prompt."""
         if self.replies is None:
             return {}
         self.replies.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +197,7 @@ class Server:
 
 
 def fewer_logprobs(keys: dict[str, Any]) -> dict[str, Any] | None:
-    """A request that a server might take which refused this one: with fewer log-probabilities, then with none."""
+    """The next request to try after a refused one: with fewer log-probabilities, then with none; None after that."""
     name = "top_logprobs" if "top_logprobs" in keys else "logprobs"
     if name not in keys:
         return None
@@ -202,7 +207,7 @@ def fewer_logprobs(keys: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def reply_of(done: Any, chat: bool) -> Reply:
-    """What a completion of the openai library says."""
+    """The reply in a completion of the openai library."""
     choice, usage = done.choices[0], done.usage
     text = (choice.message.content or "") if chat else choice.text
     offered = choice.logprobs

@@ -1,7 +1,7 @@
-"""Prompt and continuation tokenised together, so that a continuation is scored by the tokens that really follow.
+"""Tokenize prompt and continuation together, so that a continuation is scored by the tokens that really follow.
 
-`"Answer:" + " A"` is one token ` A` after `:` under byte-level BPE, `▁A` under SentencePiece, and two tokens where
-the vocabulary has no such piece; tokenising the letter alone (`tokenizer("A")`) gives another token in each case.
+In `"Answer:" + " A"` the letter is the token ` A` under byte-level BPE, `▁A` under SentencePiece, and two tokens where
+the vocabulary has no such piece; tokenizing the letter alone (`tokenizer("A")`) gives another token in each case.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ class TokenizedPair:
     """One prompt with one of its continuations.
 
     Attributes:
-        prompt, continuation: which prompt, and which of its continuations.
+        prompt, continuation: index of the prompt, and of the continuation among the prompt's.
         tokens: [length] int64, both together.
-        start: first token of the continuation; it may hold the last characters of the prompt where the
-            tokenizer merges across the border.
+        start: first token of the continuation; it may contain the last characters of the prompt where the tokenizer
+            merges across the boundary.
         prompt_tokens: tokens of the prompt alone.
     """
 
@@ -36,10 +36,10 @@ class TokenizedPair:
 def tokenize_pairs(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], continuations: Sequence[Sequence[str | Sequence[int]]]
 ) -> list[TokenizedPair]:
-    """Tokenise every prompt with each of its continuations (strings, or token ids to append).
+    """Tokenize every prompt with each of its continuations (strings, or token ids to append).
 
     Raises:
-        InputError: different continuations of a prompt are the same tokens, or one of them has no token.
+        InputError: different continuations of a prompt have the same tokens, or one of them has no token.
     """
     bos = leading_tokens(tokenizer)
     alone = _encode(tokenizer, list(prompts))
@@ -63,18 +63,18 @@ def tokenize_pairs(
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:
-    """Tokens of each prompt to go on from: with BOS in front where the tokenizer has one, and nothing behind."""
+    """Tokens of each prompt for generation: with BOS if the tokenizer adds one, without EOS."""
     bos = leading_tokens(tokenizer)
     return [[*_missing(bos, ids).tolist(), *ids.tolist()] for ids in _encode(tokenizer, list(prompts))]
 
 
 def _missing(bos: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """What has to be put before the tokens: BOS, unless the text has it itself, as a chat template's does."""
+    """The leading tokens to add: BOS, unless the text already has it, as that of a chat template."""
     return bos[:0] if np.array_equal(tokens[: len(bos)], bos) else bos
 
 
 def leading_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """Special tokens that the tokenizer puts before a text (BOS), [n] int64; what it puts behind is never wanted."""
+    """Special tokens that the tokenizer puts before a text (BOS), [n] int64; those after it are never used."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     full = tokenizer("a")["input_ids"]
     for n in range(len(full) - len(bare) + 1):
@@ -98,10 +98,10 @@ def _encode_together(
 ) -> list[list[np.ndarray]]:
     """Tokens of prompt + continuation for every continuation, without special tokens.
 
-    A tokenizer that cuts text into words first, lines being apart, gives a prompt's last line the same tokens whatever
-    stands before it, so that only last lines ("Answer: A"), most of them alike, have to be tokenised once more. The
-    prompt itself shows whether this holds: its tokens must end with those of its last line. Otherwise, and with
-    tokenizers that do not cut text first (SentencePiece), the whole text is tokenised for every continuation.
+    A tokenizer that first splits text into words, and at line ends, gives the last line the same tokens whatever
+    precedes it. Then only last lines ("Answer: A"), most of them equal, are tokenized again, provided that the prompt's
+    tokens end with those of its last line. Otherwise, and with tokenizers that do not split text first (SentencePiece),
+    the whole text is tokenized for every continuation.
     """
     lines_apart = _cuts_at_line_ends(tokenizer)
     cuts = [prompt.rfind("\n") + 1 if lines_apart else 0 for prompt in prompts]
@@ -128,7 +128,7 @@ def _encode_together(
 
 
 def _cuts_at_line_ends(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer's first step ends a word at the end of a line."""
+    """Whether the tokenizer's first step splits text at line ends."""
     pre_tokenizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", None)
     if pre_tokenizer is None:
         return False

@@ -1,10 +1,10 @@
-"""Attention over a prefix tree, plugged into any transformers model through its attention interface.
+"""Attention over a prefix tree, for any transformers model, through its attention interface.
 
-A batch is a range of nodes in depth-first order, packed into one row. Because of the order, a query needs three kinds
-of keys: the path that all nodes of the batch have in common (computed by earlier batches; one matrix product for all
-queries), the rest of its own path, and its neighbours. The last two are gathered for small blocks of queries, so that
-the cost grows with nodes x depth and not with nodes squared as under one dense mask. What later batches need - keys
-and values of the path to their first node - is kept, and nothing else.
+A batch is a range of nodes in depth-first order, packed into one row. A query needs three kinds of keys: the path that
+all nodes of the batch share (computed in earlier batches; one matrix product for all queries), the rest of its own
+path, and its neighbours. The last two are gathered for small blocks of queries, so that the cost grows with nodes x
+depth, not with nodes squared as with one dense mask. Of keys and values only those of the path to the next batch's
+first node are kept.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,8 +19,8 @@ from transformers import AttentionInterface, PreTrainedModel
 from common.lm.prefix_tree import PrefixTree
 
 BLOCK = 64  # queries that share their gathered keys
-KEY_MULTIPLE = 16  # matrix products want aligned rows
-LONG_STEM = 128  # an unbranched run of this many nodes is worth a forward pass of its own
+KEY_MULTIPLE = 16  # alignment of matrix products
+LONG_STEM = 128  # nodes without a branch that are worth a forward pass of their own
 
 _batch: ContextVar["TreeBatch"] = ContextVar("tree_batch")
 
@@ -29,14 +29,14 @@ CALLED_TWICE = "its attention layers are called more than once in a forward pass
 
 
 class UnsupportedAttention(Exception):
-    """The model's attention adds something that the tree does not compute; the message names it."""
+    """The model's attention has a feature that is not supported here; the message names it."""
 
 
 def next_stop(tree: PrefixTree, start: int, budget: int) -> int:
-    """Where to end the range of nodes that begins at `start`: at most `budget` further on, and at a good place.
+    """End of the range of nodes that begins at `start`, at most `budget` nodes later.
 
-    A long stem that all following nodes share gets a range of its own, so that they can share its keys; otherwise the
-    cut falls where the tree comes back nearest to its roots, which gives the next range the longest common path.
+    A long stem that all following nodes share is a range of its own, so that they share its keys. Otherwise the range
+    ends before the node nearest to a root, so that the nodes of the next range have a long path in common.
     """
     stop = min(start + budget, len(tree))
     depth = tree.depth[start:stop]
@@ -52,7 +52,7 @@ def next_stop(tree: PrefixTree, start: int, budget: int) -> int:
 
 
 class TreeBatch:
-    """Nodes [start, stop) of a tree and how they attend; one object serves all layers of one forward pass.
+    """Nodes [start, stop) of a tree and their attention pattern; one object for all layers of one forward pass.
 
     Args:
         tree: the prefix tree.
@@ -76,7 +76,7 @@ class TreeBatch:
         self._on_device: dict[tuple, torch.Tensor] = {}
 
     def _plan(self, tree: PrefixTree, start: int, stop: int) -> None:
-        """Which keys every block of queries gathers, and the path the next batch needs."""
+        """The keys that every block of queries gathers, and the path that the next batch needs."""
         path = np.empty(max(self._start_depth, int(tree.depth[start:stop].max()) + 1), np.int64)
         if tree.parent[start] >= 0:
             path[: self._start_depth] = tree.path(tree.parent[start])
@@ -84,7 +84,7 @@ class TreeBatch:
         for first in range(start, stop, BLOCK):
             nodes = np.arange(first, min(first + BLOCK, stop))
             blocks.append((np.concatenate([path[self.common : tree.depth[first]], nodes]), nodes))
-            # Of all nodes of one depth so far, the latest is the one on the path to what follows.
+            # Of all nodes of one depth so far, the latest is on the path to the next node.
             path[tree.depth[nodes]] = nodes
         self.blocks = len(blocks)
         self.width = -(-max(len(keys) for keys, _ in blocks) // KEY_MULTIPLE) * KEY_MULTIPLE
@@ -99,7 +99,7 @@ class TreeBatch:
         self._next_slots = self._slot(next_path, tree, start)
 
     def _slot(self, nodes: np.ndarray, tree: PrefixTree, start: int) -> np.ndarray:
-        """Where a node's key lies in [path to start] + [start, stop)."""
+        """Index of a node's key in [path to start] + [start, stop)."""
         return np.where(nodes < start, tree.depth[nodes], nodes - start + self._start_depth)
 
     def key_slots(self, device: torch.device) -> torch.Tensor:
@@ -123,12 +123,12 @@ class TreeBatch:
             key_depths = torch.from_numpy(self._depths[self._keys]).to(device)[:, None, :]
             query_depths = torch.from_numpy(self._depths[self._queries]).to(device)[:, :, None]
             seen &= query_depths - key_depths < window
-        seen |= queries < 0  # padding queries look anywhere; their output is dropped
+        seen |= queries < 0  # padding queries attend to all; their output is dropped
         mask = torch.zeros(seen.shape, dtype=dtype, device=device)
         return mask.masked_fill_(~seen, torch.finfo(dtype).min).repeat(1, groups, 1)
 
     def common_mask(self, dtype: torch.dtype, device: torch.device, groups: int, window: int) -> torch.Tensor:
-        """Additive mask [blocks, groups * BLOCK, common]: how much of the common path lies within `window`."""
+        """Additive mask [blocks, groups * BLOCK, common]: the part of the common path within `window`."""
 
         def make() -> torch.Tensor:
             query_depths = torch.from_numpy(self._depths[self._queries]).to(device)[:, :, None]
@@ -176,14 +176,14 @@ def tree_attention(
 
 
 def check_supported(module: torch.nn.Module, sliding_window: int | None, kwargs: dict) -> None:
-    """UnsupportedAttention for what an attention layer asks for and the functions here do not compute."""
+    """UnsupportedAttention where an attention layer uses a feature that is not supported here."""
     for name in ("s_aux", "position_bias"):
         if kwargs.get(name) is not None:
             raise UnsupportedAttention(f"its attention uses {name}")
     if not getattr(module, "is_causal", True) or kwargs.get("is_causal") is False:
         raise UnsupportedAttention("its attention is not causal")
     if sliding_window is None and _has_window(module):
-        raise UnsupportedAttention("its attention layers do not say how long their sliding window is")
+        raise UnsupportedAttention("its attention layers do not pass on the length of their sliding window")
 
 
 def _attend(
@@ -236,7 +236,7 @@ AttentionInterface.register("prefix_tree", tree_attention)
 
 @contextmanager
 def tree_attention_enabled(model: PreTrainedModel) -> Iterator[None]:
-    """Let `model` compute tree attention inside the block, and what it did before after it."""
+    """Inside the block, `model` computes tree attention; afterwards it attends as before."""
     before = model.config._attn_implementation
     model.set_attn_implementation("prefix_tree")
     try:
@@ -247,7 +247,7 @@ def tree_attention_enabled(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def current_batch(batch: TreeBatch) -> Iterator[None]:
-    """Make `batch` the one that every attention layer called inside the block works on."""
+    """Inside the block, every attention layer works on `batch`."""
     token = _batch.set(batch)
     try:
         yield

@@ -127,3 +127,8 @@ def read_run(out: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{path}: not the run.json of an evaluation; name another folder")
     return found
+
+
+def session(start: str) -> dict[str, Any]:
+    """What `run.json` says of work that began at `start` (of `now`) and ends now: times, code, packages, memory."""
+    return {"start": start, "end": now(), "git_commit": git_commit(), "packages": package_versions(), **peak_memory()}

@@ -1,16 +1,19 @@
-"""What a translator is: the one interface through which every task asks for a translation.
+"""The interface of all translators.
 
-A translation that fails is an InputError that names the text's row; the source text is never handed back in its place.
+A failed translation is an InputError that names the text's row; the source text never replaces a missing translation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from common.cli import InputError
+from common.cli import InputError, config_hash
+
+MAX_NEW_TOKENS = 256  # longest translation by a causal LM
+Examples = Mapping[tuple[str, str], Sequence[tuple[str, str]]]  # {(source, target): sentences and their translations}
 
 
 class Translator(Protocol):
-    """Anything that translates. `identity` says all that decides a translation: the cache is keyed by it."""
+    """Translates texts. `identity` names everything that determines a translation; it is the cache's key."""
 
     identity: str
 
@@ -23,7 +26,7 @@ class Translator(Protocol):
 
 
 class Untranslated(InputError):
-    """Some texts could not be translated: `done` has None in their places, `reasons` says why, by row."""
+    """Some texts could not be translated: `done` has None in their places, `reasons` has the reason by row."""
 
     def __init__(self, done: list[str | None], reasons: dict[int, str]):
         row, reason = next(iter(reasons.items()))
@@ -32,6 +35,19 @@ class Untranslated(InputError):
 
 
 def respace(source: str, translated: str) -> str:
-    """The translation with the white space that was around the source."""
+    """The translation with the white space around the source text."""
     before, after = source[: len(source) - len(source.lstrip())], source[len(source.rstrip()) :]
     return f"{before}{translated}{after}"
+
+
+def examples_hash(examples: Examples) -> str:
+    """A hash of the few-shot examples of every direction."""
+    return config_hash({f"{a}-{b}": [list(pair) for pair in pairs] for (a, b), pairs in examples.items()})
+
+
+def asked_rows(texts: Sequence[str]) -> list[int]:
+    """The rows that are not empty, which a causal LM is asked to translate; InputError for a text of several lines."""
+    several = next((row for row, text in enumerate(texts) if "\n" in text.strip()), None)
+    if several is not None:
+        raise InputError(f"row {several}: a causal LM translates one line at a time, not {texts[several][:60]!r}")
+    return [row for row, text in enumerate(texts) if text.strip()]

@@ -1,4 +1,4 @@
-"""A memory for slow translators, in a SQLite file."""
+"""Keep the translations of slow translators in a SQLite file."""
 
 import os
 import re
@@ -15,7 +15,10 @@ LOCK_SECONDS = 120.0  # wait for another process that writes to the cache
 
 
 class CachedTranslator:
-    """Another translator with a memory in a SQLite file, which several processes may share and any may be killed."""
+    """Another translator whose translations are kept in a SQLite file.
+
+    Several processes may share the file; a killed process loses at most its current batch.
+    """
 
     def __init__(self, translator: Translator, path: str | os.PathLike):
         self.translator, self.path = translator, Path(path)
@@ -34,9 +37,9 @@ class CachedTranslator:
             raise InputError(f"{self.path}: cannot be opened as a cache of translations: {error}") from error
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """See Translator. Each text is translated once; what is done is kept batch by batch.
+        """See Translator. Each distinct text is translated once; finished batches are kept.
 
-        Raises Untranslated after the last batch where the translator could not do some of the texts.
+        Raises Untranslated, after the last batch, where some texts could not be translated.
         """
         key = (self.identity, source, target)
         wanted = list(dict.fromkeys(texts))
@@ -71,6 +74,6 @@ class CachedTranslator:
 
     @staticmethod
     def _with_row(message: str, batch: Sequence[str], texts: Sequence[str]) -> str:
-        """The message with the row in `texts` for the row in the batch."""
+        """The message with the row in the batch replaced by the row in `texts`."""
         match = re.match(r"row (\d+)(.*)", message, re.DOTALL)
         return f"row {list(texts).index(batch[int(match[1])])}{match[2]}" if match else message

@@ -1,40 +1,24 @@
-"""Translate with a causal LM that is shown what to do in its prompt; `common.translation.factory` names them."""
+"""Translate with a causal LM, prompted zero-shot or with few-shot examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from common.cli import InputError, config_hash
 from common.lm.generation import Answer, generate
 from common.lm.loading import load
 from common.prompts import translation_prompt
 from common.reporting.provenance import model_content_hash
-
-MAX_NEW_TOKENS = 256
-
-Pairs = Sequence[tuple[str, str]]  # sentences and their translations
-
-
-def examples_hash(examples: Mapping[tuple[str, str], Pairs]) -> str:
-    """The same for the same examples of each direction."""
-    return config_hash({f"{a}-{b}": [list(pair) for pair in pairs] for (a, b), pairs in examples.items()})
-
-
-def asked_rows(texts: Sequence[str]) -> list[int]:
-    """The rows that are not empty; InputError for a text of several lines."""
-    several = next((row for row, text in enumerate(texts) if "\n" in text.strip()), None)
-    if several is not None:
-        raise InputError(f"row {several}: a causal LM translates one line at a time, not {texts[several][:60]!r}")
-    return [row for row, text in enumerate(texts) if text.strip()]
+from common.translation.base import MAX_NEW_TOKENS, Examples, asked_rows, examples_hash
 
 
 class CausalTranslator:
-    """A causal LM, zero-shot or with examples of each direction, greedy, one line an answer.
+    """A causal LM, zero-shot or with few-shot examples; greedy, one line per answer.
+
+    The answer is the translation, even if it is empty. Empty texts are not sent to the model; a text of several lines
+    is an InputError.
 
     Args:
         name, device, dtype: as in common.lm.loading.load.
-        examples: {(source, target): sentences and their translations}; directions that it lacks are zero-shot.
-
-    What the model answers is its translation, even where that is nothing; it is not asked about an empty text, and a
-    text of several lines is refused.
+        examples: {(source, target): sentences and their translations}; other directions are zero-shot.
+        max_new_tokens: longest translation, in tokens.
     """
 
     def __init__(
@@ -43,7 +27,7 @@ class CausalTranslator:
         *,
         device: str = "auto",
         dtype: str = "auto",
-        examples: Mapping[tuple[str, str], Pairs] | None = None,
+        examples: Examples | None = None,
         max_new_tokens: int = MAX_NEW_TOKENS,
     ):
         self.name, self.device, self.dtype = name, device, dtype
@@ -53,11 +37,11 @@ class CausalTranslator:
         self._loaded = None
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """See common.translation.factory.Translator."""
+        """See Translator."""
         return [answer.text for answer in self.answers(texts, source, target)]
 
     def answers(self, texts: Sequence[str], source: str, target: str) -> list[Answer]:
-        """The translations, each with whether it came to an end."""
+        """The translations, each with whether it was complete within max_new_tokens."""
         asked = asked_rows(texts)
         if self._loaded is None:
             self._loaded = load(self.name, device=self.device, dtype=self.dtype)

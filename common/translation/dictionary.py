@@ -13,11 +13,11 @@ WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 
 
 class DictionaryTranslator:
-    """Word by word from tab-separated files `<source>-<target>.tsv` in a folder; the reverse file serves too.
+    """Word by word from tab-separated files `<source>-<target>.tsv` in a folder, or from the file of the reverse pair.
 
-    The longest entry that matches is taken (entries may have several words), of several translations the first.
-    Punctuation, spacing and case are kept: `Dog` gives `Chien`, `DOG` gives `CHIEN`. Words without an entry stay as
-    they are; `unknown` counts them.
+    The longest matching entry is used (entries may have several words), and of several translations the first.
+    Punctuation, spacing and case are kept: `Dog` gives `Chien`, `DOG` gives `CHIEN`. Words without an entry are left
+    as they are; `unknown` counts them.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -33,11 +33,11 @@ class DictionaryTranslator:
         return [self._replace(text, source, target)[0] for text in texts]
 
     def unknown(self, text: str, source: str, target: str) -> int:
-        """How many words of the text have no entry; numbers count as known."""
+        """Number of words of the text without an entry; numbers count as known."""
         return self._replace(text, source, target)[1]
 
     def _read(self, source: str, target: str) -> tuple[dict[str, str], int]:
-        """Entries of one direction, and the number of words of the longest."""
+        """Entries of one direction, and the number of words in the longest entry."""
         straight, reverse = self.folder / f"{source}-{target}.tsv", self.folder / f"{target}-{source}.tsv"
         path = straight if straight.exists() else reverse
         if not path.exists():
@@ -54,7 +54,7 @@ class DictionaryTranslator:
         return entries, max((len(WORD.findall(word)) for word in entries), default=1)
 
     def _replace(self, text: str, source: str, target: str) -> tuple[str, int]:
-        """The text in the target language, and the number of words left as they were."""
+        """The text in the target language, and the number of words left untranslated."""
         entries, longest = self._entries(source, target)
         words = list(WORD.finditer(text))
         pieces, unknown, place, i = [], 0, 0, 0
@@ -63,7 +63,7 @@ class DictionaryTranslator:
                 start, end = words[i].start(), words[i + count - 1].end()
                 written = text[start:end]
                 key = " ".join(written.split())
-                # An entry written just so keeps its own case: German nouns have a capital, their translations none.
+                # An entry in this very case keeps the case of its translation: German nouns are capitalised.
                 translation = entries.get(key) or _like(written, entries.get(key.lower()))
                 if translation:
                     break
@@ -74,7 +74,7 @@ class DictionaryTranslator:
 
 
 def _like(model: str, word: str | None) -> str | None:
-    """The word in the case of `model`; a capital of its own stays."""
+    """The word in the case of `model`; a capital letter of its own is kept."""
     if word and len(model) > 1 and model.isupper():
         return word.upper()
     return word[0].upper() + word[1:] if word and model[0].isupper() else word

@@ -1,4 +1,4 @@
-"""Translate with encoder-decoder models of transformers: NLLB, M2M100, Marian; `common.translation.factory` names them."""
+"""Translate with encoder-decoder models of transformers: NLLB, M2M100, Marian."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -18,22 +18,22 @@ BATCH_TOKENS = 4096  # source tokens in a batch, padding counted
 
 
 class EncoderDecoderTranslator:
-    """An encoder-decoder model: NLLB, M2M100, or Marian with one model a pair (`opus-mt-{source}-{target}`).
+    """An encoder-decoder model: NLLB, M2M100, or Marian with one model per pair (`opus-mt-{source}-{target}`).
+
+    Texts are translated sentence by sentence, as these models were trained; line ends are kept. A sentence that is too
+    long for the model, or whose translation does not end, is split in two at a space.
 
     Args:
         name: hub name or folder; `{source}` and `{target}` in it stand for the two ISO codes.
         device: auto, cpu, cuda, cuda:N; the weights are bfloat16 on a GPU and float32 elsewhere.
-
-    Texts are translated sentence by sentence, as these models were trained; line ends stay where they are. A sentence
-    that is too long for the model, or whose translation does not come to an end, is cut in two at a space.
     """
 
     def __init__(self, name: str, *, device: str = "auto"):
         self.name, self.device = name, pick_device(device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self._load = cache(self._from_pretrained)
-        fingerprint = name if "{" in name else model_content_hash(name)
-        self.identity = f"model {fingerprint} greedy {str(self.dtype).removeprefix('torch.')}"
+        weights = name if "{" in name else model_content_hash(name)
+        self.identity = f"model {weights} greedy {str(self.dtype).removeprefix('torch.')}"
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See Translator."""
@@ -55,7 +55,7 @@ class EncoderDecoderTranslator:
         return model.to(self.device).eval(), tokenizer
 
     def _sentences(self, pieces: Sequence[tuple[int, str]], source: str, target: str) -> list[str]:
-        """Translations of sentences with the white space around them, batched by length, the longest first."""
+        """Translations of (row, sentence) pairs with the white space around them, batched by length, longest first."""
         name = self.name.format(source=source, target=target)
         model, tokenizer = self._load(name)
         options = _direction(tokenizer, source, target, name)
@@ -89,7 +89,7 @@ class EncoderDecoderTranslator:
 
 
 def _direction(tokenizer, source: str, target: str, name: str) -> dict:
-    """Set the source language; returns what `generate` needs for the target."""
+    """Set the tokenizer's source language; returns the arguments of `generate` for the target language."""
     for codes in ((get(source).nllb, get(target).nllb), (f"__{source}__", f"__{target}__")):
         ids = tokenizer.convert_tokens_to_ids(list(codes))  # M2M100's languages are not in its get_vocab()
         if not {None, tokenizer.unk_token_id} & set(ids):
@@ -101,7 +101,7 @@ def _direction(tokenizer, source: str, target: str, name: str) -> dict:
 
 
 def _batches(order: Sequence[int], length: Callable[[int], int], most: int) -> Iterator[list[int]]:
-    """Cut an order from long to short into batches of at most `most` tokens with padding, one text at least."""
+    """Split `order`, longest first, into batches of at most `most` tokens with padding, at least one text each."""
     batch: list[int] = []
     for i in order:
         if batch and (len(batch) + 1) * length(batch[0]) > most:
@@ -113,7 +113,7 @@ def _batches(order: Sequence[int], length: Callable[[int], int], most: int) -> I
 
 
 def _halves(row: int, text: str, name: str) -> list[tuple[int, str]]:
-    """The text cut at the space nearest its middle."""
+    """The text split at the space nearest to its middle."""
     spaces = [match.end() for match in re.finditer(r"(?<=\S)\s+(?=\S)", text)]
     if not spaces:
         raise InputError(f"row {row}: {name} cannot translate {text[:60]!r}: it is too long, or has no end")

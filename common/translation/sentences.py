@@ -1,4 +1,4 @@
-"""Split text into sentences, by language, without losing a character.
+"""Split text into sentences by language, keeping every character.
 
 spans = sentence_spans("One. Two.", "en")  # [(0, 5), (5, 9)]
 """
@@ -7,14 +7,14 @@ import re
 
 import sentencex
 
-# WikiText writes "3 @.@ 5"; the splitter would end a sentence there. Same length, so that offsets stay.
+# WikiText writes "3 @.@ 5", where the splitter would end a sentence. The replacement has the same length.
 _JOINER = re.compile(r"@([.,-])@")
 
 
 def sentence_spans(text: str, language: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence in characters; the spans cover the text, white space goes with what is before.
+    """Start and end of each sentence in characters; the spans cover the text, white space included.
 
-    `language` is an ISO 639-1 code. Sentences never cross the end of a line.
+    White space belongs to the sentence before it. `language` is an ISO 639-1 code. Sentences end at line ends.
     """
     spans = []
     start = 0

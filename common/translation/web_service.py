@@ -1,4 +1,4 @@
-"""Translate with web services, through deep-translator; `common.translation.factory` names them."""
+"""Translate with web services through deep-translator."""
 
 import os
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from common.translation.base import respace
 from common.translation.sentences import sentence_spans
 
 SERVICES = ("google", "deepl", "libre")
-TRIES = 5  # of a request
-LONGEST_PAUSE = 60.0  # seconds before the next
-LIMIT = 4500  # characters in a request
+TRIES = 5  # attempts per request
+LONGEST_PAUSE = 60.0  # seconds between two attempts
+LIMIT = 4500  # characters per request
 
 
 class WebServiceTranslator:
-    """Google, DeepL or LibreTranslate through deep-translator; keys come from the environment.
+    """Google, DeepL or LibreTranslate; keys come from the environment (DEEPL_API_KEY; LIBRE_URL and LIBRE_API_KEY).
 
-    DEEPL_API_KEY; LIBRE_URL and LIBRE_API_KEY. A request is tried five times, with growing pauses; texts longer than a
-    service takes are sent sentence by sentence.
+    A request is attempted five times, with growing pauses; texts beyond a service's limit are sent sentence by
+    sentence.
     """
 
     def __init__(self, service: str):
@@ -59,7 +59,7 @@ class WebServiceTranslator:
                 continue
             try:
                 translated = self._retry(client.translate, piece.strip())
-            except Exception as error:  # deep-translator raises what its services and requests do
+            except Exception as error:  # deep-translator passes on the errors of its services and of requests
                 reason = str(error).split("\n")[0]
                 raise InputError(f"row {row}: {self.identity} failed {TRIES} times: {reason}") from error
             if not (translated or "").strip():

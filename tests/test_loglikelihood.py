@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import common.scoring as scoring
+import common.lm.loglikelihood as loglikelihood_module
 from common.cli import InputError
 from common.lm.loading import load
 from common.lm.loglikelihood import ScoringStats, loglikelihood
@@ -78,8 +78,8 @@ def test_batches_have_one_length_where_padding_is_seen(monkeypatch):
     model, lengths = MODELS["llama"], []
     expected = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, progress=False)
     forward = type(model).forward
-    monkeypatch.setattr(scoring, "plain_path_reason", lambda _: "it is told to")
-    monkeypatch.setattr(scoring, "_layer_types", lambda _: {"compressed_sparse_attention"})
+    monkeypatch.setattr(loglikelihood_module, "plain_path_reason", lambda _: "it is told to")
+    monkeypatch.setattr(loglikelihood_module, "_layer_types", lambda _: {"compressed_sparse_attention"})
 
     def watched(self, input_ids, attention_mask, **keys):
         lengths.append(attention_mask.all().item())
@@ -92,14 +92,14 @@ def test_batches_have_one_length_where_padding_is_seen(monkeypatch):
 
 
 def test_only_architectures_that_cannot_follow_a_tree_take_the_plain_path(caplog):
-    scoring._said.clear()
+    loglikelihood_module._said.clear()
     with caplog.at_level(logging.WARNING):
         for name, model in MODELS.items():
             stats = ScoringStats()
             for _ in range(2):
                 loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, progress=False, stats=stats)
             assert (stats.computed_tokens == stats.tree_tokens) == (name != "mamba_recurrent")
-    assert [record.message.split(" is scored")[0] for record in caplog.records] == ["MambaForCausalLM"]
+    assert [record.message.split(" is computed")[0] for record in caplog.records] == ["MambaForCausalLM"]
 
 
 @pytest.mark.parametrize("make", [byte_level_tokenizer, lambda: byte_level_tokenizer(bos=False), characters_tokenizer])
@@ -177,7 +177,7 @@ def test_bad_input_is_refused(prompts, continuations, message):
 
 def test_memory_shortage_halves_the_budget_and_changes_nothing(monkeypatch, caplog):
     model, sizes = MODELS["llama"], []
-    run_batch = scoring._run_batch
+    run_batch = loglikelihood_module._run_batch
 
     def limited(model, tree, batch, start, stop, nodes, targets):
         sizes.append(stop - start)
@@ -186,17 +186,17 @@ def test_memory_shortage_halves_the_budget_and_changes_nothing(monkeypatch, capl
         return run_batch(model, tree, batch, start, stop, nodes, targets)
 
     expected = slow(model, TOKENIZER, PROMPTS, LETTERS)
-    monkeypatch.setattr(scoring, "_run_batch", limited)
+    monkeypatch.setattr(loglikelihood_module, "_run_batch", limited)
     got = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, token_budget=256, progress=False)
     np.testing.assert_allclose(got, expected, atol=1e-4)
-    assert max(sizes) > 100 and "going on with 128" in caplog.text
+    assert max(sizes) > 100 and "retrying with 128" in caplog.text
 
 
 def test_an_error_that_is_not_about_memory_is_raised(monkeypatch):
     def broken(*_):
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr(scoring, "_run_batch", broken)
+    monkeypatch.setattr(loglikelihood_module, "_run_batch", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         loglikelihood(MODELS["llama"], TOKENIZER, PROMPTS, LETTERS, progress=False)
 

@@ -1,4 +1,4 @@
-"""tabulate.py and plot.py: tables and figures from records alone."""
+"""MMLU/tabulate_mmlu.py and MMLU/plot_mmlu.py: tables and figures from records alone."""
 
 import sys
 

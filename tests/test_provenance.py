@@ -1,0 +1,60 @@
+"""Files are written whole or not at all; what identifies a model follows its weights."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from common.cli import InputError
+from common.reporting import files, provenance
+
+
+def test_files_are_whole_or_not_there(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    files.write_csv_atomic(path, pd.DataFrame({"a": ["x\ny"], "b": [1 / 3]}), float_format="%.3f")
+    assert path.read_bytes() == b'a,b\n"x\ny",0.333\n'
+    with pytest.raises(ValueError):
+        files.write_json_atomic(path, {"not a number": float("nan")})
+    with pytest.raises(UnicodeEncodeError):
+        files.write_text_atomic(path, "\ud800")
+    assert path.read_bytes().startswith(b"a,b") and list(path.parent.iterdir()) == [path]
+
+
+def test_temporary_files_of_the_killed_are_removed(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in (".a.csv.0f.tmp", "deep/.b.json.0f.tmp", "kept.tmp", ".kept"):
+        (tmp_path / name).touch()
+    files.remove_temporary_files(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".kept", "deep", "kept.tmp"]
+    assert not list((tmp_path / "deep").iterdir())
+
+
+def test_content_hash_follows_what_is_in_the_folder(tmp_path, tiny_checkpoint):
+    before = provenance.model_content_hash(str(tiny_checkpoint))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in tiny_checkpoint.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    (copy / "training_log.json").write_text("{}")
+    assert provenance.model_content_hash(str(copy)) == before
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert provenance.model_content_hash(str(copy)) != before
+
+
+def test_content_hash_of_an_adapter_includes_its_base(tmp_path, tiny_checkpoint):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_checkpoint)}))
+    assert provenance.model_content_hash(str(tmp_path)).startswith("folder:")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="names no base_model_name_or_path"):
+        provenance.model_content_hash(str(tmp_path))
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/nowhere/at all"}))
+    with pytest.raises(InputError, match="nowhere"):
+        provenance.model_content_hash(str(tmp_path))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no model"):
+        provenance.model_content_hash(str(tmp_path))

@@ -1,0 +1,32 @@
+"""common/reporting: numbers with intervals, and the provenance of results that are kept."""
+
+import json
+from types import SimpleNamespace
+
+import pandas as pd
+
+from common.reporting.results import ROOT, save_provenance, save_result
+from common.reporting.tables import interval
+
+
+def test_numbers_stand_with_their_interval():
+    row = SimpleNamespace(accuracy=0.478, ci_low=0.431, ci_high=0.525, delta=-0.012, delta_low=-0.03, delta_high=0.01)
+    assert interval(row) == "47.8 [43.1, 52.5]" and interval(row, unit="%") == "47.8% [43.1, 52.5]"
+    assert interval(row, "delta", "+.1f", " points") == "-1.2 points [-3.0, +1.0]"
+    assert interval(row, form=".3f", scale=1) == "0.478 [0.431, 0.525]"
+    assert interval(row, "gap_closed") == "" and interval(None) == ""
+    assert interval(SimpleNamespace(vs_base=float("nan"), vs_base_low=0.0, vs_base_high=0.0), "vs_base") == ""
+
+
+def test_results_say_where_and_when_they_were_made(tmp_path):
+    run = {"config": {"model": "tiny"}, "hash": "0" * 12, "sessions": [{"device": ["cpu, 2 threads"]}, {"end": None}]}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    pd.DataFrame({"n": [1]}).to_csv(tmp_path / "table.csv")
+    save_result(str(ROOT / "MMLU" / "tabulate_mmlu.py"), tmp_path / "table", {"a": tmp_path}, [tmp_path / "table.csv"])
+    made = json.loads((tmp_path / "table.provenance.json").read_text())
+    assert made["script"] == "MMLU/tabulate_mmlu.py" and made["command"].startswith("python MMLU/tabulate_mmlu.py")
+    assert (made["model"], made["machine"], made["date"][:2]) == ("tiny", "cpu, 2 threads", "20")
+    save_provenance(tmp_path / "v1.5", "bash x.sh", commit=None, model="tiny", machine=None, date="2026-01-01", note="")
+    kept = json.loads((tmp_path / "v1.5.provenance.json").read_text())
+    assert set(kept) == {"command", "commit", "model", "machine", "date", "note"} and kept["commit"] is None
+    assert list(made)[:5] == list(kept)[:5]
