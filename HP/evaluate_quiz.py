@@ -51,7 +51,7 @@ class QuizConfig:
         if dropped:
             print(f"note: {len(dropped)} questions left out, their answers differ between languages")
         settings = make_settings(parallel, self.seed, PromptFormat(native_header(self.topic)), limit)
-        return Task(settings, asdict(self), {"topic": self.topic, "seed": self.seed})
+        return Task(list(settings), settings.__getitem__, asdict(self), {"topic": self.topic, "seed": self.seed})
 
 
 def main() -> None:

@@ -115,6 +115,7 @@ def hold_out(parallel: Mapping[str, Parallel], config: BuildConfig) -> dict[str,
                 f"{config.data}: {subject} has {len(questions)} questions, too few for {count} few-shot examples and a"
                 " test"
             )
+        # The word is part of the seed: another one would hold out other questions.
         rng = random.Random(f"demonstrations {config.seed} {subject}")
         examples.update(rng.sample([question.id for question in questions], count))
     return {

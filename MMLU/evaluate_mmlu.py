@@ -19,7 +19,7 @@ from common.lm.loading import ModelConfig
 from common.prompts import PromptFormat, hinted_header, mmlu_header
 from common.questions import LETTERS, Question, by_subject, read_questions
 from common.reporting.provenance import file_digest
-from common.settings import UNFINISHED, LazySettings, Setting, family, first_of_subjects, settings_in
+from common.settings import UNFINISHED, Setting, family, first_of_subjects, settings_in
 
 
 @dataclass(kw_only=True)
@@ -66,8 +66,7 @@ class MmluConfig:
         depends = {"num_fewshot": self.num_fewshot, "labels": self.labels, "hint": self.hint}
         if self.num_fewshot:
             depends["fewshot_examples"] = self.fewshot_examples
-        settings = LazySettings(names, lambda name: self.read_setting(name, limit))
-        return Task(settings, asdict(self), depends, category)
+        return Task(names, lambda name: self.read_setting(name, limit), asdict(self), depends, category)
 
     def read_setting(self, name: str, limit: int | None) -> Setting:
         """One setting of the folder with its few-shot examples."""

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from evaluate_mmlu import MmluConfig
 
-from common.cli import InputError, comma_list, config_hash, parse, require_positive, run
+from common.cli import InputError, config_hash, parse, require_positive, run
 from common.evaluation.answer_scorer import BLANK_LINE, AnswerScorer, LocalAuthor, ServerAuthor
 from common.evaluation.evaluate import EvaluationConfig, Task, evaluate, make_scorer
 from common.languages import LANGUAGES
@@ -25,7 +25,7 @@ from common.lm.server import split_server
 from common.prompts import XLT_OPENING, translate_then_answer, xlt_prompt
 from common.questions import MIXED, Question, read_questions
 from common.reporting.provenance import file_digest
-from common.settings import Setting, expand_settings
+from common.settings import Setting
 from common.translation.base import Translator
 from common.translation.factory import make_translator
 
@@ -74,22 +74,25 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
     english = Path(mmlu.data) / "dev" / "en.csv"
     if fix.write != "nothing":
         depends["max_new_tokens"] = fix.max_new_tokens
+    examples: dict[str, Question] = {}
     if fix.write == "translation" and mmlu.num_fewshot:
         depends["english"] = file_digest(english)
-    settings = task.settings
-    if fix.write == "xlt":
-        settings = settings.changed(lambda setting: replace(setting, write_prompt=xlt))
-    elif fix.write == "translation":
-        prompt = partial(translate_first, {q.id: q for q in read_questions(english)} if mmlu.num_fewshot else {})
-        settings = settings.changed(lambda setting: replace(setting, write_prompt=prompt))
+        examples = {question.id: question for question in read_questions(english)}
+    write = {"nothing": None, "xlt": xlt, "translation": partial(translate_first, examples)}[fix.write]
+    translator = None
     if fix.translator is not None:
         cache = fix.cache or str(Path(config.out).with_name("translations.sqlite"))
         device = "auto" if model.device == "map" else model.device  # a translator is not spread over several
         translator = make_translator(fix.translator, dictionary=fix.dictionary, cache_file=cache, device=device)
-        with model.processes().main_process_first():  # the others read its translations from the cache
-            asked = expand_settings(comma_list(config.settings), list(settings))
-            settings = {name: in_english(settings[name], translator) for name in asked}
-    return Task(settings, {**task.config, **asdict(fix)}, {**task.depends, **depends}, task.category)
+
+    def read(name: str) -> Setting:
+        setting = replace(task.read(name), write_prompt=write)
+        if translator:
+            with model.processes().main_process_first():  # the others read its translations from the cache
+                setting = in_english(setting, translator)
+        return setting
+
+    return Task(task.names, read, {**task.config, **asdict(fix)}, {**task.depends, **depends}, task.category)
 
 
 def xlt(question: Question, setting: Setting) -> str:

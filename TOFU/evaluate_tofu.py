@@ -66,7 +66,7 @@ def main() -> None:
         print(f"note: {tofu.data} has no perturbed answers, so no choice between answers is asked")
         return
     settings = make_settings(items, tofu.seed, PromptFormat(question_label))
-    evaluate(Task(settings, asdict(tofu), {"task": "tofu"}), config, model)
+    evaluate(Task(list(settings), settings.__getitem__, asdict(tofu), {"task": "tofu"}), config, model)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Embeddings:
         translator: translator of single words, see common/translation/factory.py.
         dictionary: folder of en-de.tsv and so on, for the translator `dictionary`.
         pooling: mean over tokens, or the last token.
-        sentences: folder with parallel <code>.devtest, or a data set (openlanguagedata/flores_plus); null: no retrieval.
+        sentences: folder of parallel <code>.devtest, or a data set (openlanguagedata/flores_plus); null: no retrieval.
         dtype: auto (as the model's configuration says), float32, bfloat16 or float16.
         device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
         seed: seed of passages and changes.

@@ -228,12 +228,11 @@ def main() -> None:
     pictures = save_figure(out / "lens", plot_layers, curves, "probability", "words", "mean")
     model_digest, settings = model_content_hash(config.model), {k: v for k, v in asdict(config).items() if k != "out"}
     info = {"config": asdict(config), "hash": config_hash(settings | {"model": model_digest}), "model": model_digest}
-    write_json_atomic(out / "run.json", info | {"left_out": len(every) - len(kept)} | session(start))
+    left_out = len(every) - len(kept)
+    write_json_atomic(out / "run.json", info | {"left_out": left_out} | session(start))
     save_result(__file__, out / "summary", {Path(config.model).name: out}, [out / "summary.csv", *pictures])
     print(summarize(records).head(1).to_string(index=False, float_format="{:.3f}".format))
-    print(
-        f"{len(every) - len(kept)} of {len(every)} prompts left out: their answers share a first token; {out}/summary.csv"
-    )
+    print(f"{left_out} of {len(every)} prompts left out: their answers share a first token; {out}/summary.csv")
 
 
 if __name__ == "__main__":

@@ -23,9 +23,8 @@ To add a setting of one language, add its name to `_PARTS` and its fields to `_f
 
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
-from functools import cache
 from pathlib import Path
 
 from common.cli import InputError, config_hash
@@ -195,28 +194,6 @@ class Setting:
         """What may follow the prompt, A first: the labels, or the texts of the options."""
         texts = self.prompt_format.labels_of(question) if answer_format == "letter" else question.options
         return [f" {text}" for text in texts]
-
-
-class LazySettings(Mapping):
-    """Settings by name, in table order; `make(name)` is called when a setting is first used."""
-
-    def __init__(self, names: Iterable[str], make: Callable[[str], Setting]):
-        self.names, self.make = list(names), cache(make)
-
-    def __getitem__(self, name: str) -> Setting:
-        if name not in self.names:
-            raise KeyError(name)
-        return self.make(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def changed(self, change: Callable[[Setting], Setting]) -> "LazySettings":
-        """The same settings, each changed."""
-        return LazySettings(self.names, lambda name: change(self[name]))
 
 
 def make_settings(

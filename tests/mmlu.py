@@ -17,7 +17,7 @@ EXAMPLES = 6
 
 
 def write_variants(folder: Path, subjects: Sequence[str], questions: int, context: str = "") -> Path:
-    """Every setting of `questions` questions a subject in five languages, and six few-shot examples a subject in dev/."""
+    """Every setting of `questions` questions a subject in five languages, and six examples a subject in dev/."""
     rng = random.Random(0)
     for split, count in (("", questions), ("dev", EXAMPLES)):
         parallel = {code: [] for code in LANGUAGES}

@@ -71,7 +71,7 @@ def snapshot(folder):
 
 @pytest.fixture
 def mmlu(tmp_path):
-    """data/ and translations/ in the original layouts: two subjects, 5 and 6 test questions, 2 few-shot examples each."""
+    """data/ and translations/ in the original layouts: two subjects, 5 and 6 test questions, 2 examples each."""
     for code in ["en", *OTHERS]:
         folder = tmp_path / "data" if code == "en" else tmp_path / "translations" / code
         for number, subject in enumerate(SUBJECTS):
@@ -450,7 +450,7 @@ def test_a_folder_that_is_not_finished_is_not_read(plain):
     out = plain / "out"
     built(*plain_arguments(plain))
     config = evaluate.MmluConfig(data=str(out))
-    assert not (out / UNFINISHED).exists() and len(config.task(None).settings["en"].questions) == 3
+    assert not (out / UNFINISHED).exists() and len(config.task(None).read("en").questions) == 3
     (out / UNFINISHED).touch()  # as a kill would leave it
     with pytest.raises(InputError, match="was stopped while it wrote"):
         config.task(None)

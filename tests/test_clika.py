@@ -48,7 +48,7 @@ def predictions(tmp_path):
 def test_measures_are_those_of_transfer_metrics(predictions, tmp_path, monkeypatch, capsys):
     path, table = predictions
     assert call(consistency, ["--predictions", path, "--out", tmp_path / "out"], monkeypatch) == 0
-    accuracy = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index(["model", "task", "language"])
+    accuracy = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index(["model", "task", "language"]).sort_index()
     pairs = pd.read_csv(tmp_path / "out" / "consistency.csv").set_index(
         ["model", "task", "measure", "language_a", "language_b"]
     )["value"]

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hidden_states import pooled_states
 
 from common.lm.loading import load
 from common.translation.dictionary import DictionaryTranslator
 from tests.scripts import call, load_script
 
 script = load_script("Translation/embeddings.py")
+pooled_states = script.pooled_states
 PASSAGES = [f"the dog number {number} sees the red house and a cat " * 3 for number in range(12)]
 WORDS = {"the": "der", "dog": "Hund", "red": "rot", "house": "Haus", "cat": "Katze", "sees": "sieht", "and": "und"}
 

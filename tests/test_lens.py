@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from logit_lens import lens
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, LlamaConfig, Qwen3Config
 
 from tests.scripts import call, load_script
 
 script = load_script("Translation/lens.py")
+lens = script.lens
 SIZES = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "head_dim": 16}
 SMALL = SIZES | {"intermediate_size": 48, "num_key_value_heads": 1}
 CONFIGS = [

@@ -436,3 +436,14 @@ def test_records_without_logprobs_cannot_be_calibrated(ask, tmp_path, monkeypatc
     assert call(calibrate, ["--run", out, "--out", tmp_path / "x"], monkeypatch) == 2
     assert "without log-probabilities" in capsys.readouterr().err
     assert call(ensemble, ["--run", out, "--out", tmp_path / "x"], monkeypatch) == 2
+
+
+def test_settings_of_an_earlier_run_stay_valid_with_a_translator(ask, tmp_path):
+    (tmp_path / "words").mkdir()
+    for code in ("de", "fr", "es", "it"):
+        (tmp_path / "words" / f"en-{code}.tsv").write_text(f"sea\tMeer{code}\n")
+    keys = ["--translator", "dictionary", "--dictionary", tmp_path / "words"]
+    assert ask(*keys, settings="en,full_de")[0] == 0
+    code, out = ask(*keys, settings="full_fr")
+    info = json.loads((out / "run.json").read_text())
+    assert code == 0 and set(info["records"]) == {"en", "full_de", "full_fr"} and len(info["sessions"]) == 2

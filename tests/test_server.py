@@ -1,4 +1,4 @@
-"""Models behind an OpenAI-compatible server: a real one on loopback that serves the world's model, and its failures."""
+"""Models behind an OpenAI-compatible server: a real one that serves the synthetic world's model, and its failures."""
 
 import json
 import signal
@@ -30,7 +30,7 @@ mitigate = load_script("MMLU/mitigate.py")
 
 
 class Server:
-    """`transformers serve` with the world's model, on a free port of loopback."""
+    """`transformers serve` with the synthetic world's model, on a free port of loopback."""
 
     def __init__(self):
         with socket.socket() as free:
@@ -180,7 +180,7 @@ def test_a_server_that_dies_half_way(server, proxy, monkeypatch, tmp_path, capsy
     arguments = ["--translator", f"endpoint:{WORLD}", "--sentences", tmp_path, "--out", tmp_path / "out"]
     arguments += ["--directions", "en-de"]
     assert call(script, arguments, monkeypatch) == 2
-    assert "the same command asks for them again" in capsys.readouterr().err
+    assert "rerun the same command to try them again" in capsys.readouterr().err
     records = pd.read_csv(tmp_path / "out" / "records-en-de.csv", keep_default_na=False)
     failed = records["error"].str.contains("cannot be reached")
     assert 0 < failed.sum() < 5 and not (tmp_path / "out" / "test-en-de").exists()
@@ -197,7 +197,7 @@ def test_a_server_that_dies_half_way(server, proxy, monkeypatch, tmp_path, capsy
 
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory):
-    """Variants of the world's questions, English alone."""
+    """Variants of the synthetic world's questions, English alone."""
     folder = tmp_path_factory.mktemp("questions")
     for arguments in (
         ["-m", "world.build", "--out", folder / "world"],
@@ -210,7 +210,7 @@ def questions(tmp_path_factory):
 
 @pytest.fixture
 def ask(questions, tmp_path, monkeypatch):
-    """Evaluate 208 of the world's questions with a model; returns the exit code and the run folder."""
+    """Evaluate 208 of the synthetic world's questions with a model; returns the exit code and the run folder."""
 
     def run(model, *more, out="run"):
         keys = ["--model", model, "--data", questions, "--settings", "mixup", "--limit", "13", "--device", "cpu"]
@@ -243,7 +243,7 @@ def test_a_server_killed_and_started_again_is_asked_nothing_twice(server, proxy,
     proxy.upstream = mortal.url
     proxy.on_request = staticmethod(lambda count: mortal.kill() if count == 60 else None)
     code, out = ask(f"endpoint:{WORLD}")
-    assert code == 2 and "the same command asks for the rest" in capsys.readouterr().err
+    assert code == 2 and "rerun the same command for the rest" in capsys.readouterr().err
     assert not (out / "mixup.csv").exists() and 60 <= proxy.seen <= 62
     proxy.upstream = server.url
     assert ask(f"endpoint:{WORLD}")[0] == 0
@@ -271,7 +271,7 @@ MOST = 5
 
 @pytest.fixture(scope="module")
 def logprob_server():
-    """An OpenAI-compatible server that gives five log-probabilities: the world's model behind FastAPI."""
+    """An OpenAI-compatible server that gives five log-probabilities: the synthetic world's model behind FastAPI."""
     import torch
     import uvicorn
     from fastapi import FastAPI, HTTPException

@@ -7,8 +7,6 @@ import pytest
 from common.cli import InputError
 from common.questions import FOUR, LETTERS, monolingual
 from common.settings import (
-    LazySettings,
-    Setting,
     build_settings,
     expand_settings,
     family,
@@ -247,13 +245,3 @@ def test_mixup_needs_a_language_for_each_field_or_five(counts, languages, there)
 def test_another_number_of_options_in_another_language_is_a_programming_error():
     with pytest.raises(ValueError, match="x-1"):
         build_settings(sized(4, 4) | {"de": sized(4, 5)["de"]}, LANGUAGES, 42)
-
-
-def test_lazy_settings_are_made_once_when_they_are_used():
-    made = []
-    lazy = LazySettings(["en", "mixup"], lambda name: made.append(name) or Setting(name, [], name))
-    other = lazy.changed(lambda setting: dataclasses.replace(setting, content_hash="other"))
-    assert list(other) == ["en", "mixup"] and len(other) == 2 and not made
-    assert other["mixup"].content_hash == "other" and other["mixup"] is other["mixup"] and made == ["mixup"]
-    with pytest.raises(KeyError):
-        lazy["full_de"]

@@ -222,6 +222,26 @@ def test_answers_to_other_questions_stay(ask, data, tmp_path, capsys):
     assert code == 2 and "or data" in capsys.readouterr().err and answers_of(out) == before
 
 
+def test_an_interrupted_run_is_recorded_and_binds_no_other_configuration(ask, data, monkeypatch):
+    asked = evaluate.ask.__globals__
+
+    def interrupted(*args, **keys):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setitem(asked, "generate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ask(*data, "--settings", "en")
+    code, out = ask(*data, "--settings", "en")
+    sessions = json.loads((out / "answers" / "run.json").read_text())["sessions"]
+    assert code == 0 and sessions[0]["end"] is None and sessions[1]["end"] and len(sessions) == 2
+    with monkeypatch.context() as patched:
+        patched.setitem(asked, "generate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ask(*data, "--settings", "en", out="other")
+    assert ask(*data, "--settings", "en", "--max_new_tokens", "5", out="other")[0] == 0  # nothing was finished
+
+
 def test_chat_answers_begin_the_assistants_turn(ask, data, tiny_checkpoint, tmp_path):
     tokenizer = byte_level_tokenizer()
     turns = "{% for m in messages %}[{{ m['content'] }}]{% endfor %}{% if add_generation_prompt %}>{% endif %}"

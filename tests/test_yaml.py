@@ -47,7 +47,15 @@ CONFIGS = sorted(
     str(path.relative_to(ROOT)) for path in ROOT.glob("*/configs/**/*.yaml") if "accelerate" not in str(path)
 )
 # What a script hands over where the YAML leaves it to data.yaml, and what a file on top of another does not name.
-GIVEN = {"model": "m", "out": "o.jsonl", "data": "d", "input": "i", "translator": "t", "sentences": "s", "passages": "p"}
+GIVEN = {
+    "model": "m",
+    "out": "o.jsonl",
+    "data": "d",
+    "input": "i",
+    "translator": "t",
+    "sentences": "s",
+    "passages": "p",
+}
 GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de"}
 
 

@@ -7,17 +7,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import pandas as pd
+from typing import Any, Literal
 
 from common.cli import InputError, comma_list, config_hash, require_positive
-from common.evaluation.logprob_scorer import LogprobScorer, Parts, shard_prompts
+from common.evaluation.answer_scorer import AnswerScorer
+from common.evaluation.logprob_scorer import LogprobScorer, shard_prompts
 from common.evaluation.records import load_records, write_setting, write_summaries
 from common.evaluation.resume import Shard, UnitStore, Worker, compute_missing, shards_of
 from common.evaluation.server_scorer import ServerScorer
 from common.lm.loading import ModelConfig
-from common.lm.loglikelihood import ScoringStats
 from common.lm.prefix_tree import tree_size
 from common.lm.server import Budget, Server, split_server
 from common.questions import Question
@@ -69,26 +67,21 @@ class Task:
     """What is asked.
 
     Attributes:
-        settings: every setting of the data, by name in table order; see LazySettings for large ones.
+        names: every setting of the data, in table order.
+        read: makes the setting of a name.
         config: the task's keys, for run.json.
         depends: what records depend on besides EvaluationConfig, the model and the settings themselves.
         category: maps a subject to its category in summary_by_category.csv.
     """
 
-    settings: Mapping[str, Setting]
+    names: Sequence[str]
+    read: Callable[[str], Setting]
     config: Mapping[str, Any]
     depends: Mapping[str, Any] = field(default_factory=dict)
     category: Callable[[str], str] = str
 
 
-class Scorer(Protocol):
-    """Makes records of questions: LogprobScorer, ServerScorer or AnswerScorer."""
-
-    device: str
-    dtype: str | None
-    stats: ScoringStats
-
-    def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame: ...
+Scorer = LogprobScorer | ServerScorer | AnswerScorer
 
 
 def make_scorer(config: EvaluationConfig, model: ModelConfig) -> Scorer:
@@ -115,8 +108,8 @@ def evaluate(
             f"model {model.model}: a server is asked for the label that follows; leave answer_format letter,"
             " answer_token follow and chat false (chat:MODEL asks in a chat)"
         )
-    started = time.monotonic()
-    settings = {name: task.settings[name] for name in expand_settings(comma_list(config.settings), list(task.settings))}
+    started, out = time.monotonic(), Path(config.out)
+    settings = {name: task.read(name) for name in expand_settings(comma_list(config.settings), task.names)}
     check_parallel(settings)
     preparation = round(time.monotonic() - started, 1)
     if config.show:
@@ -127,12 +120,12 @@ def evaluate(
     hashes = {name: hash_of(config, base, setting) for name, setting in settings.items()}
     info = open_run(task, config, model, base, hashes)
     if state.is_main_process:
-        remove_temporary_files(config.out)
+        remove_temporary_files(out)
     parts: dict[Shard, dict[str, list[Question]]] = {}
     for name, setting in settings.items():
         for shard, questions in shards_of(setting.questions).items():
             parts.setdefault(shard, {})[name] = questions
-    store = UnitStore(Path(config.out) / "units", hashes)
+    store = UnitStore(out / "units", hashes)
 
     def part(shard: Shard, names: Sequence[str]) -> dict[str, list[Question]]:
         return {name: parts[shard][name] for name in names if name in parts[shard]}
@@ -146,8 +139,12 @@ def evaluate(
 
     compute_missing(store, parts, start, info, state, cost=cost, preparation_seconds=preparation)
     if state.is_main_process:
-        summary = write_results(task, config, settings, hashes, store, list(parts), info)
-        print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/summary.csv")
+        for name, table in store.read(parts).items():
+            ids = [question.id for question in settings[name].questions]
+            info["records"][name] = {"hash": hashes[name], **write_setting(out, table, ids)}
+        write_json_atomic(out / "run.json", info)
+        summary = write_summaries(out, load_records(out), task.category)
+        print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{out}/summary.csv")
 
 
 def check_parallel(settings: Mapping[str, Setting]) -> None:
@@ -155,7 +152,9 @@ def check_parallel(settings: Mapping[str, Setting]) -> None:
     english = {question.id for question in settings["en"].questions} if "en" in settings else set()
     for setting in settings.values() if english else ():
         if different := english.symmetric_difference(question.id for question in setting.questions):
-            raise InputError(f"question {min(different)} is in only one of en.csv and {setting.name}.csv; build them together")
+            raise InputError(
+                f"question {min(different)} is in only one of en.csv and {setting.name}.csv; build both again"
+            )
 
 
 def show(settings: Mapping[str, Setting], config: EvaluationConfig) -> None:
@@ -193,7 +192,7 @@ def open_run(
     records = {
         name: record
         for name, record in (old["records"] if same else {}).items()
-        if name in task.settings and record["hash"] == hash_of(config, base, task.settings[name])
+        if name in task.names and record["hash"] == (hashes.get(name) or hash_of(config, base, task.read(name)))
     }
     for name in settings_in(out):
         if name not in {*hashes, *records}:
@@ -206,21 +205,3 @@ def open_run(
         "records": records,
         "sessions": old["sessions"] if same else [],
     }
-
-
-def write_results(
-    task: Task,
-    config: EvaluationConfig,
-    settings: Mapping[str, Setting],
-    hashes: Mapping[str, str],
-    store: UnitStore,
-    shards: Sequence[Shard],
-    info: dict[str, Any],
-) -> pd.DataFrame:
-    """Write the record file of each setting, run.json and the summaries; returns the summary."""
-    out = Path(config.out)
-    for name, table in store.read(shards).items():
-        ids = [question.id for question in settings[name].questions]
-        info["records"][name] = {"hash": hashes[name], **write_setting(out, table, ids)}
-    write_json_atomic(out / "run.json", info)
-    return write_summaries(out, load_records(out), task.category)

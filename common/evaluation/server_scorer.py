@@ -55,7 +55,7 @@ def answered(server: Server, replies: Sequence[Reply | Failure]) -> list[Reply]:
     if failed:
         raise InputError(
             f"{len(failed)} of {len(replies)} prompts to {server.model!r} have no answer: {failed[0].reason}; the"
-            " answers received are kept, and the same command asks for the rest"
+            " answers received are kept; rerun the same command for the rest"
         )
     return list(replies)
 
