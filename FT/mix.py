@@ -4,8 +4,7 @@
         --dictionary DIR --seed 42 --out FILE.jsonl
 
 Beside `out` it writes `.summary.csv` (text and switches by language), `.sample.txt` (to look at) and `.run.json`.
-Killed at any moment, the same command goes on where it stopped; the seed decides every byte, the number of processes
-none.
+Interrupted runs resume when rerun. The output depends on the seed, not on the number of processes.
 """
 
 import json

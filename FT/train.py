@@ -2,9 +2,9 @@
 
     python FT/train.py --config FT/configs/paper.yaml --model MODEL --data FILE.jsonl --out DIR
 
-Several GPUs or nodes: `accelerate launch --config_file FT/configs/accelerate/fsdp.yaml FT/train.py ...`. Killed at any
-moment, the same command goes on from the last checkpoint and ends with the same weights. `out` gets the model in
-safetensors with its tokenizer, `log.csv`, `loss.png` and `run.json`.
+Several GPUs or nodes: `accelerate launch --config_file FT/configs/accelerate/fsdp.yaml FT/train.py ...`. Interrupted
+runs resume from the last checkpoint and end with the same weights. `out` gets the model in safetensors with its
+tokenizer, `log.csv`, `loss.png` and `run.json`.
 """
 
 import gc
@@ -23,13 +23,13 @@ from datasets import Dataset, load_dataset
 from matplotlib.figure import Figure
 from packing import pack
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from common.cli import InputError, config_hash, parse, require_given, run
 from common.corpus import read_documents
 from common.languages import LANGUAGES
-from common.lm.loading import load_tokenizer
+from common.lm.loading import load_tokenizer, set_dtype
 from common.lm.memory import keep_freed_memory
 from common.reporting.files import write_csv_atomic, write_json_atomic
 from common.reporting.plots import COLORS, NEUTRAL, save_figure
@@ -273,6 +273,8 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
     if not trainer.is_world_process_zero():
         return
     tokenizer.save_pretrained(out)
+    if (out / "config.json").exists():  # weights are stored in float32, and evaluated as those they were trained from
+        set_dtype(out, AutoConfig.from_pretrained(config.model).dtype or torch.float32)
     write_csv_atomic(out / "log.csv", table, float_format="%.6g")
     save_figure(out / "loss", plot_loss, table)
     write_json_atomic(out / "run.json", info | {"end": now(), "steps": trainer.state.global_step, **peak_memory()})

@@ -11,8 +11,8 @@ import yaml
 
 TOP_LEVEL = {
     ".ci", ".gitignore", "CITATION.cff", "CLiKA", "FT", "HP", "LICENSE", "MMLU", "README.md", "TOFU", "Translation",
-    "assets", "common", "data.yaml", "environment.yml", "install.sh", "pyproject.toml", "report", "reproduce.sh", "tests",
-    "world",
+    "assets", "common", "data.yaml", "environment.yml", "install.sh", "pyproject.toml", "report", "reproduce.sh",
+    "tests", "world",
 }  # fmt: skip
 
 
