@@ -48,7 +48,7 @@ class Mix:
         layout: `replace` puts a translation in the unit's place, `parallel` after it, `interleaved` after it in one
             language for the whole document.
         probability: share of the units that are translated; null gives every language the same share.
-        translator: dictionary, google, deepl, libre, or an encoder-decoder model.
+        translator: dictionary (null too), google, deepl, libre, or a model.
         dictionary: folder of en-de.tsv and so on.
         cache: SQLite file in which models and services keep translations; null is `translations.sqlite` beside `out`.
         subset: configuration of the data set, such as wikitext-103-raw-v1.
@@ -81,7 +81,8 @@ class Mix:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        require_given(self, "input", "translator")
+        require_given(self, "input")
+        self.translator = self.translator or "dictionary"
         languages = comma_list(self.languages)
         if len(languages) < 2 or len(set(languages)) < len(languages):
             raise InputError(f"languages {','.join(languages)}: give two or more, each once, the input's first")
