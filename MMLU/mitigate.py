@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evaluate_mmlu import MmluConfig
+from mitigation_prompts import XLT_OPENING, translate_then_answer, xlt_prompt
 
 from common.cli import InputError, config_hash, parse, require_positive, run
 from common.evaluation.answer_scorer import BLANK_LINE, AnswerScorer, LocalAuthor, ServerAuthor
@@ -22,7 +23,6 @@ from common.evaluation.evaluate import EvaluationConfig, Task, evaluate, make_sc
 from common.languages import LANGUAGES
 from common.lm.loading import ModelConfig
 from common.lm.server import split_server
-from common.prompts import XLT_OPENING, translate_then_answer, xlt_prompt
 from common.questions import MIXED, Question, read_questions
 from common.reporting.provenance import file_digest
 from common.settings import Setting

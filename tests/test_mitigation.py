@@ -18,14 +18,11 @@ from common.lm.loglikelihood import loglikelihood
 from common.lm.server import Reply
 from common.lm.tokenization import prompt_tokens, tokenize_pairs
 from common.prompts import (
-    XLT_OPENING,
     PromptFormat,
     chat_answer_start,
     chat_prompt,
     hinted_header,
     mmlu_prompt,
-    translate_then_answer,
-    xlt_prompt,
 )
 from common.questions import FOUR, monolingual, read_questions
 from common.settings import Setting
@@ -34,6 +31,8 @@ from tests.scripts import ROOT, call, load_script
 from tests.tiny import byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama
 
 mitigate = load_script("MMLU/mitigate.py")
+prompts = load_script("MMLU/mitigation_prompts.py")
+XLT_OPENING, xlt_prompt = prompts.XLT_OPENING, prompts.xlt_prompt
 calibrate = load_script("MMLU/calibrate.py")
 ensemble = load_script("MMLU/ensemble.py")
 tabulate = load_script("MMLU/tabulate_mitigation.py")
@@ -66,7 +65,7 @@ def test_the_papers_hints_follow_the_instruction():
 
 
 def test_translate_then_answer():
-    assert translate_then_answer(ROOTS, [(ROOTS, ENGLISH)]) == (
+    assert prompts.translate_then_answer(ROOTS, [(ROOTS, ENGLISH)]) == (
         f"{HEADER} Remember that the question and options can be in different languages. First translate them all to"
         " English. Then output the answer.\n\n"
         "Question: Wie viele Wurzeln?\nA. 0\nB. 1\nC. 2\nD. Keine\nAnswer:\n"

@@ -166,7 +166,7 @@ def taught(model_class, config_class, tokenizer, folder):
     targets = [" ".join(WORDS.get(word, word) for word in source.split()) for source in sources]
     batch = tokenizer(sources, text_target=targets, return_tensors="pt", padding=True)
     batch["labels"][batch["labels"] == tokenizer.pad_token_id] = -100
-    for _ in range(600):
+    for _ in range(2000):
         loss = model(**batch).loss
         loss.backward()
         optimizer.step()
