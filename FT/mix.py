@@ -26,7 +26,7 @@ from common.cli import InputError, comma_list, config_hash, parse, require_given
 from common.corpus import Document, corpus_digest, read_documents
 from common.languages import get
 from common.reporting.files import remove_temporary_files, write_csv_atomic, write_json_atomic, write_text_atomic
-from common.reporting.provenance import git_commit, now, package_versions, peak_memory
+from common.reporting.provenance import now, session
 from common.translation.base import Translator
 from common.translation.factory import make_translator
 
@@ -300,9 +300,7 @@ def main() -> None:
     summary = summarize(paths, config.scheme)
     write_csv_atomic(out.with_name(f"{out.name}.summary.csv"), summary, float_format="%.6f")
     write_text_atomic(out.with_name(f"{out.name}.sample.txt"), sample(paths))
-    info = {"config": asdict(config), "hash": digest, **identity, "start": started, "end": now()}
-    info |= {"git_commit": git_commit(), "packages": package_versions(), **peak_memory()}
-    write_json_atomic(provenance, info)
+    write_json_atomic(provenance, {"config": asdict(config), "hash": digest, **identity, **session(started)})
     write_corpus(paths, out)  # last: the corpus is there when all of it is
     shutil.rmtree(folder.parent)
     print(summary.to_string(index=False, float_format="{:.4f}".format, na_rep=""), f"\n{out}")

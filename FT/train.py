@@ -33,15 +33,7 @@ from common.lm.loading import load_tokenizer, set_dtype
 from common.lm.memory import keep_freed_memory
 from common.reporting.files import write_csv_atomic, write_json_atomic
 from common.reporting.plots import COLORS, NEUTRAL, save_figure
-from common.reporting.provenance import (
-    device_name,
-    file_digest,
-    git_commit,
-    model_content_hash,
-    now,
-    package_versions,
-    peak_memory,
-)
+from common.reporting.provenance import device_name, file_digest, model_content_hash, now, session
 
 CHECKPOINTS = "checkpoints"
 
@@ -277,7 +269,7 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
         set_dtype(out, AutoConfig.from_pretrained(config.model).dtype or torch.float32)
     write_csv_atomic(out / "log.csv", table, float_format="%.6g")
     save_figure(out / "loss", plot_loss, table)
-    write_json_atomic(out / "run.json", info | {"end": now(), "steps": trainer.state.global_step, **peak_memory()})
+    write_json_atomic(out / "run.json", info | session(info["start"]) | {"steps": trainer.state.global_step})
     shutil.rmtree(out / CHECKPOINTS)
 
 
@@ -301,8 +293,7 @@ def main() -> None:
     with state.main_process_first():
         rows, test_rows = training_rows(config, tokenizer), evaluation_rows(config, tokenizer)
     model = load_model(config)
-    info |= {"start": now(), "rows": len(rows), "git_commit": git_commit(), "packages": package_versions()}
-    info |= {"processes": state.num_processes, "device": device_name(state.device)}
+    info |= {"start": now(), "rows": len(rows), "processes": state.num_processes, "device": device_name(state.device)}
     kept = model.config.use_cache
     model.config.use_cache = False  # with a cache transformers makes no mask from the positions
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
