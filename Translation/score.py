@@ -4,8 +4,8 @@
 
 Hypotheses are in one folder per system, in files test-<src>-<tgt>; references are <code>.devtest in a folder, or a data
 set such as openlanguagedata/flores_plus. Beside FILE.csv: `.summary.csv` (means over directions), `.signatures.json`,
-`.sentences.csv` (chrF++ of every sentence, and of its untranslated source), with --baseline `.paired.csv`, a heat map
-of directions and a bar plot.
+`.sentences.csv` (chrF++ of every sentence, and of its untranslated source), with --baseline `.paired.csv`, a heat
+map of directions and a bar plot.
 """
 
 from dataclasses import dataclass

@@ -215,7 +215,7 @@ def test_a_yaml_edited_by_hand_is_the_run(copy, tiny_checkpoint, tmp_path):
         "out": '"my results/{model}"',
     }
     edit(copy / "MMLU/configs/zero_shot.yaml", model=str(tiny_checkpoint), **edited)
-    done = bash(copy, "MMLU/scripts/zero_shot.sh")
+    done = bash(copy, "MMLU/scripts/zero_shot.sh", PYTHONPATH=copy)  # as installed there, not from this repository
     assert done.returncode == 0, done.stderr
     out = copy / "my results" / tiny_checkpoint.name
     run = json.loads((out / "run.json").read_text())
