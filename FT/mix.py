@@ -3,7 +3,7 @@
     python FT/mix.py --input FILE --unit words --unit-size 8 --languages en,de,fr,es,it --translator dictionary \
         --dictionary DIR --seed 42 --out FILE.jsonl
 
-Beside `out` it writes `.summary.csv` (text and switches by language), `.sample.txt` (to look at) and `.run.json`.
+Beside `out`: `.summary.csv` (text and switches by language), `.sample.txt` (a sample to read) and `.run.json`.
 Interrupted runs resume when rerun. The output depends on the seed, not on the number of processes.
 """
 
@@ -22,15 +22,15 @@ import pandas as pd
 from segments import Layout, Scheme, Span, Unit, draw_languages, mix, unit_spans
 from tqdm import tqdm
 
-from common.cli import InputError, comma_list, config_hash, parse, require_given, run
+from common.cli import InputError, comma_list, config_hash, parse, require_given, require_positive, run
 from common.corpus import Document, corpus_digest, read_documents
-from common.languages import get
+from common.languages import PAPER, get
 from common.reporting.files import remove_temporary_files, write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.provenance import now, session
 from common.translation.base import Translator
 from common.translation.factory import make_translator
 
-SHARD_CHARACTERS = 250_000  # text of a shard: what a process works on, and what a kill may lose
+SHARD_CHARACTERS = 250_000  # text of a shard, the unit of work and of resuming
 SAMPLE_DOCUMENTS = 3
 SAMPLE_UNITS = 40
 
@@ -42,28 +42,28 @@ class Mix:
     Attributes:
         input: text file, .jsonl or .parquet with a column `text`, or a data set's hub name or folder.
         out: file to write, .jsonl or .parquet.
-        languages: ISO codes as a list or separated by commas; the first is the input's.
-        unit: what has one language: document, paragraph, sentence, `words` (unit_size of them) or word.
+        languages: ISO codes, a list or separated by commas; the first is the input's.
+        unit: unit of one language: document, paragraph, sentence, `words` (unit_size of them) or word.
         unit_size: words in a unit of `words`.
-        layout: `replace` puts a translation in the unit's place, `parallel` after it, `interleaved` after it in one
-            language for the whole document.
-        probability: share of the units that are translated; null gives every language the same share.
+        layout: `replace` puts the translation in place of the unit, `parallel` after it, `interleaved` after it with
+            one language per document.
+        probability: share of the units that are translated; null is an equal share for every language.
         translator: dictionary (null too), google, deepl, libre, or a model.
         dictionary: folder of en-de.tsv and so on.
-        cache: SQLite file in which models and services keep translations; null is `translations.sqlite` beside `out`.
+        cache: SQLite file for translations of models and services; null is `translations.sqlite` beside `out`.
         subset: configuration of the data set, such as wikitext-103-raw-v1.
         split: split of the data set.
-        documents: `headings` begins a document at each WikiText title, `rows` at each line or row.
+        documents: `headings` starts a document at each WikiText title, `rows` at each line or row.
         detokenize: undo WikiText's tokenization; null is false.
-        limit: only so many first documents; null is all.
-        processes: that work side by side.
-        device: of a model: auto, cpu, cuda, cuda:N.
-        seed: decides the language of every unit.
+        limit: number of documents, from the first; null is all.
+        processes: number of parallel processes.
+        device: device of a model: auto, cpu, cuda, cuda:N.
+        seed: seed of the language of every unit.
     """
 
     out: str
     input: str | None = None
-    languages: str | list[str] = "en,de,fr,es,it"
+    languages: str | list[str] = ",".join(PAPER)
     unit: Unit = "words"
     unit_size: int = 8
     layout: Layout = "replace"
@@ -89,12 +89,10 @@ class Mix:
         for language in languages:
             get(language)
         if Path(self.out).suffix not in (".jsonl", ".parquet"):
-            raise InputError(f"out {self.out!r}: the name has to end in .jsonl or .parquet")
+            raise InputError(f"out {self.out!r}: the name must end in .jsonl or .parquet")
         if self.probability is not None and not 0 <= self.probability <= 1:
-            raise InputError(f"probability is {self.probability}; it is a share between 0 and 1")
-        for key in ("unit_size", "processes", "limit"):
-            if getattr(self, key) is not None and getattr(self, key) < 1:
-                raise InputError(f"{key} is {getattr(self, key)}; it must be 1 or more")
+            raise InputError(f"probability is {self.probability}; it must be a share between 0 and 1")
+        require_positive(self, "unit_size", "processes", "limit")
 
     @property
     def scheme(self) -> Scheme:
@@ -115,13 +113,13 @@ _translator: Translator | None = None  # of a worker process
 
 
 def start_worker(config: Mix) -> None:
-    """Make the translator once a process."""
+    """Make the translator, once per process."""
     global _translator
     _translator = config.make_translator()
 
 
 def write_shard(documents: Sequence[Document], scheme: Scheme, path: Path) -> None:
-    """Mix documents and write them as JSON lines, each with what the summary counts."""
+    """Mix documents and write them as JSON lines, each with its counts for the summary."""
     rows = []
     for document in documents:
         source = scheme.languages[0]
@@ -141,7 +139,7 @@ def write_shard(documents: Sequence[Document], scheme: Scheme, path: Path) -> No
 
 
 def count(text: str, spans: Sequence[Span], units: Sequence[str], drawn: Sequence[str], scheme: Scheme) -> dict:
-    """What the summary needs of one document, by language, and its boundaries and switches."""
+    """Counts of one document for the summary: by language, and of boundaries and switches."""
     counts = {kind: Counter() for kind in ("units", "words", "source_words", "untranslated")}
     for span in spans:
         counts["units"][span.language] += 1
@@ -170,7 +168,7 @@ def shards(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def write_shards(config: Mix, folder: Path) -> list[Path]:
-    """Write the shards that are missing, `processes` at a time; returns all of them in order."""
+    """Write the missing shards, `processes` at a time; returns all of them in order."""
     paths: list[Path] = []
     with tqdm(unit="document", desc="mixing") as bar:
 
@@ -191,7 +189,7 @@ def write_shards(config: Mix, folder: Path) -> list[Path]:
 
 
 def in_processes(config: Mix, missing: Iterable[tuple[list[Document], Scheme, Path]]) -> None:
-    """Write shards side by side, a few read ahead at a time, so that memory holds no large corpus."""
+    """Write shards in parallel; only a few are read ahead, so that a large corpus does not fill memory."""
     running: deque[Future] = deque()
     # Spawned, not forked: a translator may hold threads or a GPU.
     context = multiprocessing.get_context("spawn")
@@ -214,7 +212,7 @@ def read_shards(paths: Iterable[Path]) -> Iterator[tuple[dict, dict]]:
 
 
 def write_corpus(paths: Sequence[Path], out: Path) -> None:
-    """Join the shards to the output file."""
+    """Join the shards into the output file."""
     temporary = out.with_name(f".{out.name}.tmp")
     if out.suffix == ".jsonl":
         with open(temporary, "w", encoding="utf-8", newline="") as file:
@@ -236,7 +234,7 @@ def write_corpus(paths: Sequence[Path], out: Path) -> None:
 
 
 def summarize(paths: Sequence[Path], scheme: Scheme) -> pd.DataFrame:
-    """One row a language, and one (`all`) with the switches; shares of text are in words, as they are written."""
+    """One row per language, and one (`all`) with the switches; shares of text are shares of the written words."""
     totals: dict[str, Counter] = {}
     boundaries = switches = 0
     for _, counts in read_shards(paths):
@@ -270,7 +268,7 @@ def summarize(paths: Sequence[Path], scheme: Scheme) -> pd.DataFrame:
 
 
 def sample(paths: Sequence[Path]) -> str:
-    """The beginnings of the first documents, each stretch with its language before it."""
+    """The beginnings of the first documents, each span preceded by its language."""
     texts = []
     for record, _ in islice(read_shards(paths), SAMPLE_DOCUMENTS):
         spans = record["languages"][:SAMPLE_UNITS]

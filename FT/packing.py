@@ -1,7 +1,7 @@
 """Pack tokenized documents into rows without padding; documents of a row do not attend to each other.
 
-The positions restart at every document, from which transformers makes a block-diagonal causal mask (and
-FlashAttention its variable-length kernels). The first token of a document has no label: nothing is before it.
+Positions restart at every document; from them transformers derives a block-diagonal causal mask, or the arguments of
+FlashAttention's variable-length kernels. The first token of a document has no label, since nothing precedes it.
 """
 
 from itertools import chain
@@ -18,12 +18,12 @@ MAP_BATCH = 1000  # documents that are packed together
 def pack(data: Dataset, tokenizer: PreTrainedTokenizerBase, row_length: int, processes: int = 1) -> Dataset:
     """Rows `input_ids`, `labels`, `position_ids` of exactly `row_length` tokens, from a column `text`.
 
-    Every document is tokenized as the tokenizer does it and ended with its end-of-text token. A document that does not
-    fit the rest of a row goes on in the next one, as a document of its own. Only the last row of MAP_BATCH documents
-    may have padding. Raises InputError where the tokenizer has no end-of-text token.
+    Every document ends with the tokenizer's end-of-text token. A document that does not fit into the rest of a row
+    continues in the next one, as a document of its own. Only the last row of MAP_BATCH documents may be padded. Raises
+    InputError where the tokenizer has no end-of-text token.
     """
     if tokenizer.eos_token_id is None:
-        raise InputError("the tokenizer has no end-of-text token, so documents cannot be told apart")
+        raise InputError("the tokenizer has no end-of-text token, which is needed between documents")
 
     def rows(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
         return pack_ids(_tokenized(tokenizer, batch["text"]), row_length, tokenizer.eos_token_id)
@@ -40,9 +40,9 @@ def _tokenized(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[lis
 
 
 def pack_ids(documents: list[list[int]], row_length: int, padding: int) -> dict[str, list[list[int]]]:
-    """Rows of `row_length` tokens from documents of token ids; `padding` fills the last row, without labels."""
+    """Rows of `row_length` tokens from documents of token ids; the last row is filled with `padding`, unlabelled."""
     ids = list(chain.from_iterable(documents))
-    # Where a document begins, or goes on in a new row; what pads the last row counts as one more document.
+    # Where a document begins, or continues in a new row; the padding of the last row counts as a document.
     starts = {0, *range(0, len(ids), row_length)}
     place = 0
     for document in documents:

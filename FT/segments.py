@@ -1,4 +1,4 @@
-"""Cut a document into units, draw a language for each, and put the translations in their places."""
+"""Split a document into units, draw a language for each, and insert the translations."""
 
 import random
 import re
@@ -18,7 +18,7 @@ _WORD = re.compile(r"\S+\s*")
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a mixed text in one language; `start` and `end` in characters."""
+    """A span of a mixed text in one language; `start` and `end` in characters."""
 
     language: str
     start: int
@@ -29,9 +29,13 @@ class Span:
 class Scheme:
     """How text is mixed.
 
-    `languages`: the first is the text's own. `probability`: share of the units that are translated, each of the other
-    languages equally often. `unit_size`: words of a unit of `words`. `layout`: `replace` puts the translation in the
-    unit's place; `parallel` puts it after the unit; `interleaved` does so with one language for the whole document.
+    Attributes:
+        languages: the first is the text's own.
+        unit, unit_size: the unit of one language; words in a unit of `words`.
+        layout: `replace` puts the translation in place of the unit, `parallel` after it, `interleaved` after it with
+            one language per document.
+        probability: share of the units that are translated, into each of the other languages equally often.
+        seed: seed of the language of every unit.
     """
 
     languages: tuple[str, ...]
@@ -50,12 +54,12 @@ class Scheme:
 
     @property
     def switch_share(self) -> float:
-        """Share of the boundaries between units at which the language is expected to change, with `replace`."""
+        """Expected share of the boundaries between units at which the language changes, with `replace`."""
         return float(1 - sum(share * share for share in self.shares.values()))
 
 
 def unit_spans(text: str, unit: Unit, unit_size: int, language: str) -> list[tuple[int, int]]:
-    """Start and end of the units of a text in characters; they cover it, white space goes with what is before."""
+    """Start and end of the units of a text in characters; they cover it, white space belongs to the unit before."""
     if unit == "document":
         return [(0, len(text))]
     if unit == "sentence":
@@ -68,10 +72,10 @@ def unit_spans(text: str, unit: Unit, unit_size: int, language: str) -> list[tup
 
 
 def draw_languages(scheme: Scheme, doc_id: int, count: int) -> list[str]:
-    """The language of each of a document's `count` units; the same for the same seed, wherever it is drawn.
+    """The language of each of a document's `count` units; it depends on the seed and the document's number only.
 
-    Where a document has one language, the shares are kept exactly in every run of documents, as of a deck of cards:
-    drawn on their own, the few hundred documents of a corpus would miss them.
+    Where a document has one language, languages are dealt like a deck of cards, so that their shares are exact:
+    independent draws for the few hundred documents of a corpus would miss them.
     """
     shares = scheme.shares
     if scheme.unit == "document" or scheme.layout == "interleaved":
@@ -86,7 +90,7 @@ def draw_languages(scheme: Scheme, doc_id: int, count: int) -> list[str]:
 def mix(
     units: Sequence[str], languages: Sequence[str], scheme: Scheme, translator: Translator
 ) -> tuple[str, list[Span]]:
-    """The mixed text of one document and the language of each stretch of it."""
+    """The mixed text of one document, and its spans."""
     source = scheme.languages[0]
     translations = list(units)
     for target in scheme.languages[1:]:

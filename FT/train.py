@@ -1,4 +1,4 @@
-"""Train a causal LM further on a corpus, as FT/mix.py writes it: full weights or LoRA, packed rows.
+"""Fine-tune a causal LM on a corpus such as FT/mix.py writes: full weights or LoRA, packed rows.
 
     python FT/train.py --config FT/configs/paper.yaml --model MODEL --data FILE.jsonl --out DIR
 
@@ -26,7 +26,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from common.cli import InputError, config_hash, parse, require_given, run
+from common.cli import InputError, config_hash, parse, require_given, require_positive, run
 from common.corpus import read_documents
 from common.languages import LANGUAGES
 from common.lm.loading import load_tokenizer, set_dtype
@@ -40,7 +40,7 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass
 class Train:
-    """Train a causal LM further on a corpus.
+    """Fine-tune a causal LM on a corpus.
 
     Attributes:
         model: hub name or folder of a causal LM.
@@ -49,28 +49,28 @@ class Train:
         eval_data: folder of <language>.test.txt files, for the perplexity in each language; null for none.
         method: `full` trains every weight, `lora` a low-rank adapter.
         lora_r: rank of the adapter.
-        lora_alpha: its scale.
-        lora_dropout: dropout before it.
+        lora_alpha: scale of the adapter.
+        lora_dropout: dropout before the adapter.
         merge: save LoRA merged into the model; else the adapter alone.
         row_length: tokens in a packed row.
         epochs: passes over the corpus.
         max_steps: optimizer steps, instead of epochs; null is as many as the epochs have.
-        batch_size: rows on a device in one pass.
-        accumulation: passes of an optimizer step.
-        learning_rate: its peak.
-        schedule: of the learning rate, `cosine`, `linear` (both to zero) or `constant`.
+        batch_size: rows on a device in one forward pass.
+        accumulation: forward passes per optimizer step.
+        learning_rate: peak learning rate.
+        schedule: learning rate schedule: `cosine`, `linear` (both to zero) or `constant`.
         warmup_steps: steps until the peak.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         precision: `auto` (bf16 on a GPU, else fp32), `bf16` or `fp32`; weights and optimizer are fp32.
-        gradient_checkpointing: compute activations twice and keep few of them.
+        gradient_checkpointing: recompute activations instead of keeping them.
         attention: attention implementation of transformers; flash_attention_2 is fastest where it is installed.
         eval_steps: steps between evaluations; null is at the end only.
         save_steps: steps between checkpoints.
         log_steps: steps between lines of log.csv.
         tensorboard: write TensorBoard files too.
-        processes: that tokenize side by side.
+        processes: number of processes that tokenize.
         device: auto or cpu.
-        seed: of the order of rows and of dropout.
+        seed: seed of the order of rows and of dropout.
     """
 
     model: str
@@ -104,11 +104,9 @@ class Train:
 
     def __post_init__(self) -> None:
         require_given(self, "data")
-        for key in ("row_length", "batch_size", "accumulation", "save_steps", "log_steps", "eval_steps", "max_steps"):
-            if getattr(self, key) is not None and getattr(self, key) < 1:
-                raise InputError(f"{key} is {getattr(self, key)}; it must be 1 or more")
+        require_positive(self, "batch_size", "accumulation", "save_steps", "log_steps", "eval_steps", "max_steps")
         if self.row_length < 2:
-            raise InputError("row_length is 1; a row needs two tokens, one to predict from the other")
+            raise InputError(f"row_length is {self.row_length}; a row needs two tokens, one to predict from the other")
 
     @property
     def on_gpu(self) -> bool:
@@ -202,7 +200,7 @@ def arguments(config: Train, checkpoints: Path) -> TrainingArguments:
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The latest checkpoint that was written to its end; what a kill left unfinished is removed."""
+    """The latest complete checkpoint; incomplete ones of interrupted runs are removed."""
     finished = {}
     for path in folder.glob("checkpoint-*"):
         if (path / "trainer_state.json").exists():  # Trainer writes it last
@@ -213,7 +211,7 @@ def last_checkpoint(folder: Path) -> str | None:
 
 
 def train(config: Train, trainer: Trainer, checkpoint: str | None) -> None:
-    """Run the training; memory that does not suffice is the user's to change."""
+    """Run the training; InputError with what to change where GPU memory does not suffice."""
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
     except torch.OutOfMemoryError as error:
@@ -226,7 +224,7 @@ def train(config: Train, trainer: Trainer, checkpoint: str | None) -> None:
 
 
 def history(trainer: Trainer) -> pd.DataFrame:
-    """One row a logged step: loss, learning rate, gradient norm, tokens seen, perplexity of each language."""
+    """One row per logged step: loss, learning rate, gradient norm, tokens seen, perplexity of each language."""
     rows: dict[int, dict[str, float]] = {}
     for entry in trainer.state.log_history:
         row = rows.setdefault(entry["step"], {"step": entry["step"]})
@@ -252,8 +250,17 @@ def plot_loss(log: pd.DataFrame) -> Figure:
     return figure
 
 
+def evaluation_dtype(model: str) -> torch.dtype:
+    """The precision that `dtype: auto` means: as the model's configuration says, else as its weights are stored."""
+    stated = AutoConfig.from_pretrained(model).dtype
+    return stated or AutoModelForCausalLM.from_pretrained(model, dtype="auto", use_safetensors=True).dtype
+
+
 def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> None:
-    """Write model, tokenizer, log, plot and run.json; run.json last: a folder without it is not finished."""
+    """Write model, tokenizer, log, plot and run.json, which comes last: a folder without it is not finished.
+
+    Weights are stored in float32; the configuration has the precision in which the original model is evaluated.
+    """
     out = Path(config.out)
     table = history(trainer)
     if config.method == "lora" and config.merge:
@@ -265,8 +272,8 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
     if not trainer.is_world_process_zero():
         return
     tokenizer.save_pretrained(out)
-    if (out / "config.json").exists():  # weights are stored in float32, and evaluated as those they were trained from
-        set_dtype(out, AutoConfig.from_pretrained(config.model).dtype or torch.float32)
+    if (out / "config.json").exists():  # an adapter has none
+        set_dtype(out, evaluation_dtype(config.model))
     write_csv_atomic(out / "log.csv", table, float_format="%.6g")
     save_figure(out / "loss", plot_loss, table)
     write_json_atomic(out / "run.json", info | session(info["start"]) | {"steps": trainer.state.global_step})
@@ -288,7 +295,7 @@ def main() -> None:
     state = PartialState(cpu=not config.on_gpu)
     if not config.on_gpu:
         keep_freed_memory()
-    checkpoints = out / CHECKPOINTS / info["hash"]  # by hash: another configuration never goes on from them
+    checkpoints = out / CHECKPOINTS / info["hash"]  # by hash: never resumed by another configuration
     tokenizer = load_tokenizer(config.model)
     with state.main_process_first():
         rows, test_rows = training_rows(config, tokenizer), evaluation_rows(config, tokenizer)

@@ -1,11 +1,11 @@
-"""Split a corpus into documents that speak of Harry Potter and those that do not: the in-domain text and the other.
+"""Split a corpus into documents that mention Harry Potter, the in-domain text, and all others.
 
     python HP/select_corpus.py --input Salesforce/wikitext --subset wikitext-103-raw-v1 --out DIR
 
-A document with at least `min_count` of the terms in `HP/data/terms.txt`, as whole words in this spelling, is related.
-Writes related.jsonl and unrelated.jsonl (doc_id, text: corpora for FT/mix.py), index.json (the numbers of the related
-ones), terms.csv (documents and occurrences of each term) and summary.csv. With --index, a released list of related
-documents, summary.csv also tells how far the two agree.
+A document is related if it has at least `min_count` occurrences of terms of `HP/data/terms.txt`, as whole words and
+case-sensitive. Writes related.jsonl and unrelated.jsonl (doc_id, text: corpora for FT/mix.py), index.json (numbers of
+the related documents), terms.csv (documents and occurrences of each term) and summary.csv. With --index, a released
+list of related documents, summary.csv also has precision and recall against it.
 """
 
 import json
@@ -14,11 +14,12 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from tqdm import tqdm
 
-from common.cli import InputError, parse, run
+from common.cli import InputError, parse, require_positive, run
 from common.corpus import read_documents
 from common.reporting.files import atomic_file, write_csv_atomic, write_json_atomic
 
@@ -28,31 +29,30 @@ INDEX_KEY = "HP-related-index"
 
 @dataclass
 class Select:
-    """Split a corpus by its terms.
+    """Split a corpus into documents with and without given terms.
 
     Attributes:
         input: text file, .jsonl or .parquet with a column text, or hub name or folder of a data set.
         out: folder to write to.
         subset: configuration of the data set.
         split: split of the data set.
-        documents: headings begins a document at each WikiText title, rows makes one of every line or row.
-        terms: file of terms, one a line; lines that begin with # are left out.
+        documents: headings starts a document at each WikiText title, rows at each line or row.
+        terms: file of terms, one per line; lines that begin with # are comments.
         min_count: fewest occurrences of terms in a related document.
-        index: JSON file with the numbers of the related documents, a list or under HP-related-index, to compare with.
+        index: JSON file to compare with: a list of related documents' numbers, or one under HP-related-index.
     """
 
     input: str
     out: str
     subset: str | None = None
     split: str = "train"
-    documents: str = "headings"
+    documents: Literal["headings", "rows"] = "headings"
     terms: str = str(TERMS)
     min_count: int = 1
     index: str | None = None
 
     def __post_init__(self) -> None:
-        if self.min_count < 1:
-            raise InputError("min_count must be 1 or more")
+        require_positive(self, "min_count")
 
 
 def read_terms(path: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""Read a corpus document by document, holding one document in memory: text file, JSON lines, parquet, hub name.
+"""Read a corpus one document at a time: text file, JSON lines, parquet, or a data set on the hub.
 
-A WikiText file, raw as it is published, is cut into documents at its headings (` = Title = `).
+Raw WikiText is split into documents at its titles (` = Title = `).
 """
 
 import json
@@ -28,16 +28,16 @@ class Document(NamedTuple):
 
 
 def read_documents(source: str, subset: str | None, split: str, documents: str, detokenize: bool) -> Iterator[Document]:
-    """The documents of a corpus; empty lines are left out.
+    """The documents of a corpus, without empty lines.
 
     Args:
         source: text file, .jsonl or .parquet file with a column `text`, or hub name or local folder of a data set.
         subset: configuration of the data set, such as wikitext-103-raw-v1.
         split: split of the data set.
-        documents: `headings` begins a document at each WikiText title, `rows` makes one of every line or row.
+        documents: `headings` starts a document at each WikiText title, `rows` at each line or row.
         detokenize: undo WikiText's tokenization ("5 @,@ 000 people ." becomes "5,000 people.").
 
-    Raises InputError for a corpus that cannot be read or has no text.
+    Raises InputError for a corpus that cannot be read or is empty.
     """
     rows = _rows(source, subset, split)
     texts = _by_heading(rows, source) if documents == "headings" else (row for row in rows if row.strip())
@@ -50,7 +50,7 @@ def read_documents(source: str, subset: str | None, split: str, documents: str, 
 
 
 def corpus_digest(source: str, subset: str | None, split: str) -> str:
-    """What identifies the text of a corpus: the digest of a file, the fingerprint of a data set."""
+    """What identifies the text of a corpus: the digest of a file, or the fingerprint of a data set."""
     return file_digest(source) if Path(source).is_file() else _dataset(source, subset, split)._fingerprint
 
 
@@ -92,7 +92,7 @@ def _dataset(source: str, subset: str | None, split: str):
 
 
 def _by_heading(rows: Iterator[str], source: str) -> Iterator[str]:
-    """Join lines into documents; a title stands between empty lines, as in every WikiText file."""
+    """Join lines into documents at titles, which WikiText puts between empty lines."""
     document: list[str] = []
     before = ""
     for row in rows:

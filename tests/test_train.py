@@ -117,6 +117,24 @@ def test_lora_trains_an_adapter_that_loads(tiny_checkpoint, corpus, tmp_path, mo
     assert torch.equal(model.get_input_embeddings().weight, before.get_input_embeddings().weight)
 
 
+@pytest.mark.parametrize("stated", [True, False], ids=["stated", "as stored"])
+@pytest.mark.parametrize("keys", [{}, {"method": "lora"}, {"method": "lora", "merge": "false"}])
+def test_a_model_is_evaluated_in_the_same_precision_before_and_after(
+    tiny_checkpoint, corpus, tmp_path, monkeypatch, keys, stated
+):
+    half, out = tmp_path / "half", tmp_path / "out"
+    model, tokenizer = load(str(tiny_checkpoint), device="cpu")
+    model.to(torch.bfloat16).save_pretrained(half)
+    tokenizer.save_pretrained(half)
+    if not stated:
+        config = json.loads((half / "config.json").read_text())
+        (half / "config.json").write_text(json.dumps({key: v for key, v in config.items() if key != "dtype"}))
+    assert call(script, arguments(half, corpus, out, max_steps=2, **keys), monkeypatch) == 0
+    assert load(str(out), device="cpu")[0].dtype == load(str(half), device="cpu")[0].dtype == torch.bfloat16
+    weights = load_file(next(out.glob("*.safetensors")))
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -1,4 +1,4 @@
-"""A random Llama of 51M weights with a tokenizer trained on given text, on disk: what benchmarks measure on."""
+"""A random Llama of 51M weights with a tokenizer trained on given text, on disk, for benchmarks."""
 
 from collections.abc import Iterable
 from pathlib import Path

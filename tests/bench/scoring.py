@@ -2,9 +2,9 @@
 
     python tests/bench/scoring.py --mmlu DIR --dictionaries DIR --out tests/bench/results/scoring_cpu.csv
 
-DIR of --mmlu holds `dev/` and `test/` in the original layout, DIR of --dictionaries `en-de.tsv` and so on: a random
-Llama reads real English questions beside word-by-word versions of them, in all thirty settings. Sides run in turn,
-each in a process of its own, so that peak memory is its own. `--preset llama3-8b` is for a GPU.
+--mmlu is a folder with `dev/` and `test/` in the original layout, --dictionaries one of `en-de.tsv` and so on. A random
+Llama scores English questions and their word-by-word translations in all thirty settings. Each side runs in its own
+process, one after the other, so that peak memory is measured per side. `--preset llama3-8b` is for a GPU.
 """
 
 import json
@@ -64,7 +64,7 @@ def word_by_word(text: str, dictionary: dict[str, str]) -> str:
 
 
 def build_prompts(config: Config, shots: int) -> list[str]:
-    """Prompts of every setting, question and subject; demonstrations are English."""
+    """Prompts of every setting, question and subject; few-shot examples are English."""
     tables = {}
     for language in LANGUAGES[1:]:
         lines = (Path(config.dictionaries) / f"en-{language}.tsv").read_text().splitlines()

@@ -2,8 +2,8 @@
 
     python tests/bench/training.py --text FILE --out tests/bench/results/training_cpu.csv
 
-FILE is raw WikiText. A random Llama of 51M weights is trained for a few steps on each side, in turn, each in a process
-of its own; TRL packs with `bfd_split`, which loses no text. Needs `bash install.sh --bench`.
+FILE is raw WikiText. The sides train the same random Llama of 51M weights for a few steps, one after the other, each
+in its own process. TRL packs with `bfd_split`, which loses no text. Needs `bash install.sh --bench`.
 """
 
 import json
@@ -27,8 +27,6 @@ from common.reporting.files import write_csv_atomic
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "FT")]
 from train import Train, arguments, load_model, training_rows  # noqa: E402
-
-sys.path.remove(str(ROOT / "FT"))  # its tabulate.py must not stand in for the package
 
 from common.corpus import read_documents  # noqa: E402
 from tests.bench.random_llama import save_random_llama  # noqa: E402

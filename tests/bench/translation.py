@@ -2,8 +2,8 @@
 
     python tests/bench/translation.py --sentences DIR --out tests/bench/results/translation_cpu.csv
 
-DIR holds en.devtest and de.devtest. A random Llama of 51M weights is shown five pairs and answers the other sentences
-greedily, in float32, the sides in turn in one process; their outputs are compared.
+DIR has en.devtest and de.devtest. A random Llama of 51M weights translates greedily in float32 with five few-shot
+examples; the sides run one after the other in one process, and their outputs are compared.
 """
 
 import json
@@ -27,7 +27,7 @@ from common.reporting.files import write_csv_atomic
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench.random_llama import save_random_llama  # noqa: E402
 
-SHOTS = 5
+NUM_FEWSHOT = 5
 
 
 @dataclass
@@ -62,7 +62,7 @@ def main() -> None:
         c: (Path(config.sentences) / f"{c}.devtest").read_text(encoding="utf-8").splitlines() for c in ("en", "de")
     }
     pairs = list(zip(lines["en"], lines["de"], strict=True))
-    examples, asked = pairs[-SHOTS:], [english for english, _ in pairs[: config.count]]
+    examples, asked = pairs[-NUM_FEWSHOT:], [english for english, _ in pairs[: config.count]]
     prompts = [translation_prompt(text, "en", "de", examples) for text in asked]
     keep_freed_memory()  # for all sides
     with tempfile.TemporaryDirectory() as folder:
