@@ -38,6 +38,9 @@ SCRIPTS = {
     "Translation/scripts/embeddings.sh": ("Translation/configs/embeddings.yaml", "Translation/embeddings.py"),
     "Translation/scripts/lens.sh": ("Translation/configs/lens.yaml", "Translation/lens.py"),
 }
+TAKE_LANGUAGES = {"MMLU/build_variants.py", "HP/evaluate_quiz.py", "TOFU/evaluate_tofu.py", "FT/mix.py"}
+TAKE_LANGUAGES |= {"CLiKA/conductivity.py", "CLiKA/cloze.py"}
+TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings")}
 DERIVED = {"model", "out", "seed"}  # of the arms, whose names and folders are made from the YAML's
 
 
@@ -166,12 +169,8 @@ def test_another_file_the_environment_and_the_command_line(copy, script):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_languages_reach_every_python_script_that_takes_them(copy, script):
     for call in calls(copy, script, LANGUAGES="en,de,ru"):
-        if call[0] in ("MMLU/build_variants.py", "HP/evaluate_quiz.py", "TOFU/evaluate_tofu.py", "FT/mix.py"):
-            assert get("languages", call[1:]) in ("en,de,ru",), call
-        if call[0] in ("CLiKA/conductivity.py", "CLiKA/cloze.py", "Translation/lens.py", "Translation/translate.py"):
+        if call[0] in TAKE_LANGUAGES:
             assert get("languages", call[1:]) == "en,de,ru", call
-        if call[0] == "Translation/embeddings.py":
-            assert get("languages", call[1:]) == "de,ru", call
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 model_key=models model_prefix=model=
-[[ -z "${LANGUAGES:-}" ]] || LANGUAGES=$(sed -E 's/(^|,)en(,|$)/\1/; s/,$//' <<< "$LANGUAGES") # words are translated out of English
 start Translation/configs/embeddings.yaml "DTYPE LANGUAGES SEED" "$@"
 find_data
 [[ -n "$(get passages)" ]] || fill subset=wikitext_subset

@@ -66,12 +66,7 @@ class ModelConfig:
 
 
 def load(
-    name: str,
-    *,
-    dtype: str = "auto",
-    device: str = "auto",
-    revision: str | None = None,
-    attention: str = "sdpa",
+    name: str, *, dtype: str = "auto", device: str = "auto", revision: str | None = None, attention: str = "sdpa"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load model and tokenizer in evaluation mode.
 
