@@ -3,14 +3,13 @@
 Errors name file and row, counted from 1 without the header. Text is kept unchanged but for Belebele's stray blanks.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.cli import InputError
 from common.languages import LANGUAGES
-from common.parallel_data import Row, Tables, dataset_rows, take, text_of
+from common.parallel_data import Row, Tables, dataset_rows, json_lines, take, text_of
 from common.questions import FOUR, LETTERS, MIXED, check_question, filled, monolingual, read_csv_rows
 
 PAPER_MIXUP = "mixup_paper"
@@ -145,7 +144,7 @@ def read_belebele(data: str, languages: Sequence[str]) -> Splits:
                 f"{files[0]}: no such file; add the questions in {LANGUAGES[code].name} or leave {code} out"
             )
         name = str(path) if path else f"{data} ({config})"
-        records = _json_lines(path) if path else dataset_rows(data, config, "test")
+        records = json_lines(path) if path else dataset_rows(data, config, "test")
         rows = [_belebele_row(record, f"{name}, row {number}", code) for number, record in enumerate(records, 1)]
         tables[code] = Tables(name, {"belebele": rows})
     return {"test": tables}
@@ -164,17 +163,6 @@ def _belebele_row(record: Mapping[str, Any], where: str, language: str) -> Row:
     item = monolingual(f"{link}#{number}", "belebele", context, question, options, answer, language)
     check_question(item, where)
     return Row(where, item)
-
-
-def _json_lines(path: Path) -> list[Any]:
-    records = []
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                records.append(json.loads(line.decode("utf-8")))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise InputError(f"{path}, row {number}: not a JSON object: {error}") from error
-    return records
 
 
 def read_csv_source(data: str, languages: Sequence[str]) -> Splits:

@@ -9,7 +9,7 @@ from typing import Any
 
 from common.cli import InputError
 from common.languages import get
-from common.parallel_data import dataset_rows, take, text_of
+from common.parallel_data import dataset_rows, json_lines, take, text_of
 from common.questions import FOUR, Question, monolingual
 from common.reporting.files import write_text_atomic
 
@@ -101,16 +101,9 @@ def json_records(path: Path) -> list[Any]:
     """The objects of a JSON array, or of a file with one a line."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return json.loads(text) if text.lstrip().startswith("[") else list(json_lines(path))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a JSON file: {error}") from error
-    lines = [text] if text.lstrip().startswith("[") else text.splitlines()
-    records = []
-    for number, line in enumerate(lines, 1):
-        try:
-            records.append(json.loads(line))
-        except ValueError as error:
-            raise InputError(f"{path}, row {number}: not JSON: {error}") from error
-    return records[0] if text.lstrip().startswith("[") else records
 
 
 def question_of(record: Mapping[str, Any], where: str, number: int) -> AuthorQuestion:

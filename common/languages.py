@@ -16,9 +16,7 @@ class Language:
 
     code: str  # ISO 639-1
     name: str  # in English
-    native: str  # in the language itself
     nllb: str  # NLLB, FLORES-200 and Belebele
-    flores: str  # FLORES-101
     mmmlu: str | None  # configuration of openai/MMMLU, None where it has no such language
     answer: str
     question: str

@@ -3,7 +3,8 @@
 Every row keeps the place it was read from, so that errors name file and row.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,15 @@ def dataset_rows(name: str, config: str | None, split: str) -> Iterable[Mapping[
         raise InputError(
             f"{name}: not a folder of a known layout (see --help) and no data set with {place}: {reason}"
         ) from error
+
+
+def json_lines(path: Path) -> Iterator[Any]:
+    """The objects of a file with one JSON object a line; InputError naming the row that is none."""
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            yield json.loads(line.decode("utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path}, row {number}: not a JSON object: {error}") from error
 
 
 def take(record: Any, keys: Sequence[str], where: str) -> list[Any]:

@@ -14,7 +14,7 @@ def test_paper_languages_come_first_and_there_are_sixteen_and_more():
     assert all(code == language.code for code, language in LANGUAGES.items())
 
 
-@pytest.mark.parametrize("field", ["code", "name", "native", "nllb", "flores", "mc_instruction"])
+@pytest.mark.parametrize("field", ["code", "name", "nllb", "mc_instruction"])
 def test_no_two_languages_share_a_value(field):
     values = [getattr(language, field) for language in LANGUAGES.values()]
     assert len(set(values)) == len(values)
@@ -24,7 +24,6 @@ def test_codes_are_well_formed():
     for language in LANGUAGES.values():
         assert re.fullmatch(r"[a-z]{2}", language.code)
         assert re.fullmatch(r"[a-z]{3}_[A-Z][a-z]{3}", language.nllb)
-        assert re.fullmatch(r"[a-z]{3}(_simpl)?", language.flores)
         assert language.mmmlu is None or re.fullmatch(language.code.upper() + r"_[A-Z]{2}", language.mmmlu)
 
 

@@ -340,7 +340,7 @@ def test_other_refusals(ask, data, tmp_path, capsys):
     for keys, said in [
         ((*data[:2], "--languages", "en,de"), "--translations"),
         ((*data, "--languages", "en,fr"), "fr/authors.json"),
-        (("--data", tmp_path / "broken.json"), "broken.json, row 1: not JSON"),
+        (("--data", tmp_path / "broken.json"), "broken.json, row 1: not a JSON object"),
         (("--data", tmp_path / "none.json"), "none.json: cannot be read"),
         (("--data", "locuslab/TOFU"), "--subset"),
         ((*data, "--max_new_tokens", "0"), "max_new_tokens is 0"),

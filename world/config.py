@@ -1,9 +1,8 @@
 """The configuration of the synthetic world: size, training text and model; and the check that a checkpoint is of it.
 
-from world.config import WorldConfig, check_checkpoint, world_hash
+from world.config import WorldConfig, world_hash
 """
 
-import json
 import sys
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -129,16 +128,3 @@ def world_hash(config: WorldConfig) -> str:
     words = sha256(Path(lexicon.__file__).with_name("lexicon.tsv").read_bytes()).hexdigest()
     # code_switched is a former key without effect; the hash of published checkpoints contains it.
     return config_hash({**asdict(config), "code_switched": 0.0, "lexicon": words})
-
-
-def check_checkpoint(folder: str | Path, config: WorldConfig) -> dict:
-    """The provenance of the checkpoint in `folder`; InputError unless it was trained in the world of `config`."""
-    path = Path(folder) / PROVENANCE
-    command = "train it again with `python -m world.pretrain`"
-    if not path.is_file():
-        raise InputError(f"{path} is missing, so this is no checkpoint of a synthetic world: {command}")
-    provenance = json.loads(path.read_text(encoding="utf-8"))
-    found, expected = provenance.get("config_hash"), world_hash(config)
-    if found != expected:
-        raise InputError(f"{path} has config_hash {found}, the present configuration has {expected}: {command}")
-    return provenance

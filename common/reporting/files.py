@@ -1,7 +1,4 @@
-"""Write a file whole or not at all: a temporary name in the same folder, then a rename.
-
-from common.reporting.files import write_csv_atomic
-"""
+"""Write a file whole or not at all: a temporary name in the same folder, then a rename."""
 
 import json
 import os
