@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every experiment on the synthetic world, on a CPU: install if needed, data, MMLU settings, translation and embeddings, the
+# The papers' claims on the synthetic world, on a CPU: install if needed, data, MMLU settings, translation and embeddings, the
 # domain quiz, authors taught in English, fine-tuning, prompts; tables, plots, what was found, and a report.
 #   bash reproduce.sh              with the trained model in assets/world, which is pretrained first if it is missing
 #   bash reproduce.sh --retrain    pretrain that model first

@@ -1,6 +1,6 @@
 """Make a mixed-language corpus from a monolingual one.
 
-    python FT/mix.py --input FILE --unit words --unit-size 8 --languages en,de,fr,es,it --translator dictionary \
+    python FT/mix.py --input FILE --unit words --unit_size 8 --languages en,de,fr,es,it --translator dictionary \
         --dictionary DIR --seed 42 --out FILE.jsonl
 
 Beside `out`: `.summary.csv` (text and switches by language), `.sample.txt` (a sample to read) and `.run.json`.

@@ -1,6 +1,6 @@
 """Ask a causal LM the domain quiz in each language and in every mixed setting; writes records and summaries.
 
-    python HP/evaluate_quiz.py --config HP/configs/quiz.yaml --model gpt2 --out HP/results/gpt2
+    python HP/evaluate_quiz.py --config HP/configs/quiz.yaml --model gpt2 --data HP/data/sample.csv --out DIR
 
 Settings, scoring and files are those of MMLU/evaluate_mmlu.py; the instruction is in the question's language.
 Interrupted runs resume when rerun.

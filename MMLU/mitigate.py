@@ -1,6 +1,7 @@
 """Ask MMLU with an inference-time mitigation (paper, section 4.1, and later work), one YAML per method.
 
-    python MMLU/mitigate.py --config MMLU/configs/mitigation/xlt.yaml --model MODEL --data DIR --out DIR
+    python MMLU/mitigate.py --config MMLU/configs/mitigation.yaml --config MMLU/configs/mitigation/xlt.yaml \
+        --model MODEL --data DIR --out DIR
 
 Labels, hints and few-shot examples are keys of MMLU/evaluate_mmlu.py. Here the model may also write before it answers,
 or read a translation into English. Records are as in evaluate_mmlu.py; where the model writes, they hold its answer

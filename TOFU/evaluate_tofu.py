@@ -2,7 +2,7 @@
 
     python TOFU/evaluate_tofu.py --config TOFU/configs/tofu.yaml --model MODEL --data FILE --translations DIR --out DIR
 
-The choice is asked in every mixed setting, with records as in MMLU/evaluate_mmlu.py; the free-form answers are in
+The choice is asked in the settings named, with records as in MMLU/evaluate_mmlu.py; the free-form answers are in
 <out>/answers/<language>.csv. Interrupted runs resume when rerun.
 """
 

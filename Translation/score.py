@@ -1,4 +1,4 @@
-"""Score translations: BLEU, chrF++ and TER of every system and direction, and COMET where it is installed.
+"""Score translations: BLEU, chrF++ and TER of every system and direction, and with --comet COMET.
 
     python Translation/score.py --hypotheses DIR --references DIR --out FILE.csv
 

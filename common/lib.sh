@@ -50,10 +50,12 @@ start() {
 # is_world: whether the model is the synthetic world's own.
 is_world() { [[ -f "$model/world.json" ]]; }
 
-# training_config MODEL: the YAML of FT/train.py for a model as the caller named it; none means the synthetic world's.
+# training_config [MODEL] [--key value ...]: the YAML of FT/train.py for the model; none means the synthetic world's.
 training_config() {
-    local model=${1:-assets/world}
-    if [[ "$model" = --* || -f "$(absolute "$model")/world.json" ]]; then
+    local model words=(--model assets/world)
+    if (($#)) && [[ "$1" != --* ]]; then words+=(--model "${1:-assets/world}") && shift; fi
+    model=$("$python" -m common.cli get model "${words[@]}" "$@")
+    if [[ -f "$(absolute "$model")/world.json" ]]; then
         echo FT/configs/world.yaml
     else
         echo FT/configs/paper.yaml

@@ -1,6 +1,6 @@
 """State in one sentence whether a run on the synthetic world shows a crosslingual knowledge barrier.
 
-    python world/finding.py --run results/world_42/zero_shot
+    python -m world.finding --run results/world_42/zero_shot
 
 Reads the records alone. Writes <run>/finding.csv: accuracy by where facts are known and how they are asked, with 95%
 Wilson intervals (`wilson_by_question` where several languages are pooled).

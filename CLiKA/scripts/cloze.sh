@@ -4,6 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 start CLiKA/configs/cloze.yaml "DTYPE LANGUAGES" "$@"
+[[ -n "${DATA_CONFIG:-}" ]] || data_config=data.yaml # the synthetic world has no BMLAMA
 find_data
 fill data=bmlama!
 "$python" CLiKA/cloze.py "${keys[@]}"

@@ -3,7 +3,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 # begin [MODEL] [--key value ...]: keys of FT/train.py; builds MMLU in the languages of the arms, and in the held-out ones.
 begin() {
-    start "$(training_config "${1:-}")" "SEED" "$@"
+    start "$(training_config "$@")" "SEED" "$@"
     find_data
     results=${RESULTS:-$(dirname "$(dirname "$out")")} # out is that of one arm's model, RESULTS/models/ARM
     held_out=$(data_set held_out_languages)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How well a model translates: every direction from and into English, BLEU, chrF++, TER and, where installed, COMET.
+# How well a model translates: every direction from and into English, BLEU, chrF++ and TER.
 #   bash Translation/scripts/translation.sh [MODEL] [--key value ...]      keys of Translation/translate.py
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 

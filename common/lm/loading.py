@@ -25,7 +25,8 @@ class ModelConfig:
     """The model, and how it is run.
 
     Attributes:
-        model: hub name or folder of a causal LM or of a LoRA adapter.
+        model: hub name or folder of a causal LM or of a LoRA adapter; where only labels or written answers are needed,
+            also endpoint:NAME or chat:NAME on a server.
         dtype: auto (as its configuration says), float32, bfloat16 or float16.
         device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
         revision: branch, tag or commit on the hub.
