@@ -55,11 +55,7 @@ training_config() {
     local model words=(--model assets/world)
     if (($#)) && [[ "$1" != --* ]]; then words+=(--model "${1:-assets/world}") && shift; fi
     model=$("$python" -m common.cli get model "${words[@]}" "$@")
-    if [[ -f "$(absolute "$model")/world.json" ]]; then
-        echo FT/configs/world.yaml
-    else
-        echo FT/configs/paper.yaml
-    fi
+    if [[ -f "$(absolute "$model")/world.json" ]]; then echo FT/configs/world.yaml; else echo FT/configs/paper.yaml; fi
 }
 
 # find_data: sets `data_config`, the file that says where data sets are: $DATA_CONFIG; for the synthetic world's own model that
