@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -307,3 +308,13 @@ def test_a_browser_cuts_nothing(results, monkeypatch, tmp_path, width):
     command += ["--allow-file-access-from-files", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert f"<title>wide bad 0 width {width}</title>" in done.stdout, done.stdout[-500:]
+
+
+def test_every_run_that_a_claim_names_is_made_by_a_script(root):
+    """A claim on a run under another name would silently have no data."""
+    made = " ".join(re.sub(r"^\s*#.*", "", path.read_text(), flags=re.M) for path in root.glob("*/scripts/*.sh"))
+    made += " ".join(path.stem for path in root.glob("MMLU/configs/mitigation/*.yaml"))
+    for claim in claims.read_claims(claims.CLAIMS):
+        parts = (claim.of, claim.against, claim.english)
+        names = {claim.run, *(part.get("run") for part in parts), *(claim.records or "").split("/")[:-1]} - {None}
+        assert all(re.search(rf"\b{name}\b", made) for name in names), claim.name

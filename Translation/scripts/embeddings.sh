@@ -4,7 +4,7 @@
 # Several models side by side: --models before=MODEL,after=FINE_TUNED_MODEL
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
-model_key=models model_prefix=model=
+model_key=models model_prefix=before=
 start Translation/configs/embeddings.yaml "DTYPE LANGUAGES SEED" "$@"
 find_data
 [[ -n "$(get passages)" ]] || fill subset=wikitext_subset
