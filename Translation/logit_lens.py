@@ -16,6 +16,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from common.cli import InputError
+from common.lm.precision import compute_dtype
 
 NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f")  # names of final norms in transformers
 
@@ -45,13 +46,13 @@ def lens(
     Returns probabilities float32 [texts, layers + 1, groups], and the likeliest token int64 [texts, layers + 1]. Layer
     0 is the embedding; the last layer is the model's own prediction.
     """
-    norm, head = final_norm(model), model.get_output_embeddings()
+    norm, head, dtype = final_norm(model), model.get_output_embeddings(), compute_dtype(model)
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     probabilities, best = [None] * len(ids), [None] * len(ids)
     with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
         for rows in batches(ids):
             states, mask = forward(model, [ids[row] for row in rows])
-            last = states[:, torch.arange(len(rows)), mask.sum(1).long() - 1].to(head.weight.device, head.weight.dtype)
+            last = states[:, torch.arange(len(rows)), mask.sum(1).long() - 1].to(head.weight.device, dtype)
             last[:-1] = norm(last[:-1])  # transformers has applied the norm to the last layer's states
             logits = head(last).float()
             if cap is not None:

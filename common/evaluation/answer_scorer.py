@@ -11,6 +11,7 @@ from common.evaluation.records import record_rows
 from common.evaluation.server_scorer import answered
 from common.lm.generation import generate
 from common.lm.loglikelihood import ScoringStats
+from common.lm.precision import dtype_name
 from common.lm.server import Reply, Server
 from common.lm.tokenization import prompt_tokens
 from common.prompts import chat_prompt
@@ -27,7 +28,7 @@ class LocalAuthor:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: bool, token_budget: int | None = None
     ):
         self.model, self.tokenizer, self.chat, self.token_budget = model, tokenizer, chat, token_budget
-        self.device, self.dtype = device_name(model.device), str(model.dtype).removeprefix("torch.")
+        self.device, self.dtype = device_name(model.device), dtype_name(model)
 
     def write(self, prompts: Sequence[str], max_new_tokens: int, stop: str | None) -> list[Reply]:
         """Continue each prompt up to `stop`, the end of the text or `max_new_tokens`."""

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from common.cli import InputError
 from common.evaluation.records import record_rows
 from common.lm.loglikelihood import ScoringStats, loglikelihood
+from common.lm.precision import dtype_name
 from common.prompts import chat_answer_start, chat_prompt
 from common.questions import Question
 from common.reporting.provenance import device_name
@@ -47,7 +48,7 @@ class LogprobScorer:
         self.bare = answer_format == "letter" and answer_token == "bare"
         self.answer_start = chat_answer_start(tokenizer) if chat else ""
         self.stats = ScoringStats()
-        self.device, self.dtype = device_name(model.device), str(model.dtype).removeprefix("torch.")
+        self.device, self.dtype = device_name(model.device), dtype_name(model)
 
     def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame:
         """Records of one shard's questions, all scored in one call.

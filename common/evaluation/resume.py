@@ -25,6 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError, config_hash
 from common.lm.loading import ModelConfig
+from common.lm.precision import dtype_name
 from common.questions import Question, by_subject
 from common.reporting.files import read_text, remove_temporary_files, write_csv_atomic, write_json_atomic
 from common.reporting.provenance import device_name, git_commit, now, package_versions, peak_memory, read_run
@@ -223,7 +224,7 @@ def by_language(
             except InputError as error:
                 raise InputError(f"{codes[0]}, questions {rows[0].id} to {rows[-1].id}: {error}") from error
 
-        return Worker(rows_of, device_name(loaded.device), str(loaded.dtype).removeprefix("torch."))
+        return Worker(rows_of, device_name(loaded.device), dtype_name(loaded))
 
     compute_missing(store, shards, start, info, state, together=False)
     tables = {code: table.drop(columns=COLUMN) for code, table in store.read(shards).items()}

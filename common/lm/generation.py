@@ -17,6 +17,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from common.cli import InputError
 from common.lm.loglikelihood import plain_path_reason
 from common.lm.memory import halved, keep_freed_memory
+from common.lm.precision import compute_dtype
 from common.lm.prefix_attention import SharedPrefix, shared_prefix_enabled
 from common.lm.tokenization import prompt_tokens
 from common.lm.tree_attention import UnsupportedAttention
@@ -102,7 +103,7 @@ def _rows_that_fit(model: PreTrainedModel, longest: int, own: int, new: int) -> 
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     cache = 2 * config.num_hidden_layers * kv_heads * width * (own + new)
     return BATCH_BYTES.get(model.device.type, BATCH_BYTES["cuda"]) // (
-        model.dtype.itemsize * (cache + heads * own * longest)
+        compute_dtype(model).itemsize * (cache + heads * own * longest)
     )
 
 

@@ -10,9 +10,10 @@ import torch
 from accelerate import PartialState
 from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError, require_positive
+from common.lm.precision import cpu_multiplies, multiply_in_float32
 from common.lm.server import split_server
 from common.reporting.files import write_json_atomic
 from common.reporting.provenance import model_content_hash
@@ -27,7 +28,8 @@ class ModelConfig:
     Attributes:
         model: hub name or folder of a causal LM or of a LoRA adapter; where only labels or written answers are needed,
             also endpoint:NAME or chat:NAME on a server.
-        dtype: auto (as its configuration says), float32, bfloat16 or float16.
+        dtype: auto (as its configuration says; on a CPU without instructions for that, float32), float32, bfloat16 or
+            float16.
         device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
         revision: branch, tag or commit on the hub.
         attention: attention implementation, used where no prefix tree is computed.
@@ -73,7 +75,8 @@ def load(
 
     Args:
         name: hub name or folder of a causal LM, or of a LoRA adapter, which is merged into its base model.
-        dtype: `auto` (as its configuration says, else as stored), `float32`, `bfloat16` or `float16`.
+        dtype: `auto` (as its configuration says, else as stored; on a CPU without instructions for that, `float32`),
+            `float32`, `bfloat16` or `float16`. For `float32` on a CPU the weights stay as stored, see precision.py.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, or `map` to spread the layers over all GPUs.
         revision: branch, tag or commit on the hub.
         attention: attention implementation of transformers (`sdpa`, `eager`, ...), used where no tree is computed.
@@ -88,17 +91,28 @@ def load(
     place = {"device_map": "auto"} if device == "map" else {}
     target = None if place else pick_device(device)
     tokenizer = _tokenizer_of(name, base, revision)
+    where = {"revision": None if adapter else revision}
     try:
+        config = AutoConfig.from_pretrained(base, **where)
+        wanted, on_cpu = DTYPES[dtype], target == torch.device("cpu")
+        if on_cpu and wanted == "auto" and not cpu_multiplies(config.dtype):
+            wanted = torch.float32
+        widen = on_cpu and wanted == torch.float32 and not adapter
+        if widen:
+            config.dtype = None  # so that `auto` means the precision of the stored weights
         model = AutoModelForCausalLM.from_pretrained(
             base,
-            dtype=DTYPES[dtype],
-            revision=None if adapter else revision,
+            config=config,
+            dtype="auto" if widen else wanted,
             attn_implementation=attention,
             use_safetensors=True,
+            **where,
             **place,
         )
         if adapter:
             model = PeftModel.from_pretrained(model, name, revision=revision).merge_and_unload()
+        if widen and model.dtype != torch.float32:
+            multiply_in_float32(model)
         if target is not None:
             model = model.to(target)
     except torch.OutOfMemoryError as error:
