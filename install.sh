@@ -4,6 +4,7 @@
 #   bash install.sh --dev        and the test tools
 #   bash install.sh --bench      and what the benchmarks compare against
 #   bash install.sh --online     and the clients of translation services and model servers
+#   bash install.sh --gguf       and the reader of GGUF files
 #   bash install.sh --cpu|--cuda choose the PyTorch build (default: CUDA where nvidia-smi answers, else CPU)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -14,8 +15,9 @@ for argument in "$@"; do
     --dev) extras+=(dev) ;;
     --bench) extras+=(bench) ;;
     --online) extras+=(online) ;;
+    --gguf) extras+=(gguf) ;;
     --cpu | --cuda) build="${argument#--}" ;;
-    *) echo "install.sh: unknown argument $argument; it takes --dev, --bench, --online, --cpu, --cuda" >&2; exit 2 ;;
+    *) echo "install.sh: unknown argument $argument; it takes --dev, --bench, --online, --gguf, --cpu, --cuda" >&2; exit 2 ;;
   esac
 done
 if [ "$build" = auto ]; then

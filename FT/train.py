@@ -29,6 +29,7 @@ from transformers.trainer_callback import PrinterCallback
 from common.cli import InputError, config_hash, parse, require_given, require_positive, run
 from common.corpus import read_documents
 from common.languages import LANGUAGES
+from common.lm.gguf import unpacked
 from common.lm.loading import load_tokenizer, set_dtype
 from common.lm.memory import keep_freed_memory
 from common.reporting.files import write_csv_atomic, write_json_atomic
@@ -117,7 +118,7 @@ def load_model(config: Train) -> PreTrainedModel:
     """The model with fp32 weights, in its adapter if there is one."""
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            config.model, dtype=torch.float32, attn_implementation=config.attention, use_safetensors=True
+            unpacked(config.model), dtype=torch.float32, attn_implementation=config.attention, use_safetensors=True
         )
     except (OSError, ValueError) as error:
         raise InputError(f"model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
@@ -252,8 +253,9 @@ def plot_loss(log: pd.DataFrame) -> Figure:
 
 def evaluation_dtype(model: str) -> torch.dtype:
     """The precision that `dtype: auto` means: as the model's configuration says, else as its weights are stored."""
-    stated = AutoConfig.from_pretrained(model).dtype
-    return stated or AutoModelForCausalLM.from_pretrained(model, dtype="auto", use_safetensors=True).dtype
+    folder = unpacked(model)
+    stated = AutoConfig.from_pretrained(folder).dtype
+    return stated or AutoModelForCausalLM.from_pretrained(folder, dtype="auto", use_safetensors=True).dtype
 
 
 def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def model_name(model: str) -> str:
     """What the results of a model are filed under; what a server says is not what the model itself says."""
     server, colon, name = model.partition(":")
     served = colon and server in ("endpoint", "chat")
-    return f"{server}-{Path(name).name}" if served else Path(model).name
+    return f"{server}-{Path(name).name}" if served else Path(model).name.removesuffix(".gguf")
 
 
 def with_model_name(values: Mapping[str, Any]) -> dict[str, Any]:

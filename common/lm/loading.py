@@ -1,4 +1,4 @@
-"""Load a causal LM and its tokenizer by hub name, local folder or LoRA folder."""
+"""Load a causal LM and its tokenizer by hub name, local folder, LoRA folder or GGUF file."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError, require_positive
-from common.lm.precision import cpu_multiplies, multiply_in_float32
+from common.lm.gguf import unpacked
+from common.lm.precision import cpu_multiplies, keeps_weights, multiply_in_float32
 from common.lm.server import split_server
 from common.reporting.files import write_json_atomic
 from common.reporting.provenance import model_content_hash
@@ -26,8 +27,8 @@ class ModelConfig:
     """The model, and how it is run.
 
     Attributes:
-        model: hub name or folder of a causal LM or of a LoRA adapter; where only labels or written answers are needed,
-            also endpoint:NAME or chat:NAME on a server.
+        model: hub name or folder of a causal LM or of a LoRA adapter, or a GGUF file; where only labels or written
+            answers are needed, also endpoint:NAME or chat:NAME on a server.
         dtype: auto (as its configuration says; on a CPU without instructions for that, float32), float32, bfloat16 or
             float16.
         device: auto, cpu, cuda, cuda:N, or map to spread the layers over all GPUs.
@@ -71,21 +72,14 @@ class ModelConfig:
 def load(
     name: str, *, dtype: str = "auto", device: str = "auto", revision: str | None = None, attention: str = "sdpa"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load model and tokenizer in evaluation mode.
+    """Load model and tokenizer in evaluation mode; the keys are those of ModelConfig.
 
-    Args:
-        name: hub name or folder of a causal LM, or of a LoRA adapter, which is merged into its base model.
-        dtype: `auto` (as its configuration says, else as stored; on a CPU without instructions for that, `float32`),
-            `float32`, `bfloat16` or `float16`. For `float32` on a CPU the weights stay as stored, see precision.py.
-        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, or `map` to spread the layers over all GPUs.
-        revision: branch, tag or commit on the hub.
-        attention: attention implementation of transformers (`sdpa`, `eager`, ...), used where no tree is computed.
-
-    Raises:
-        InputError: the folder or name cannot be loaded, or a key has an unknown value.
+    An adapter is merged into its base model. For float32 on a CPU the weights stay as stored (precision.py).
+    Raises InputError where the folder or name cannot be loaded, or a key has an unknown value.
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    name = unpacked(name)
     adapter = _adapter_config(name, revision)
     base = adapter.base_model_name_or_path if adapter else name
     place = {"device_map": "auto"} if device == "map" else {}
@@ -97,7 +91,7 @@ def load(
         wanted, on_cpu = DTYPES[dtype], target == torch.device("cpu")
         if on_cpu and wanted == "auto" and not cpu_multiplies(config.dtype):
             wanted = torch.float32
-        widen = on_cpu and wanted == torch.float32 and not adapter
+        widen = on_cpu and wanted == torch.float32 and not adapter and keeps_weights(config)
         if widen:
             config.dtype = None  # so that `auto` means the precision of the stored weights
         model = AutoModelForCausalLM.from_pretrained(
@@ -133,9 +127,9 @@ def set_dtype(folder: str | Path, dtype: torch.dtype) -> None:
 
 
 def load_tokenizer(name: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a hub name or folder."""
+    """Load the tokenizer of a hub name, folder or GGUF file."""
     try:
-        return AutoTokenizer.from_pretrained(name, revision=revision)
+        return AutoTokenizer.from_pretrained(unpacked(name), revision=revision)
     except (OSError, ValueError) as error:
         raise InputError(f"tokenizer of {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
 

@@ -1,8 +1,7 @@
-"""Precision on a CPU: the weights stay as they are stored, products are computed in float32.
+"""Products in float32 of weights that stay as stored, for CPUs, many of which multiply bfloat16 many times slower.
 
-CPUs without instructions for bfloat16 multiply it many times slower than float32. Weights turned into float32 as a
-whole would take twice the memory; here each matrix is converted when it is used. The values are those of a model loaded
-in float32; a matrix is used for about a thousand tokens at once, so that conversion takes few percent of the time.
+The values are those of a model loaded in float32, in half the memory: each matrix is converted when it is used, which
+takes few percent of the time of about a thousand tokens.
 """
 
 from functools import partial
@@ -10,7 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 from torch.nn.functional import linear
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 CHUNK = 2**24  # weights converted at a time
 
@@ -23,7 +22,7 @@ def compute_dtype(model: PreTrainedModel) -> torch.dtype:
 
 
 def dtype_name(model: PreTrainedModel) -> str:
-    """`compute_dtype` as written in configurations and records, such as bfloat16."""
+    """`compute_dtype` as configurations write it."""
     return str(compute_dtype(model)).removeprefix("torch.")
 
 
@@ -34,8 +33,20 @@ def cpu_multiplies(dtype: torch.dtype | None) -> bool:
     return dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
+def keeps_weights(config: PreTrainedConfig) -> bool:
+    """Whether `multiply_in_float32` applies: matrices are weights of linear layers and embeddings, the rest vectors.
+
+    Constants that would be stored in less than float32, such as Gemma's scale of embeddings, are rounded by that.
+    """
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    others = [module for module in model.modules() if type(module) not in (nn.Linear, nn.Embedding)]
+    vectors = all(parameter.dim() == 1 for module in others for parameter in module.parameters(recurse=False))
+    return vectors and all(buffer.dtype != torch.bfloat16 for buffer in model.buffers())
+
+
 def multiply_in_float32(model: PreTrainedModel) -> None:
-    """Let linear layers and plain embeddings convert their weights when used; everything else becomes float32."""
+    """Let linear layers and embeddings convert their weights when used; everything else becomes float32."""
     for module in model.modules():
         if type(module) is nn.Linear:
             module.forward = partial(_linear, module)
@@ -48,10 +59,6 @@ def multiply_in_float32(model: PreTrainedModel) -> None:
 
 def _linear(module: nn.Linear, states: torch.Tensor) -> torch.Tensor:
     """`module(states)` in float32, its weights converted CHUNK at a time: [..., in] -> [..., out]."""
-    rows = max(1, CHUNK // module.in_features)
-    bias = None if module.bias is None else module.bias.float()
-    parts = [
-        linear(states, weight.float(), None if bias is None else bias[i * rows : (i + 1) * rows])
-        for i, weight in enumerate(module.weight.split(rows))
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+    parts = [linear(states, part.float()) for part in module.weight.split(max(1, CHUNK // module.in_features))]
+    output = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+    return output if module.bias is None else output.add_(module.bias.float())

@@ -51,15 +51,17 @@ def file_digest(path: str | Path) -> str:
 
 
 def model_content_hash(name: str, revision: str | None = None) -> str:
-    """What identifies the weights behind a model name: `folder:` and a digest, or `hub:` and the commit.
+    """What identifies the weights behind a model name: `folder:` or `file:` and a digest, or `hub:` and the commit.
 
     A folder counts by what is in it, so that a model trained anew under the same path is another model. Of files
     above 64 MB, 64 blocks spread over the file are read: other weights show in any of them. A LoRA adapter includes
     its base model. Raises InputError for a name that is neither a folder with a model nor on the hub (or its cache).
     """
-    folder = Path(name)
-    if folder.is_dir():
-        return f"folder:{_folder_digest(folder)}"
+    path = Path(name)
+    if path.is_dir():
+        return f"folder:{_folder_digest(path)}"
+    if path.suffix == ".gguf":
+        return f"file:{file_digest(path)}"
     from transformers.utils import cached_file
 
     try:

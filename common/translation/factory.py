@@ -5,6 +5,7 @@ translator.translate(["The dog sleeps."], "en", "de")
 """
 
 from common.cli import InputError
+from common.lm.gguf import unpacked
 from common.lm.server import split_server
 from common.translation.base import Examples, Translator
 from common.translation.cache import CachedTranslator
@@ -60,6 +61,6 @@ def is_encoder_decoder(name: str) -> bool:
     from transformers import AutoConfig  # takes seconds to import
 
     try:
-        return AutoConfig.from_pretrained(name).is_encoder_decoder
+        return AutoConfig.from_pretrained(unpacked(name)).is_encoder_decoder
     except (OSError, ValueError) as error:
         raise InputError(f"translator {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
