@@ -1,18 +1,32 @@
 #!/usr/bin/env bash
-# The papers' claims on the synthetic world, on a CPU: install if needed, data, MMLU settings, translation and embeddings, the
-# domain quiz, authors taught in English, fine-tuning, prompts; tables, plots, what was found, and a report.
-#   bash reproduce.sh              with the trained model in assets/world, which is pretrained first if it is missing
+# The papers' claims, measured: install if needed, then all experiments, tables, plots and one report.
+#   bash reproduce.sh              on the synthetic world, on a CPU; its model is pretrained first if assets/world is missing
 #   bash reproduce.sh --retrain    pretrain that model first
 #   bash reproduce.sh --seed 43    another world altogether (implies --retrain)
+#   bash reproduce.sh MODEL [--limit N] [--settings en,full,mixup] [--only mmlu,quiz] [--with_training] [--plan]
+#                                  a model of yours on the data that data.yaml names (keys of report/parts.py)
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
+
+if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
+  model=$1 extras=()
+  shift
+  [ ! -e "$caller/$model" ] || model=$(realpath "$caller/$model")
+  [[ "$model" != *.gguf ]] || extras+=(--gguf)
+  [[ "$model" != endpoint:* && "$model" != chat:* ]] || extras+=(--online)
+  [ -z "${DATA_CONFIG:-}" ] || DATA_CONFIG=$(cd "$caller" && realpath "$DATA_CONFIG")
+  bash install.sh "${extras[@]+"${extras[@]}"}"
+  [ -z "${RESULTS:-}" ] || set -- --out "$(cd "$caller" && realpath -m "$RESULTS")" "$@"
+  exec .venv/bin/python report/reproduce.py --model "$model" "$@"
+fi
 
 retrain=0 seed=42
 while [ $# -gt 0 ]; do
   case "$1" in
     --retrain) retrain=1; shift ;;
     --seed) retrain=1; seed="${2:?reproduce.sh: --seed needs a number}"; shift 2 ;;
-    *) echo "reproduce.sh: unknown argument $1; it takes --retrain and --seed N" >&2; exit 2 ;;
+    *) echo "reproduce.sh: unknown argument $1; it takes MODEL, or --retrain and --seed N" >&2; exit 2 ;;
   esac
 done
 

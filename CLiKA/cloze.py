@@ -175,7 +175,10 @@ def main() -> None:
     def compute(rows, loaded, tokenizer) -> pd.DataFrame:
         return cloze_rows(rows, loaded, tokenizer, model.token_budget)
 
-    tables = by_language(model, out, asdict(model) | asdict(config), {}, parallel, compute)
+    def text(row: Sentence) -> str:
+        return row.before + "".join(candidate + row.behind for candidate in row.candidates)
+
+    tables = by_language(model, out, asdict(model) | asdict(config), {}, parallel, compute, text)
     if not model.processes().is_main_process:
         return
     accuracy, ranking = accuracies(tables, next(iter(parallel.values()))), rankings(tables)

@@ -30,6 +30,7 @@ class MmluConfig:
         data: folder written by build_variants.py, one <setting>.csv each.
         num_fewshot: number of few-shot examples before each question, from data/dev; 0 is none.
         fewshot_examples: setting of the examples: `same` as the question's, `en`, or `mixed` (the languages in turn).
+        on_few_examples: what to do where a subject has fewer examples than num_fewshot; `fewer` asks with those it has.
         labels: of the options in the prompt, separated by commas; null is A, B, C, ...
         hint: a sentence after the instruction, such as that languages are mixed; null is none.
     """
@@ -37,6 +38,7 @@ class MmluConfig:
     data: str | None = None
     num_fewshot: int = 0
     fewshot_examples: Literal["same", "en", "mixed"] = "same"
+    on_few_examples: Literal["refuse", "fewer"] = "refuse"
     labels: str | list[str] | None = None
     hint: str | None = None
 
@@ -66,6 +68,8 @@ class MmluConfig:
         depends = {"num_fewshot": self.num_fewshot, "labels": self.labels, "hint": self.hint}
         if self.num_fewshot:
             depends["fewshot_examples"] = self.fewshot_examples
+        if self.num_fewshot and self.on_few_examples == "fewer":
+            depends["on_few_examples"] = "fewer"
         return Task(names, lambda name: self.read_setting(name, limit), asdict(self), depends, category)
 
     def read_setting(self, name: str, limit: int | None) -> Setting:
@@ -79,24 +83,30 @@ class MmluConfig:
             if names is None:
                 names = [one for one in settings_in(folder) if family(one)[0] in ("en", "full")] or ["en"]
             files = [folder / f"{one}.csv" for one in names]
-            examples = read_examples(files, self.num_fewshot, questions)
+            examples = read_examples(files, self.num_fewshot, questions, self.on_few_examples == "fewer")
             content += "".join(map(file_digest, files))
         return Setting(name, questions, content, examples, self.prompt_format)
 
 
-def read_examples(files: Sequence[Path], count: int, questions: Sequence[Question]) -> dict[str, list[Question]]:
+def read_examples(
+    files: Sequence[Path], count: int, questions: Sequence[Question], fewer: bool
+) -> dict[str, list[Question]]:
     """The first `count` examples of each subject of `questions`, taken from the files in turn.
 
-    InputError where a file has fewer of a subject.
+    InputError where a file has fewer of a subject, unless `fewer` are wanted then.
     """
     tables = [by_subject(read_questions(path)) for path in files]
-    for path, table in zip(files, tables, strict=True):
-        for subject in by_subject(questions):
-            if len(table.get(subject, ())) < count:
-                raise InputError(
-                    f"{path}: fewer than {count} questions of subject {subject}; add them or use --num_fewshot 0"
-                )
-    return {subject: [tables[k % len(tables)][subject][k] for k in range(count)] for subject in by_subject(questions)}
+    examples = {}
+    for subject in by_subject(questions):
+        there = min(len(table.get(subject, ())) for table in tables)
+        if there < count and not fewer:
+            path = next(path for path, table in zip(files, tables, strict=True) if len(table.get(subject, ())) == there)
+            raise InputError(
+                f"{path}: {there} questions of subject {subject} where {count} examples are asked for; add them, or use"
+                " --num_fewshot 0 or --on_few_examples fewer"
+            )
+        examples[subject] = [tables[k % len(tables)][subject][k] for k in range(min(count, there))]
+    return examples
 
 
 def main() -> None:

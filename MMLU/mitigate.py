@@ -24,6 +24,7 @@ from common.evaluation.evaluate import EvaluationConfig, Task, evaluate, make_sc
 from common.languages import LANGUAGES
 from common.lm.loading import ModelConfig
 from common.lm.server import split_server
+from common.plan import planning
 from common.questions import MIXED, Question, read_questions
 from common.reporting.provenance import file_digest
 from common.settings import Setting
@@ -88,12 +89,13 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
 
     def read(name: str) -> Setting:
         setting = replace(task.read(name), write_prompt=write)
-        if translator:
+        if translator and not planning():
             with model.processes().main_process_first():  # the others read its translations from the cache
                 setting = in_english(setting, translator)
         return setting
 
-    return Task(task.names, read, {**task.config, **asdict(fix)}, {**task.depends, **depends}, task.category)
+    written = 0 if fix.write == "nothing" and not fix.translator else fix.max_new_tokens // 2
+    return Task(task.names, read, {**task.config, **asdict(fix)}, {**task.depends, **depends}, task.category, written)
 
 
 def xlt(question: Question, setting: Setting) -> str:

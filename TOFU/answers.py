@@ -67,8 +67,12 @@ def ask(
     def compute(rows, loaded, tokenizer) -> pd.DataFrame:
         return answer_rows(rows, loaded, tokenizer, tofu.max_new_tokens, model.token_budget, config.chat)
 
+    def text(row: AuthorQuestion) -> str:
+        return " ".join([row.prompt, row.answer, row.truth, *row.perturbed_answer])
+
     depends = {"chat": config.chat, "max_new_tokens": tofu.max_new_tokens}
-    tables = by_language(model, out, asdict(model) | asdict(config) | asdict(tofu), depends, parallel, compute)
+    keys = asdict(model) | asdict(config) | asdict(tofu)
+    tables = by_language(model, out, keys, depends, parallel, compute, text, tofu.max_new_tokens // 2)
     summary = summarize(tables, tofu.seed)
     if model.processes().is_main_process:
         write_csv_atomic(out / "summary.csv", summary, float_format="%.6g")

@@ -6,6 +6,7 @@ The choice is asked in the settings named, with records as in MMLU/evaluate_mmlu
 <out>/answers/<language>.csv. Interrupted runs resume when rerun.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from answers import ask
@@ -17,6 +18,7 @@ from common.languages import PAPER
 from common.lm.loading import ModelConfig
 from common.lm.server import split_server
 from common.parallel_data import check_languages
+from common.plan import Planned
 from common.prompts import PromptFormat
 from common.settings import make_settings
 
@@ -49,8 +51,7 @@ class TofuConfig:
         """The first `limit` questions by language, row for row."""
         languages = comma_list(self.languages)
         check_languages(languages)
-        found = read_languages(self.data, self.subset, self.translations, languages)
-        return {code: rows[:limit] for code, rows in found.items()}
+        return read_languages(self.data, self.subset, self.translations, languages, limit)
 
 
 def main() -> None:
@@ -59,8 +60,9 @@ def main() -> None:
         raise InputError(f"model {model.model}: the probability of an answer needs the model itself, not a server")
     parallel = tofu.parallel(config.limit)
     if not config.show:
-        summary = ask(parallel, tofu, config, model)
-        print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/answers/summary.csv")
+        with suppress(Planned):
+            summary = ask(parallel, tofu, config, model)
+            print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/answers/summary.csv")
     items = choices(parallel, tofu.seed)
     if not items["en"]:
         print(f"note: {tofu.data} has no perturbed answers, so no choice between answers is asked")

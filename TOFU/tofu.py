@@ -50,7 +50,7 @@ def file_name(data: str, subset: str | None) -> str:
 
 
 def read_languages(
-    data: str, subset: str | None, translations: str | None, languages: Sequence[str]
+    data: str, subset: str | None, translations: str | None, languages: Sequence[str], limit: int | None = None
 ) -> dict[str, list[AuthorQuestion]]:
     """The questions by language, row for row parallel.
 
@@ -59,16 +59,17 @@ def read_languages(
         subset: of the data set, such as forget10_perturbed.
         translations: folder with <language>/<name of the file or subset>.json, as TOFU/translate_tofu.py writes them.
         languages: ISO codes, English first.
+        limit: only so many first questions.
 
     Raises InputError, naming file and row, for what is missing, malformed or not parallel.
     """
-    parallel = {"en": read_tofu(data, subset)}
+    parallel = {"en": read_tofu(data, subset)[:limit]}
     for code in languages[1:]:
         get(code)
         if translations is None:
             raise InputError(f"languages has {code}: name with --translations the folder with {code}/, or leave it out")
         path = Path(translations, code, file_name(data, subset))
-        parallel[code] = read_tofu(str(path), None)
+        parallel[code] = read_tofu(str(path), None)[:limit]
         check_parallel(parallel["en"], parallel[code], str(path))
     return parallel
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from tofu import TEXTS, AuthorQuestion, file_name, read_tofu, write_tofu
 from tqdm import tqdm
 
-from common.cli import InputError, comma_list, parse, run
+from common.cli import InputError, comma_list, parse, require_positive, run
 from common.languages import get
+from common.plan import BYTES_A_TOKEN, Work, planning, say_plan
 from common.translation.base import Translator
 from common.translation.factory import make_translator
 
@@ -26,11 +27,12 @@ class Translate:
     Attributes:
         data: JSON file in TOFU's fields, or a data set's name (locuslab/TOFU).
         out: folder to write to.
-        languages: ISO codes, a list or separated by commas.
+        languages: ISO codes, a list or separated by commas; English is left out.
         translator: dictionary, google, deepl, libre; a model, encoder-decoder or causal; or endpoint:MODEL, chat:MODEL.
         subset: of the data set, such as forget10_perturbed.
         dictionary: folder of en-de.tsv and so on.
         device: of a model: auto, cpu, cuda, cuda:N.
+        limit: only so many first questions; null is all.
     """
 
     data: str
@@ -40,6 +42,10 @@ class Translate:
     subset: str | None = None
     dictionary: str | None = None
     device: str = "auto"
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(self, "limit")
 
 
 def translate(rows: Sequence[AuthorQuestion], translator: Translator, language: str, name: str) -> list[AuthorQuestion]:
@@ -72,17 +78,20 @@ def ask(
 
 def main() -> None:
     config = parse(Translate)
-    rows = read_tofu(config.data, config.subset)
-    languages = comma_list(config.languages)
-    for code in languages:
-        get(code)
+    rows = read_tofu(config.data, config.subset)[: config.limit]
+    languages = [code for code in comma_list(config.languages) if get(code).code != "en"]
+    name = file_name(config.data, config.subset)
+    if planning():
+        left = sum(not Path(config.out, code, name).exists() for code in languages)
+        texts = [t for row in rows for t in (*(getattr(row, f) for f in TEXTS), *row.perturbed_answer) if t] * left
+        size = sum(len(text.encode()) for text in texts)
+        say_plan(Work(len(texts), size, size // BYTES_A_TOKEN, " ".join(texts[:5])))
     translator = make_translator(
         config.translator,
         dictionary=config.dictionary,
         cache_file=str(Path(config.out, "translations.sqlite")),
         device=config.device,
     )
-    name = file_name(config.data, config.subset)
     for code in tqdm(languages, unit="language"):
         path = Path(config.out, code, name)
         write_tofu(path, translate(rows, translator, code, config.data))

@@ -26,6 +26,7 @@ from common.cli import InputError, comma_list, config_hash, named_list, parse, r
 from common.corpus import corpus_digest
 from common.languages import PAPER, get
 from common.lm.loading import load
+from common.plan import Work, planning, say_plan
 from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.plots import save_figure
 from common.reporting.provenance import model_content_hash, now, read_run, session
@@ -190,6 +191,11 @@ def main() -> None:
     data = {"passages": corpus_digest(config.passages, config.subset, config.split), "translator": translator.identity}
     data |= {code: config_hash({"sentences": lines}) for code, lines in sentences.items()}
     settings = {k: v for k, v in asdict(config).items() if k not in ("models", "out", "device")}
+    if planning():
+        left = sum(not (out / label / "run.json").exists() for label in models)
+        copies = 1 + len(config.rates) * (1 + len(BASELINES))
+        texts_read = [*passages * copies, *(text for lines in sentences.values() for text in lines)] * left
+        say_plan(Work(len(texts_read), sum(len(t.encode()) for t in texts_read), sample=" ".join(passages[:5])))
     all_records, all_retrieval = [], []
     for label, name in models.items():
         digest = config_hash(settings | {"data": data, "model": model_content_hash(name)})

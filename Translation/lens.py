@@ -23,10 +23,11 @@ from common.cli import InputError, comma_list, config_hash, parse, run
 from common.languages import PAPER, get
 from common.lm.loading import load
 from common.lm.tokenization import tokenize_pairs
+from common.plan import Work, planning, say_plan
 from common.prompts import translation_prompt
 from common.reporting.files import write_csv_atomic, write_json_atomic
 from common.reporting.plots import save_figure
-from common.reporting.provenance import model_content_hash, now, session
+from common.reporting.provenance import model_content_hash, now, read_run, session
 from common.reporting.results import save_result
 from common.reporting.stats import wilson
 
@@ -187,9 +188,18 @@ def summarize(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> None:
-    config = parse(Lens)
-    start = now()
+    config, start = parse(Lens), now()
+    out = Path(config.out)
     every = list(cloze_questions(config.cloze) if config.cloze else word_questions(config))
+    settings = {k: v for k, v in asdict(config).items() if k != "out"}
+    digest = config_hash(settings | {"model": model_content_hash(config.model), "asked": list(map(asdict, every))})
+    done = (out / "run.json").exists() and read_run(out)["hash"] == digest
+    if planning():
+        texts = [] if done else [question.prompt for question in every]
+        say_plan(Work(len(texts), sum(len(text.encode()) for text in texts), sample=" ".join(texts[:20])))
+    if done:
+        print(f"{out}: done already")
+        return
     model, tokenizer = load(config.model, dtype=config.dtype, device=config.device)
     prompts, tokens = first_tokens(tokenizer, every)
     kept = [i for i, question in enumerate(every) if told_apart(question, tokens[i])]
@@ -215,7 +225,6 @@ def main() -> None:
     wide = pd.DataFrame(likely.reshape(-1, 3), index=index, columns=["target language", "source language", "English"])
     layers = wide.reset_index().join(records[["source", "target"]], on="row").drop(columns="row")
     means = layers.groupby(["source", "target", "layer"], sort=False).mean().reset_index()
-    out = Path(config.out)
     write_csv_atomic(out / "records.csv", records)
     write_csv_atomic(out / "layers.csv", means, float_format="%.6f")
     write_csv_atomic(out / "summary.csv", summarize(records))
@@ -226,10 +235,9 @@ def main() -> None:
     )
     curves = curves.assign(model=config.model, mean="of all pairs")
     pictures = save_figure(out / "lens", plot_layers, curves, "probability", "words", "mean")
-    model_digest, settings = model_content_hash(config.model), {k: v for k, v in asdict(config).items() if k != "out"}
-    info = {"config": asdict(config), "hash": config_hash(settings | {"model": model_digest}), "model": model_digest}
     left_out = len(every) - len(kept)
-    write_json_atomic(out / "run.json", info | {"left_out": left_out} | session(start))
+    info = {"config": asdict(config), "hash": digest, "model": config.model, "left_out": left_out}
+    write_json_atomic(out / "run.json", info | session(start))
     save_result(__file__, out / "summary", {Path(config.model).name: out}, [out / "summary.csv", *pictures])
     print(summarize(records).head(1).to_string(index=False, float_format="{:.3f}".format))
     print(f"{left_out} of {len(every)} prompts left out: their answers share a first token; {out}/summary.csv")

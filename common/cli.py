@@ -16,11 +16,14 @@ import shlex
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from common.plan import Planned
 
 DATA = Path(__file__).resolve().parent.parent / "data.yaml"
 
@@ -32,7 +35,8 @@ class InputError(Exception):
 def run(main: Callable[[], None]) -> None:
     """Call a script's `main`; an InputError is printed as one sentence and exits with code 2."""
     try:
-        main()
+        with suppress(Planned):
+            main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -45,6 +45,7 @@ start() {
     [[ -n "$model" && -n "$out" ]] || fail "model and out are needed: name them in ${CONFIG:-the YAML} or on the command line"
     name=$("$python" -m common.cli name "$model")
     [[ "$show" != 0 ]] || show=
+    show+=${PLAN:-}
 }
 
 # is_world: whether the model is the synthetic world's own.

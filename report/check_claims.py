@@ -36,7 +36,8 @@ class Check:
     """Test the papers' claims on results.
 
     Attributes:
-        results: folders with results of the tasks' scripts, a list or separated by commas.
+        results: folders with results of the tasks' scripts, a list or separated by commas; of several results of a
+            script, those of the folder named first count.
         out: the table's file name without its ending.
         claims: YAML file of claims; see report/claims.yaml.
         seed: of the bootstrap.
@@ -134,6 +135,8 @@ class Rows:
         if not fitting:
             runs = f"with {', '.join(sorted(names))}" if names else "of one model"
             raise InputError(f"no result of {claim.result} {runs}")
+        first = min(result.place for result in fitting)
+        fitting = [result for result in fitting if result.place == first]
         behind = {tuple(r.runs[name].folder for name in names or r.runs) for r in fitting}
         if len(behind) > 1:
             raise InputError(

@@ -37,6 +37,7 @@ class Result:
         sentence: the finding in words; empty where the script states none.
         runs: the run folders it was made from, by name.
         files: {path from the JSON file's folder: sha256}, in the order in which they are to be shown.
+        place: of the folder that it was found in, among those that were searched.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Result:
     sentence: str
     runs: dict[str, Source]
     files: dict[str, str]
+    place: int
 
     def check(self) -> None:
         """InputError naming the file for a table that was cut or changed, or a run that is missing or was replaced."""
@@ -70,14 +72,20 @@ def find_results(folders: Iterable[str | os.PathLike]) -> tuple[list[Result], li
     InputError where there is none.
     """
     found, problems = [], []
-    for path in sorted({path.resolve() for folder in folders for path in Path(folder).rglob(f"*{ENDING}")}):
+    places: dict[Path, int] = {}
+    for place, folder in enumerate(folders):
+        for path in sorted(Path(folder).rglob(f"*{ENDING}")):
+            places.setdefault(path.resolve(), place)
+    for path, place in places.items():
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
             runs = {
                 name: Source(Path(os.path.normpath(path.parent / run["folder"])), run["hash"], run["model"])
                 for name, run in value["runs"].items()
             }
-            found.append(Result(path, value["script"], value["command"], value["sentence"], runs, value["files"]))
+            found.append(
+                Result(path, value["script"], value["command"], value["sentence"], runs, value["files"], place)
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{path}: not as our scripts write it ({error!r}); make the table again")
     if not found:

@@ -76,7 +76,8 @@ class Report:
     """Write one page on a model.
 
     Attributes:
-        results: folders with results of the tasks' scripts, a list or separated by commas.
+        results: folders with results of the tasks' scripts, a list or separated by commas; of several results of a
+            script, those of the folder named first count.
         out: folder of report.html, report.md and claims.csv.
         claims: YAML file of claims; see report/claims.yaml.
         title: of the page.
@@ -97,11 +98,13 @@ def page(config: Report, results: Sequence[Result], problems: Sequence[str], cla
     for problem in problems:
         parts += [f"> Left out: {problem}", ""]
     parts += _deeper(claims, 1)
+    missing = []
     for experiment in EXPERIMENTS:
         own = [result for script in experiment.scripts for result in results if result.script == script]
-        parts += ["", f"## {experiment.title}", ""]
         if not own:
-            parts += [f"> No results of {' or '.join(experiment.scripts)}: run `{experiment.command}`.", ""]
+            missing.append(experiment)
+            continue
+        parts += ["", f"## {experiment.title}", ""]
         for result in own:
             parts += section(result, Path(config.out))
         parts += beside_paper(experiment)
@@ -109,6 +112,8 @@ def page(config: Report, results: Sequence[Result], problems: Sequence[str], cla
     for result in other:
         if result.script != "report/check_claims.py":
             parts += ["", f"## {result.script}", "", *section(result, Path(config.out))]
+    if missing:
+        parts += ["", "## Not run", "", *(f"- {one.title}: `{one.command}`" for one in missing)]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -191,6 +191,7 @@ def test_missing_examples_are_refused_by_file(ask, data, tmp_path):
     (tmp_path / "dev" / "mixup.csv").write_text("".join(line for line in lines if "law-dev00" not in line))
     with pytest.raises(InputError, match=r"dev/mixup\.csv.*law"):
         ask("--data", tmp_path, "--num_fewshot", "5", "--show", "1")
+    ask("--data", tmp_path, "--num_fewshot", "5", "--show", "1", "--on_few_examples", "fewer")
 
 
 def test_other_refusals(ask, data, tmp_path):

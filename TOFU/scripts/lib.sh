@@ -12,6 +12,22 @@ begin() {
     fi
     [[ -n "$(get data)" ]] || fill subset=tofu_subset
     fill data=tofu! translations=tofu_translations
+    [[ -n "$(get translations)" || "$(get languages)" == en ]] || translate
+}
+
+# translate: TOFU in the other languages, by the translator of data.yaml; adds --translations to `keys`.
+translate() {
+    local words=(--data "$(get data)" --languages "$(get languages)" --out "$out/translations") key value
+    for key in subset limit; do
+        value=$(get "$key")
+        [[ -z "$value" ]] || words+=("--$key" "$value")
+    done
+    (
+        keys=("${words[@]}")
+        fill translator=translator! dictionary=dictionaries
+        "$python" TOFU/translate_tofu.py "${keys[@]}"
+    )
+    if [[ -n "${PLAN:-}" ]]; then keys+=(--languages en --settings en); else keys+=(--translations "$out/translations"); fi
 }
 
 # teach: trains the model on the English facts and evaluates it before and after.
@@ -47,6 +63,7 @@ evaluate() {
 
 # table NAME: all runs so far.
 table() {
+    [[ -z "$show" ]] || exit 0
     local IFS=,
     "$python" TOFU/tabulate_tofu.py --runs "${runs[*]}" --out "$out/$1"
 }

@@ -16,7 +16,6 @@ from common.evaluation.records import load_records, write_setting, write_summari
 from common.evaluation.resume import Shard, UnitStore, Worker, compute_missing, shards_of
 from common.evaluation.server_scorer import ServerScorer
 from common.lm.loading import ModelConfig
-from common.lm.prefix_tree import tree_size
 from common.lm.server import Budget, Server, split_server
 from common.questions import Question
 from common.reporting.files import remove_temporary_files, write_json_atomic
@@ -72,6 +71,7 @@ class Task:
         config: the task's keys, for run.json.
         depends: what records depend on besides EvaluationConfig, the model and the settings themselves.
         category: maps a subject to its category in summary_by_category.csv.
+        written: tokens that the model writes for a question, about.
     """
 
     names: Sequence[str]
@@ -79,6 +79,7 @@ class Task:
     config: Mapping[str, Any]
     depends: Mapping[str, Any] = field(default_factory=dict)
     category: Callable[[str], str] = str
+    written: int = 0
 
 
 Scorer = LogprobScorer | ServerScorer | AnswerScorer
@@ -134,10 +135,11 @@ def evaluate(
         made = scorer(config, model)
         return Worker(lambda *unit: made.records(part(*unit), settings), made.device, made.dtype, made.stats)
 
-    def cost(*unit) -> int:
-        return tree_size(shard_prompts(part(*unit), settings, config.answer_format))
+    def texts(*unit) -> list[str]:
+        return shard_prompts(part(*unit), settings, config.answer_format)
 
-    compute_missing(store, parts, start, info, state, cost=cost, preparation_seconds=preparation)
+    more = {"written": task.written, "preparation_seconds": preparation}
+    compute_missing(store, parts, start, info, state, texts=texts, **more)
     if state.is_main_process:
         for name, table in store.read(parts).items():
             ids = [question.id for question in settings[name].questions]

@@ -26,6 +26,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from common.cli import InputError, config_hash
 from common.lm.loading import ModelConfig
 from common.lm.precision import dtype_name
+from common.lm.prefix_tree import tree_size
+from common.plan import Work, planning, say_plan
 from common.questions import Question, by_subject
 from common.reporting.files import read_text, remove_temporary_files, write_csv_atomic, write_json_atomic
 from common.reporting.provenance import device_name, git_commit, now, package_versions, peak_memory, read_run
@@ -126,7 +128,8 @@ def compute_missing(
     state: PartialState,
     *,
     together: bool = True,
-    cost: Callable[[Shard, list[str]], int] = lambda shard, columns: 1,
+    texts: Callable[[Shard, list[str]], list[str]],
+    written: int = 0,
     **more: Any,
 ) -> None:
     """Compute the missing units, or this process's share of them, and add a session to `info` and run.json.
@@ -138,17 +141,25 @@ def compute_missing(
         start: makes the worker; called only if something is missing.
         info: content of run.json, in the folder above the store's.
         together: compute all missing columns of a shard in one call, instead of one call each.
-        cost: of a shard's columns; balances the work of several processes.
+        texts: what the model reads for each row of a shard's columns; balances the work of several processes.
+        written: tokens that it writes for each row.
         more: further keys of the session.
+
+    With PLAN=1 the missing work is said, and nothing computed.
     """
     pending = list(store.pending(shards).items())
     state.wait_for_everyone()  # every process must list the pending units before the first one is finished
+    if planning():
+        read = [texts(*unit) for unit in pending]
+        rows = sum(map(len, read))
+        say_plan(Work(rows, sum(map(tree_size, read)), rows * written, "".join(texts[0] for texts in read[:5])))
     if not pending:
         return
     if not together:
         pending = [(shard, [column]) for shard, columns in pending for column in columns]
     if state.num_processes > 1:
-        pending = share([(cost(*unit), unit) for unit in pending], state.num_processes)[state.process_index]
+        costs = [(tree_size(texts(*unit)), unit) for unit in pending]
+        pending = share(costs, state.num_processes)[state.process_index]
     worker = start()
     session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions(), **more}
     session |= {"processes": state.num_processes, "dtype": worker.dtype}
@@ -188,6 +199,8 @@ def by_language(
     depends: Mapping[str, Any],
     parallel: Mapping,
     compute: Compute,
+    texts: Callable[[Any], str],
+    written: int = 0,
 ) -> dict[str, pd.DataFrame]:
     """Compute a table per language, one row per question; returns them with all cells as text.
 
@@ -198,6 +211,7 @@ def by_language(
         depends: what the rows depend on besides the model and the questions.
         parallel: questions by language, dataclasses with an `id`, the same number in each language.
         compute: makes the rows of some questions; language and questions are added to its InputError.
+        texts, written: what the model reads for a question, and how many tokens it writes, for the plan.
 
     Raises InputError where `out` has tables of another configuration.
     """
@@ -226,7 +240,10 @@ def by_language(
 
         return Worker(rows_of, device_name(loaded.device), dtype_name(loaded))
 
-    compute_missing(store, shards, start, info, state, together=False)
+    def read(shard: Shard, codes: list[str]) -> list[str]:
+        return [texts(row) for code in codes for row in shard.of(parallel[code])]
+
+    compute_missing(store, shards, start, info, state, together=False, texts=read, written=written)
     tables = {code: table.drop(columns=COLUMN) for code, table in store.read(shards).items()}
     if state.is_main_process:
         for code, table in tables.items():

@@ -1,0 +1,93 @@
+"""How fast a model reads and writes on this machine, in about half a minute: the basis of reproduce.py's plan.
+
+    python report/measure.py --model MODEL --sample FILE
+
+Prints one JSON line: seconds until the model is loaded, tokens read a second, seconds to write one token for one text
+and for each further text at the same time, tokens a byte of the sample, and the number of weights.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from common.cli import parse, run
+
+WINDOW = 64  # tokens of a measured text
+ROWS = 8  # texts that are written at the same time
+NEW_TOKENS = 4
+
+
+@dataclass
+class Measure:
+    """Measure a model's speed.
+
+    Attributes:
+        model: as in the scripts that the plan is for.
+        sample: text file that the model reads.
+        dtype: auto, float32, bfloat16 or float16.
+        seconds: how long reading is measured, at least.
+    """
+
+    model: str
+    sample: str
+    dtype: str = "auto"
+    seconds: float = 10
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of a model's work on this machine; see the module."""
+
+    load_seconds: float
+    read_tokens_per_second: float
+    write_seconds: float
+    write_seconds_per_row: float
+    tokens_per_byte: float
+    weights: int
+
+    def of(self, read: int, written: int, items: int) -> float:
+        """Seconds to read `read` bytes and to write `written` tokens in all, for `items` texts, without loading."""
+        reading = read * self.tokens_per_byte / self.read_tokens_per_second
+        if not written:
+            return reading
+        rows = min(items, ROWS)
+        return reading + written * (self.write_seconds / rows + self.write_seconds_per_row)
+
+
+def main() -> None:
+    config = parse(Measure)
+    start = time.monotonic()
+    from common.lm.generation import generate
+    from common.lm.loading import load
+    from common.lm.loglikelihood import ScoringStats, loglikelihood
+
+    model, tokenizer = load(config.model, dtype=config.dtype)
+    loaded = time.monotonic() - start
+    text = Path(config.sample).read_text(encoding="utf-8")
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    ids = ids * (-(-ROWS * WINDOW // max(1, len(ids))))
+    windows = [tokenizer.decode(ids[place : place + WINDOW]) for place in range(0, ROWS * WINDOW, WINDOW)]
+
+    stats, passes, start = ScoringStats(), 0, time.monotonic()
+    while time.monotonic() - start < config.seconds:
+        texts = [f"{passes} {window}" for window in windows[: ROWS // 2]]  # a number, so that nothing is shared
+        loglikelihood(model, tokenizer, texts, [" A"], progress=False, stats=stats)
+        passes += 1
+    reading = stats.computed_tokens / (time.monotonic() - start)
+
+    def writing(rows: int) -> float:
+        start = time.monotonic()
+        said = generate(model, tokenizer, windows[:rows], NEW_TOKENS, stop=None, progress=False)
+        steps = max(answer.tokens for answer in said)
+        return max(0.0, time.monotonic() - start - rows * WINDOW / reading) / max(1, steps)
+
+    one, many = writing(1), writing(ROWS)
+    further = max(0.0, (many - one) / (ROWS - 1))
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    share = len(tokenizer(text, add_special_tokens=False).input_ids) / max(1, len(text.encode()))
+    print(json.dumps(asdict(Speed(loaded, reading, max(0.0, one - further), further, share, weights))))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,116 @@
+"""The experiments that reproduce.py runs on a model, and how each is called."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.cli import InputError, comma_list, model_name, require_positive
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Part:
+    """An experiment.
+
+    Attributes:
+        title: in words.
+        script: bash script, or Python script that needs no model.
+        limit: key that takes --limit; None for none.
+        settings: whether it takes --settings.
+        first_look: the settings of a run with --limit, unless the caller names some; "" is those of its YAML file.
+        keys: further words of its command line.
+        training: whether it trains, and so belongs to --with_training.
+        smallest: smallest value of the limit.
+    """
+
+    title: str
+    script: str
+    limit: str | None = "limit"
+    settings: bool = False
+    first_look: str = ""
+    keys: tuple[str, ...] = ()
+    training: bool = False
+    smallest: int = 1
+
+
+FEWER = ("--on_few_examples", "fewer")  # translated benchmarks have lost some of their few-shot examples
+
+PARTS = {
+    "mmlu": Part("MMLU, 0-shot", "MMLU/scripts/zero_shot.sh", settings=True),
+    "five_shot": Part(
+        "MMLU, 5-shot", "MMLU/scripts/five_shot.sh", settings=True, first_look="en,full,mixup", keys=FEWER
+    ),
+    "belebele": Part("Belebele", "MMLU/scripts/belebele.sh", settings=True),
+    "quiz": Part("domain quiz", "HP/scripts/quiz.sh", settings=True),
+    "translation": Part("translation", "Translation/scripts/translation.sh"),
+    "embeddings": Part("mixed-language embeddings", "Translation/scripts/embeddings.sh", "count", smallest=2),
+    "lens": Part("logit lens", "Translation/scripts/lens.sh", "count"),
+    "mitigation": Part(
+        "fixes without training", "MMLU/scripts/mitigation.sh", settings=True, first_look="en,full_de,mixup", keys=FEWER
+    ),
+    "tofu": Part("TOFU, untaught", "TOFU/scripts/untaught.sh"),
+    "cloze": Part("cloze sentences", "CLiKA/scripts/cloze.sh"),
+    "consistency": Part("consistency of MMLU across languages", "CLiKA/consistency.py", None),
+    "tofu_taught": Part("TOFU, taught in English", "TOFU/scripts/authors.sh", training=True),
+    "remedy": Part("fine-tuning on mixed-language text", "FT/scripts/remedy.sh", None, training=True),
+}
+
+
+@dataclass
+class Reproduce:
+    """Run the paper's experiments on one model.
+
+    Attributes:
+        model: hub name, folder, LoRA folder, GGUF file, endpoint:NAME or chat:NAME.
+        out: folder of all results; {model} is the last part of the model's name.
+        limit: only so many first questions of each subject, sentences, passages and words; null is all.
+        settings: of the multiple-choice parts, as in their YAML files; null is what these say.
+        only: parts to run, a list or separated by commas; null is all that need no training.
+        with_training: also teach TOFU, and fine-tune.
+        plan: say what would run, and stop.
+    """
+
+    model: str
+    out: str = "results/{model}"
+    limit: int | None = None
+    settings: str | None = None
+    only: str | list[str] | None = None
+    with_training: bool = False
+    plan: bool = False
+
+    def __post_init__(self) -> None:
+        require_positive(self, "limit")
+        if unknown := [name for name in self.chosen if name not in PARTS]:
+            raise InputError(f"only has {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+
+    @property
+    def chosen(self) -> list[str]:
+        """Names of the parts to run, in their order."""
+        if self.only:
+            names = comma_list(self.only)
+            return [name for name in PARTS if name in names] + [name for name in names if name not in PARTS]
+        return [name for name, part in PARTS.items() if self.with_training or not part.training]
+
+    def command(self, name: str) -> list[str]:
+        """What runs a part."""
+        part = PARTS[name]
+        if name == "consistency":
+            runs = f"{model_name(self.model)}={self.out}/mmlu"
+            return [sys.executable, part.script, "--runs", runs, "--out", f"{self.out}/consistency", "--chance", "0.25"]
+        words = ["bash", part.script, self.model, *part.keys]
+        if part.limit and self.limit:
+            words += [f"--{part.limit}", str(max(self.limit, part.smallest))]
+        settings = self.settings or (part.first_look if self.limit else "")
+        return words + (["--settings", settings] if part.settings and settings else [])
+
+    def environment(self, name: str, **more: str) -> dict[str, str]:
+        """Where a part writes, and which Python it uses."""
+        return {**os.environ, "PYTHON": sys.executable, "RESULTS": str(Path(self.out, name).resolve()), **more}
+
+
+def last_line(text: str) -> str:
+    """The last line that says something, without `error: `."""
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    return lines[-1].removeprefix("error: ") if lines else "it ended without a word"
