@@ -89,7 +89,7 @@ def main() -> None:
         model_name(config.model),
     ]
     report = subprocess.run([sys.executable, *words], cwd=ROOT).returncode
-    print(f"\n{table[['part', 'status', 'seconds', 'reason']].fillna('').to_string(index=False)}")
+    print(f"\n{table[['part', 'status', 'seconds', 'reason']].astype(object).fillna('').to_string(index=False)}")
     print(f"{(time.monotonic() - start) / 60:.1f} minutes, where {foreseen:.1f} were foreseen")
     if report or (table["status"] == "failed").any():
         sys.exit(1)

@@ -16,7 +16,7 @@ import yaml
 from common.cli import get
 from tests.mmlu import write_variants
 
-VARIABLES = ("CONFIG", "DATA_CONFIG", "RESULTS", "DTYPE", "LANGUAGES", "SEED", "LAUNCH", "METHODS", "CORPUS")
+VARIABLES = ("CONFIG", "DATA_CONFIG", "RESULTS", "DTYPE", "LANGUAGES", "SEED", "LAUNCH", "METHODS", "CORPUS", "PLAN")
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in VARIABLES}
 # Each script, the YAML it reads without a model, and the Python script that is given the YAML's keys.
 SCRIPTS = {
@@ -28,6 +28,7 @@ SCRIPTS = {
     "HP/scripts/corpora.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "TOFU/scripts/authors.sh": ("TOFU/configs/tofu.yaml", "TOFU/evaluate_tofu.py"),
     "TOFU/scripts/remedy.sh": ("TOFU/configs/tofu.yaml", "TOFU/evaluate_tofu.py"),
+    "TOFU/scripts/untaught.sh": ("TOFU/configs/tofu.yaml", "TOFU/evaluate_tofu.py"),
     "FT/scripts/remedy.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "FT/scripts/arms.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "FT/scripts/switch_rate.sh": ("FT/configs/world.yaml", "FT/train.py"),

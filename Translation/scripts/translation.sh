@@ -8,4 +8,8 @@ start Translation/configs/translation.yaml "LANGUAGES" "$@"
 find_data
 fill sentences=flores!
 "$python" Translation/translate.py "${keys[@]}" --out "$out/systems/$name"
-[[ -n "${PLAN:-}" ]] || "$python" Translation/score.py --hypotheses "$out/systems" --references "$(get sentences)" --out "$out/scores.csv"
+[[ -z "$show" ]] || exit 0
+prefix=()
+[[ -z "$(get limit)" ]] || prefix=(--allow_prefix)
+"$python" Translation/score.py --hypotheses "$out/systems" --references "$(get sentences)" "${prefix[@]}" \
+    --out "$out/scores.csv"

@@ -1,0 +1,119 @@
+"""reproduce.py on a tiny model: the plan says what is left, parts run and resume, and what fails is named."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from common.cli import InputError
+from common.plan import MARK
+from tests.mmlu import write_variants
+from tests.scripts import load_script
+
+parts = load_script("report/parts.py")
+measure = load_script("report/measure.py")
+planning = load_script("report/plan.py")
+
+
+def planned(root, script, *words, **variables):
+    """What a bash script says with PLAN=1."""
+    environment = os.environ | {"PLAN": "1", "PYTHON": sys.executable} | {k: str(v) for k, v in variables.items()}
+    done = subprocess.run(["bash", root / script, *map(str, words)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line.removeprefix(MARK)) for line in done.stdout.splitlines() if line.startswith(MARK)]
+
+
+def reproduce(root, model, out, data, *words):
+    """Call report/reproduce.py; the finished process."""
+    environment = {key: value for key, value in os.environ.items() if key != "RESULTS"} | {"DATA_CONFIG": str(data)}
+    command = [sys.executable, "report/reproduce.py", "--model", str(model), "--out", str(out), *words]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def data(tmp_path, root):
+    """A data.yaml with a quiz and dictionaries, and without Belebele."""
+    (tmp_path / "dictionaries").mkdir()
+    for code, words in {"de": "Fluss Berg Haus", "fr": "rivière montagne maison"}.items():
+        pairs = zip("river mountain house".split(), words.split(), strict=True)
+        text = "".join(f"{english}\t{other}\n" for english, other in pairs)
+        (tmp_path / "dictionaries" / f"en-{code}.tsv").write_text(text, encoding="utf-8")
+    path = tmp_path / "data.yaml"
+    path.write_text(f"quiz: {root}/HP/data/sample.csv\ndictionaries: dictionaries\n", encoding="utf-8")
+    return path
+
+
+def test_parts_run_resume_and_fail_by_name(root, tiny_checkpoint, data, tmp_path):
+    out = tmp_path / "results"
+    words = ("--only", "quiz,belebele", "--limit", "2", "--settings", "en,full")
+    first = reproduce(root, tiny_checkpoint, out, data, *words)
+    assert first.returncode == 0, first.stderr
+    assert f"belebele cannot run: belebele is null in {data}" in first.stdout
+    table = pd.read_csv(out / "parts.csv").set_index("part")
+    assert table["status"].to_dict() == {"quiz": "done", "belebele": "not run"}
+    assert len(pd.read_csv(out / "quiz" / "quiz" / "en.csv")) == table.loc["quiz", "items"] / 5
+    page = (out / "report" / "report.md").read_text(encoding="utf-8")
+    assert "## Domain quiz" in page and "bash MMLU/scripts/zero_shot.sh" in page.partition("## Not run")[2]
+
+    before = (out / "quiz" / "quiz" / "en.csv").stat().st_mtime_ns, (out / "quiz" / "quiz" / "run.json").read_bytes()
+    plan = reproduce(root, tiny_checkpoint, out, data, *words, "--plan")
+    assert plan.returncode == 0 and "measured" not in plan.stdout, "nothing is left to measure for"
+    assert before[1] == (out / "quiz" / "quiz" / "run.json").read_bytes()
+
+    (out / "quiz" / "quiz" / "surprise.csv").write_text("")
+    (out / "quiz" / "quiz" / "full_de.csv").write_text("cut")
+    broken = reproduce(root, tiny_checkpoint, out, data, "--only", "quiz", "--limit", "3", "--settings", "en")
+    assert broken.returncode == 2 and "from another configuration or data" in broken.stderr
+
+
+def test_scripts_say_what_is_left(root, tiny_checkpoint, data, tmp_path):
+    variants = write_variants(tmp_path / "variants", ["law", "anatomy"], 3)
+    asked = planned(
+        root,
+        "MMLU/scripts/zero_shot.sh",
+        tiny_checkpoint,
+        "--data",
+        variants,
+        "--settings",
+        "en,mixup",
+        RESULTS=tmp_path,
+    )
+    assert [work["items"] for work in asked] == [12] and asked[0]["read"] > 100 and asked[0]["written"] == 0
+    assert not (tmp_path / "run.json").exists()
+    words = planned(
+        root,
+        "Translation/scripts/lens.sh",
+        tiny_checkpoint,
+        "--languages",
+        "en,de,fr",
+        DATA_CONFIG=data,
+        RESULTS=tmp_path,
+    )
+    assert [work["items"] for work in words] == [3 * 6]
+
+
+def test_commands_take_limit_and_settings(tmp_path):
+    config = parts.Reproduce(model="org/name", out=str(tmp_path), limit=1)
+    assert config.command("embeddings")[-2:] == ["--count", "2"]
+    assert config.command("five_shot")[-2:] == ["--settings", "en,full,mixup"]
+    assert config.command("mmlu")[-2:] == ["--limit", "1"]
+    assert parts.Reproduce(model="m", settings="en,full_de").command("quiz")[-2:] == ["--settings", "en,full_de"]
+    assert "remedy" not in config.chosen and "remedy" in parts.Reproduce(model="m", with_training=True).chosen
+    with pytest.raises(InputError, match="only has 'mmul'"):
+        parts.Reproduce(model="m", only="mmul")
+
+
+def test_time_grows_with_what_is_read_and_written():
+    speed = measure.Speed(5, 100, 0.5, 0.1, 0.25, 1000)
+    assert speed.of(4000, 0, 10) == pytest.approx(10)
+    assert speed.of(0, 100, 1) == pytest.approx(60) and speed.of(0, 100, 100) == pytest.approx(100 * (0.5 / 8 + 0.1))
+    estimate = planning.Estimate("mmlu", items=10, read=4000, loads=1)
+    estimate.time(speed)
+    assert estimate.seconds == pytest.approx(planning.START_SECONDS + 5 + 10)
+    estimate.time(None)
+    untimed = planning.Estimate("remedy", items=1)
+    untimed.time(speed)
+    assert untimed.seconds is None
