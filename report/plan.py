@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +20,19 @@ from common.plan import MARK
 from common.reporting.files import write_text_atomic
 
 RECORD_BYTES = 400  # of disk for each question in each setting
-START_SECONDS = 8  # of a script, besides loading the model
 
 
 @dataclass
 class Estimate:
-    """What a part has left to do; `reason` says why it cannot run."""
+    """What a part has left to do; `reason` says why it cannot run.
+
+    Attributes:
+        start: seconds that its script took to plan; tables and plots take about as long again.
+        loads: how often it loads the model.
+    """
 
     name: str
+    start: float = 0
     items: int = 0
     read: int = 0
     written: int = 0
@@ -39,7 +45,7 @@ class Estimate:
         """Set `seconds`; None stays for what is not foreseen: training, and models on a server."""
         if not PARTS[self.name].training and speed:
             working = speed.of(self.read, self.written, self.items) + self.loads * speed.load_seconds
-            self.seconds = START_SECONDS + working
+            self.seconds = 2 * self.start + working
 
 
 def plan(config: Reproduce) -> list[Estimate]:
@@ -51,6 +57,7 @@ def plan(config: Reproduce) -> list[Estimate]:
         found.append(estimate)
         if name == "consistency" or PARTS[name].training:
             continue
+        start = time.monotonic()
         done = subprocess.run(
             config.command(name), env=config.environment(name, PLAN="1"), cwd=ROOT, capture_output=True, text=True
         )
@@ -61,6 +68,7 @@ def plan(config: Reproduce) -> list[Estimate]:
                 estimate.samples.append(work.pop("sample"))
                 for key, value in work.items():
                     setattr(estimate, key, getattr(estimate, key) + value)
+        estimate.start = time.monotonic() - start
         if done.returncode:
             estimate.reason = last_line(done.stderr)
     return found
