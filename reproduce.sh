@@ -10,15 +10,14 @@ caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 if [ $# -gt 0 ] && [[ "$1" != --* ]]; then
-  model=$1 extras=()
-  shift
-  [ ! -e "$caller/$model" ] || model=$(realpath "$caller/$model")
-  [[ "$model" != *.gguf ]] || extras+=(--gguf)
-  [[ "$model" != endpoint:* && "$model" != chat:* ]] || extras+=(--online)
-  [ -z "${DATA_CONFIG:-}" ] || DATA_CONFIG=$(cd "$caller" && realpath "$DATA_CONFIG")
-  bash install.sh "${extras[@]+"${extras[@]}"}"
-  [ -z "${RESULTS:-}" ] || set -- --out "$(cd "$caller" && realpath -m "$RESULTS")" "$@"
-  exec .venv/bin/python report/reproduce.py --model "$model" "$@"
+  case "$1" in
+    *.gguf) bash install.sh --gguf ;;
+    endpoint:* | chat:*) bash install.sh --online ;;
+    *) bash install.sh ;;
+  esac
+  root=$PWD
+  cd "$caller" # whose paths are meant
+  exec "$root/.venv/bin/python" "$root/report/reproduce.py" --model "$1" ${RESULTS:+--out "$RESULTS"} "${@:2}"
 fi
 
 retrain=0 seed=42

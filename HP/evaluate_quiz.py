@@ -13,10 +13,11 @@ from quiz import read_quiz
 
 from common.cli import comma_list, parse, require_given, run
 from common.evaluation.evaluate import EvaluationConfig, Task, evaluate
-from common.languages import PAPER
+from common.languages import LANGUAGES, PAPER
 from common.lm.loading import ModelConfig
 from common.parallel_data import align, check_languages
-from common.prompts import PromptFormat, native_header
+from common.prompts import PromptFormat
+from common.questions import Question
 from common.settings import make_settings
 
 
@@ -43,6 +44,10 @@ class QuizConfig:
     def __post_init__(self) -> None:
         require_given(self, "data")
 
+    def header(self, item: Question) -> str:
+        """The instruction, in the question's language, naming the topic."""
+        return LANGUAGES[item.question_language].mc_instruction.format(subject=self.topic) + "\n\n"
+
     def task(self, limit: int | None) -> Task:
         """Every setting of the quiz, with the first `limit` questions of each category."""
         languages = comma_list(self.languages)
@@ -50,7 +55,7 @@ class QuizConfig:
         parallel, dropped = align(read_quiz(self.data, languages), self.on_mismatch)
         if dropped:
             print(f"note: {len(dropped)} questions left out, their answers differ between languages")
-        settings = make_settings(parallel, self.seed, PromptFormat(native_header(self.topic)), limit)
+        settings = make_settings(parallel, self.seed, PromptFormat(self.header), limit)
         return Task(list(settings), settings.__getitem__, asdict(self), {"topic": self.topic, "seed": self.seed})
 
 

@@ -18,10 +18,8 @@ from categories import category
 from common.cli import InputError, config_hash, parse, run
 from common.evaluation.prediction import letters_of, predict
 from common.evaluation.records import (
-    has_logprobs,
     load_records,
     logprobs_of,
-    normalized_logprobs,
     option_languages,
     rounded,
     write_setting,
@@ -50,6 +48,20 @@ class Calibrate:
     run: str
     out: str
     seed: int = 42
+
+
+def normalized_logprobs(records: pd.DataFrame) -> np.ndarray:
+    """Log-probabilities normalised over each question's options, [questions, most options]; NaN stays NaN."""
+    logprobs = logprobs_of(records).to_numpy(float)
+    there = np.where(np.isnan(logprobs), -np.inf, logprobs)
+    return logprobs - np.logaddexp.reduce(there, axis=1, keepdims=True)
+
+
+def has_logprobs(records: pd.DataFrame) -> bool:
+    """Whether every option of every record has a log-probability."""
+    found = logprobs_of(records).notna().to_numpy()
+    there = option_languages(records) != ""
+    return found.shape == there.shape and bool((found == there).all())
 
 
 def preferences(scores: np.ndarray, languages: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from calibrate import has_logprobs, normalized_logprobs
 from categories import load_category
 
 from common.cli import InputError, parse, run
-from common.evaluation.records import has_logprobs, normalized_logprobs
 from common.questions import LETTERS
 from common.reporting.provenance import read_run
 from common.reporting.results import write_result

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from answer_scorer import BLANK_LINE, AnswerScorer, LocalAuthor, ServerAuthor
 from evaluate_mmlu import MmluConfig
 from mitigation_prompts import XLT_OPENING, translate_then_answer, xlt_prompt
 
 from common.cli import InputError, config_hash, parse, require_positive, run
-from common.evaluation.answer_scorer import BLANK_LINE, AnswerScorer, LocalAuthor, ServerAuthor
 from common.evaluation.evaluate import EvaluationConfig, Task, evaluate, make_scorer
 from common.languages import LANGUAGES
 from common.lm.loading import ModelConfig

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from common.cli import InputError, comma_list, parse, require_positive, run
 from common.languages import get
-from common.plan import BYTES_A_TOKEN, Work, planning, say_plan
+from common.plan import Work, planning, say_plan
 from common.translation.base import Translator
 from common.translation.factory import make_translator
 
@@ -84,8 +84,7 @@ def main() -> None:
     if planning():
         left = sum(not Path(config.out, code, name).exists() for code in languages)
         texts = [t for row in rows for t in (*(getattr(row, f) for f in TEXTS), *row.perturbed_answer) if t] * left
-        size = sum(len(text.encode()) for text in texts)
-        say_plan(Work(len(texts), size, size // BYTES_A_TOKEN, " ".join(texts[:5])))
+        say_plan(Work.of(texts, translated=True))
     translator = make_translator(
         config.translator,
         dictionary=config.dictionary,

@@ -195,7 +195,7 @@ def main() -> None:
         left = sum(not (out / label / "run.json").exists() for label in models)
         copies = 1 + len(config.rates) * (1 + len(BASELINES))
         texts_read = [*passages * copies, *(text for lines in sentences.values() for text in lines)] * left
-        say_plan(Work(len(texts_read), sum(len(t.encode()) for t in texts_read), sample=" ".join(passages[:5])))
+        say_plan(Work.of(texts_read))
     all_records, all_retrieval = [], []
     for label, name in models.items():
         digest = config_hash(settings | {"data": data, "model": model_content_hash(name)})

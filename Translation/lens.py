@@ -28,7 +28,7 @@ from common.prompts import translation_prompt
 from common.reporting.files import write_csv_atomic, write_json_atomic
 from common.reporting.plots import save_figure
 from common.reporting.provenance import model_content_hash, now, read_run, session
-from common.reporting.results import save_result
+from common.reporting.results import ENDING, save_result
 from common.reporting.stats import wilson
 
 OUTCOMES = ("right", "translation_failure", "task_failure")
@@ -193,10 +193,9 @@ def main() -> None:
     every = list(cloze_questions(config.cloze) if config.cloze else word_questions(config))
     settings = {k: v for k, v in asdict(config).items() if k != "out"}
     digest = config_hash(settings | {"model": model_content_hash(config.model), "asked": list(map(asdict, every))})
-    done = (out / "run.json").exists() and read_run(out)["hash"] == digest
+    done = (out / f"summary{ENDING}").exists() and read_run(out)["hash"] == digest
     if planning():
-        texts = [] if done else [question.prompt for question in every]
-        say_plan(Work(len(texts), sum(len(text.encode()) for text in texts), sample=" ".join(texts[:20])))
+        say_plan(Work.of([] if done else [question.prompt for question in every]))
     if done:
         print(f"{out}: done already")
         return

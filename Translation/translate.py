@@ -15,7 +15,7 @@ from systems import FILE_NAME, languages_of, read_sentences
 
 from common.cli import InputError, comma_list, config_hash, parse, require_given, run
 from common.languages import PAPER
-from common.plan import BYTES_A_TOKEN, Work, planning, say_plan
+from common.plan import Work, planning, say_plan
 from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.provenance import now, read_run, session
 from common.translation.base import Examples, Translator, Untranslated
@@ -138,8 +138,7 @@ def main() -> None:
     if planning():
         left = [pair for pair in pairs if not (out / "test-{}-{}".format(*pair)).exists()]
         texts = [text for source, _ in left for text in sentences[source][: config.limit]]
-        size = sum(len(text.encode()) for text in texts)
-        say_plan(Work(len(texts), size, size // BYTES_A_TOKEN, " ".join(texts[:5])))
+        say_plan(Work.of(texts, translated=True))
     info = {"config": asdict(config), "hash": digest, "translator": translator.identity, "data": data}
     write_json_atomic(out / "run.json", info | session(start) | {"end": None})
     failed = {}

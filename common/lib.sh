@@ -48,6 +48,9 @@ start() {
     show+=${PLAN:-}
 }
 
+# trains: for scripts that train a model, which PLAN=1 cannot foresee; without it they would train all the same.
+trains() { [[ -z "${PLAN:-}" ]] || fail "PLAN: this script trains a model, and training cannot be foreseen"; }
+
 # is_world: whether the model is the synthetic world's own.
 is_world() { [[ -f "$model/world.json" ]]; }
 

@@ -2,11 +2,12 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
 MARK = "plan: "  # in front of the JSON line
-BYTES_A_TOKEN = 3  # of a translation, about
+BYTES_A_TOKEN = 3  # of what is written, about
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class Work:
     read: int
     written: int = 0
     sample: str = ""
+
+    @classmethod
+    def of(cls, texts: Sequence[str], *, translated: bool = False) -> "Work":
+        """The work of reading texts that have nothing in common, and of writing as much if they are translated."""
+        size = sum(len(text.encode()) for text in texts)
+        return cls(len(texts), size, size // BYTES_A_TOKEN if translated else 0, " ".join(texts[:20]))
 
 
 class Planned(Exception):

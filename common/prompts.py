@@ -76,15 +76,6 @@ def text_prompt(
     return f"{prompt_format.header(item)}{shots}{_asked(item)}\nAnswer:"
 
 
-def native_header(topic: str) -> Callable[[Question], str]:
-    """The domain quiz's instruction, in the question's language, naming the topic."""
-
-    def header(item: Question) -> str:
-        return LANGUAGES[item.question_language].mc_instruction.format(subject=topic) + "\n\n"
-
-    return header
-
-
 def chat_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
     """The prompt as a user's turn, up to the start of the assistant's answer; special tokens are part of the text."""
     if tokenizer.chat_template is None:

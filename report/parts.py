@@ -64,7 +64,7 @@ class Reproduce:
 
     Attributes:
         model: hub name, folder, LoRA folder, GGUF file, endpoint:NAME or chat:NAME.
-        out: folder of all results; {model} is the last part of the model's name.
+        out: folder of all results; {model} is the last part of the model's name, null is results/{model} here.
         limit: only so many first questions of each subject, sentences, passages and words; null is all.
         settings: of the multiple-choice parts, as in their YAML files; null is what these say.
         only: parts to run, a list or separated by commas; null is all that need no training.
@@ -73,7 +73,7 @@ class Reproduce:
     """
 
     model: str
-    out: str = "results/{model}"
+    out: str | None = None
     limit: int | None = None
     settings: str | None = None
     only: str | list[str] | None = None
@@ -82,6 +82,10 @@ class Reproduce:
 
     def __post_init__(self) -> None:
         require_positive(self, "limit")
+        # The parts run in the repository's folder, the paths are those of the caller's.
+        self.out = str(Path(self.out or ROOT / "results" / model_name(self.model)).resolve())
+        if Path(self.model).exists():
+            self.model = str(Path(self.model).resolve())
         if unknown := [name for name in self.chosen if name not in PARTS]:
             raise InputError(f"only has {unknown[0]!r}; the parts are {', '.join(PARTS)}")
 
@@ -107,7 +111,9 @@ class Reproduce:
 
     def environment(self, name: str, **more: str) -> dict[str, str]:
         """Where a part writes, and which Python it uses."""
-        return {**os.environ, "PYTHON": sys.executable, "RESULTS": str(Path(self.out, name).resolve()), **more}
+        own = {"PYTHON": sys.executable, "RESULTS": f"{self.out}/{name}"}
+        data = os.environ.get("DATA_CONFIG")
+        return os.environ | own | ({"DATA_CONFIG": str(Path(data).resolve())} if data else {}) | more
 
 
 def last_line(text: str) -> str:

@@ -113,7 +113,9 @@ def page(config: Report, results: Sequence[Result], problems: Sequence[str], cla
         if result.script != "report/check_claims.py":
             parts += ["", f"## {result.script}", "", *section(result, Path(config.out))]
     if missing:
-        parts += ["", "## Not run", "", *(f"- {one.title}: `{one.command}`" for one in missing)]
+        parts += ["", "## Not run", ""]
+    for experiment in missing:
+        parts += [f"> No results of {' or '.join(experiment.scripts)}: run `{experiment.command}`.", ""]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -3,7 +3,8 @@
     bash reproduce.sh MODEL [--limit N] [--settings en,full,mixup] [--only mmlu,quiz] [--with_training]
 
 A part is a script of a task folder, called with its own YAML file and data.yaml. Finished work is not repeated: call
-the same command again after an interruption. A part that fails is named and the others go on; the exit code is then 1.
+the same command again after an interruption. A part that fails, or cannot run though --only names it, is named and the
+others go on; the exit code is then 1.
 Writes <out>/<part>/, <out>/logs/<part>.log, <out>/parts.csv and <out>/report/.
 """
 
@@ -79,19 +80,11 @@ def main() -> None:
     table = run_parts(config, estimates)
     write_csv_atomic(Path(config.out, "parts.csv"), table, float_format="%.1f")
     folders = ",".join(f"{config.out}/{name}" for name in PARTS if Path(config.out, name).is_dir())
-    words = [
-        "report/report.py",
-        "--results",
-        folders,
-        "--out",
-        f"{config.out}/report",
-        "--title",
-        model_name(config.model),
-    ]
-    report = subprocess.run([sys.executable, *words], cwd=ROOT).returncode
+    keys = ["--results", folders, "--out", f"{config.out}/report", "--title", model_name(config.model)]
+    report = subprocess.run([sys.executable, "report/report.py", *keys], cwd=ROOT).returncode
     print(f"\n{table[['part', 'status', 'seconds', 'reason']].astype(object).fillna('').to_string(index=False)}")
     print(f"{(time.monotonic() - start) / 60:.1f} minutes, where {foreseen:.1f} were foreseen")
-    if report or (table["status"] == "failed").any():
+    if report or table["status"].isin(["failed", "not run"] if config.only else ["failed"]).any():
         sys.exit(1)
 
 

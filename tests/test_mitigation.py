@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 
-from common.evaluation.answer_scorer import AnswerScorer
 from common.evaluation.logprob_scorer import LogprobScorer
 from common.evaluation.prediction import extract_label
 from common.lm.loading import load
@@ -30,6 +29,7 @@ from tests.mmlu import LOGPROBS, write_run, write_variants
 from tests.scripts import ROOT, call, load_script
 from tests.tiny import byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama
 
+answers = load_script("MMLU/answer_scorer.py")
 mitigate = load_script("MMLU/mitigate.py")
 prompts = load_script("MMLU/mitigation_prompts.py")
 XLT_OPENING, xlt_prompt = prompts.XLT_OPENING, prompts.xlt_prompt
@@ -237,7 +237,7 @@ def test_a_question_of_the_models_own_after_its_answer_does_not_count():
     prompt = lambda item, _: xlt_prompt(item, "English")  # noqa: E731
     settings = {"en": Setting("en", [item], "", write_prompt=prompt)}
     for again, expected in ((XLT_OPENING, "B"), (None, "D")):
-        writer = AnswerScorer(author, 64, again=again)
+        writer = answers.AnswerScorer(author, 64, again=again)
         assert list(writer.records({"en": [item]}, settings)["prediction"]) == [expected]
 
 

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
-from common.evaluation.records import has_logprobs, load_records
+from common.evaluation.records import load_records
 from common.lm.loading import load
 from common.prompts import mmlu_prompt, text_prompt
 from common.questions import LETTERS, read_questions
 from tests.scripts import call, load_script
 
 build = load_script("MMLU/build_variants.py")
+has_logprobs = load_script("MMLU/calibrate.py").has_logprobs
 evaluate = load_script("MMLU/evaluate_mmlu.py")
 LANGUAGES = ["en", "de", "fr", "es", "it"]
 SIZES = [2, 4, 5, 26]

@@ -8,9 +8,7 @@ import pytest
 
 from common.cli import InputError
 from common.evaluation.records import (
-    has_logprobs,
     load_records,
-    normalized_logprobs,
     option_languages,
     paired_correct,
     record_rows,
@@ -20,6 +18,10 @@ from common.evaluation.records import (
 from common.evaluation.resume import SHARD_SIZE, Shard, UnitStore, shards_of
 from common.questions import monolingual
 from tests.mmlu import LOGPROBS
+from tests.scripts import load_script
+
+calibrate = load_script("MMLU/calibrate.py")
+has_logprobs, normalized_logprobs = calibrate.has_logprobs, calibrate.normalized_logprobs
 
 
 def items(subject="law", count=3, answer="B", context=""):

@@ -236,9 +236,10 @@ def test_the_page_has_every_table_and_picture(results, monkeypatch):
             assert [cell for row in lines[2:3] for cell in row][0] in {row[0] for table in page.tables for row in table}
     assert "MMLU in mixed languages" in page.headings
     assert "<code>tiny&lt;model&gt;</code>" in (results / "report" / "report.html").read_text()
+    assert any("Translation/score.py" in quote and "bash Translation/scripts" in quote for quote in page.quotes)
     text = (results / "report" / "report.md").read_text()
     assert "| Llama3-8B | mixup | accuracy | 51.75 | after fine-tuning on mixed-language text | arXiv" in text
-    assert "- Translation: `bash Translation/scripts/translation.sh`" in text.partition("## Not run")[2]
+    assert "bash Translation/scripts/translation.sh" in text.partition("## Not run")[2]
     assert text.count("![") == 4 and "Facts known in English only are answered 100.0%" in text
     for place in [line.split("](")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")]:
         assert (results / "report" / place).is_file()

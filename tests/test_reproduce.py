@@ -50,7 +50,7 @@ def test_parts_run_resume_and_fail_by_name(root, tiny_checkpoint, data, tmp_path
     out = tmp_path / "results"
     words = ("--only", "quiz,belebele", "--limit", "2", "--settings", "en,full")
     first = reproduce(root, tiny_checkpoint, out, data, *words)
-    assert first.returncode == 0, first.stderr
+    assert first.returncode == 1, "a part that --only names has no data"
     assert f"belebele cannot run: belebele is null in {data}" in first.stdout
     table = pd.read_csv(out / "parts.csv").set_index("part")
     assert table["status"].to_dict() == {"quiz": "done", "belebele": "not run"}
@@ -95,12 +95,32 @@ def test_scripts_say_what_is_left(root, tiny_checkpoint, data, tmp_path):
     assert [work["items"] for work in words] == [3 * 6]
 
 
+def test_scripts_that_train_refuse_to_plan(root, tiny_checkpoint, data, tmp_path):
+    for script in (
+        "TOFU/scripts/authors.sh",
+        "FT/scripts/remedy.sh",
+        "HP/scripts/corpora.sh",
+        "CLiKA/scripts/conductivity.sh",
+    ):
+        environment = os.environ | {
+            "PLAN": "1",
+            "PYTHON": sys.executable,
+            "RESULTS": str(tmp_path),
+            "DATA_CONFIG": str(data),
+        }
+        done = subprocess.run(["bash", root / script, tiny_checkpoint], env=environment, capture_output=True, text=True)
+        assert done.returncode == 2 and "training cannot be foreseen" in done.stderr, script
+    assert not any(tmp_path.rglob("*.safetensors"))
+
+
 def test_commands_take_limit_and_settings(tmp_path):
     config = parts.Reproduce(model="org/name", out=str(tmp_path), limit=1)
     assert config.command("embeddings")[-2:] == ["--count", "2"]
     assert config.command("five_shot")[-2:] == ["--settings", "en,full,mixup"]
     assert config.command("mmlu")[-2:] == ["--limit", "1"]
     assert parts.Reproduce(model="m", settings="en,full_de").command("quiz")[-2:] == ["--settings", "en,full_de"]
+    assert config.environment("mmlu")["RESULTS"] == f"{tmp_path}/mmlu"
+    assert parts.Reproduce(model="org/name").out == str(parts.ROOT / "results" / "name")
     assert "remedy" not in config.chosen and "remedy" in parts.Reproduce(model="m", with_training=True).chosen
     with pytest.raises(InputError, match="only has 'mmul'"):
         parts.Reproduce(model="m", only="mmul")

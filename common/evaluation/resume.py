@@ -153,6 +153,8 @@ def compute_missing(
         read = [texts(*unit) for unit in pending]
         rows = sum(map(len, read))
         say_plan(Work(rows, sum(map(tree_size, read)), rows * written, "".join(texts[0] for texts in read[:5])))
+    if state.is_main_process:
+        remove_temporary_files(store.folder.parent)
     if not pending:
         return
     if not together:
@@ -225,8 +227,6 @@ def by_language(
     info = (old if old["hash"] == info["hash"] else info) | {"config": dict(config)}
     shards = [Shard("questions", number) for number in range(-(-len(next(iter(parallel.values()))) // SHARD_SIZE))]
     store, state = UnitStore(out / "units", hashes), model.processes()
-    if state.is_main_process:
-        remove_temporary_files(out)
 
     def start() -> Worker:
         loaded, tokenizer = model.load()

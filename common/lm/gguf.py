@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from common.cli import InputError
-from common.reporting.provenance import file_digest
+from common.reporting.provenance import model_content_hash
 
 logger = logging.getLogger(__name__)
 
@@ -16,14 +16,14 @@ def unpacked(name: str) -> str:
     """The folder of a GGUF file's weights in bfloat16, its config and tokenizer; any other model's name as it is.
 
     The folder is in the cache of Hugging Face (HF_HOME), under the digest of the file. Making it takes about a minute a
-    billion weights, and 2 bytes of disk and 6 of memory a weight. Raises InputError for a file that cannot be read.
+    billion weights, and 2 bytes of disk and 3 of memory a weight. Raises InputError for a file that cannot be read.
     """
     if not name.endswith(".gguf"):
         return name
     from huggingface_hub.constants import HF_HOME
 
     file = Path(name)
-    folder = Path(HF_HOME) / "gguf" / f"{file.stem}-{file_digest(file)[:12]}"
+    folder = Path(HF_HOME) / "gguf" / f"{file.stem}-{model_content_hash(name)[5:17]}"  # after `file:`
     if not folder.exists():
         if importlib.util.find_spec("gguf") is None:
             raise InputError(f"{file}: a GGUF file needs one more package: bash install.sh --gguf")

@@ -5,6 +5,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -61,7 +62,7 @@ def model_content_hash(name: str, revision: str | None = None) -> str:
     if path.is_dir():
         return f"folder:{_folder_digest(path)}"
     if path.suffix == ".gguf":
-        return f"file:{file_digest(path)}"
+        return f"file:{_digest([path]).hexdigest()}"
     from transformers.utils import cached_file
 
     try:
@@ -77,18 +78,27 @@ def model_content_hash(name: str, revision: str | None = None) -> str:
     )
 
 
-def _folder_digest(folder: Path) -> str:
+def _digest(files: Iterable[Path]) -> "hashlib._Hash":
+    """Digest of names, sizes and 64 blocks of each file; InputError where one cannot be read."""
     digest = hashlib.sha256()
+    for path in files:
+        try:
+            size = path.stat().st_size
+            digest.update(f"{path.name}\0{size}\0".encode())
+            with open(path, "rb") as file:
+                for offset in range(0, size, max(BLOCK, size // 64)):
+                    file.seek(offset)
+                    digest.update(file.read(BLOCK))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest
+
+
+def _folder_digest(folder: Path) -> str:
     files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern)})
     if not {"config.json", "adapter_config.json"} & {path.name for path in files}:
         raise InputError(f"{folder}: no config.json or adapter_config.json, so this folder holds no model")
-    for path in files:
-        size = path.stat().st_size
-        digest.update(f"{path.name}\0{size}\0".encode())
-        with open(path, "rb") as file:
-            for offset in range(0, size, max(BLOCK, size // 64)):
-                file.seek(offset)
-                digest.update(file.read(BLOCK))
+    digest = _digest(files)
     adapter = folder / "adapter_config.json"
     if adapter.exists():
         base = json.loads(adapter.read_text()).get("base_model_name_or_path")
