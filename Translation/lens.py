@@ -9,6 +9,7 @@ token. Writes records.csv (one row per prompt), layers.csv, summary.csv and the 
 """
 
 import random
+from ast import literal_eval
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import permutations
@@ -25,7 +26,7 @@ from common.lm.loading import load
 from common.lm.tokenization import tokenize_pairs
 from common.plan import Work, planning, say_plan
 from common.prompts import translation_prompt
-from common.reporting.files import write_csv_atomic, write_json_atomic
+from common.reporting.files import read_text, write_csv_atomic, write_json_atomic
 from common.reporting.plots import save_figure
 from common.reporting.provenance import model_content_hash, now, read_run, session
 from common.reporting.results import ENDING, save_result
@@ -41,7 +42,8 @@ class Lens:
     Attributes:
         model: hub name or folder of a causal LM.
         out: folder to write to.
-        dictionary: folder of en-de.tsv and so on; its words are translated between all `languages`.
+        dictionary: folder of en-de.tsv and so on, or with word_translation.csv; its words are translated between all
+            `languages`.
         cloze: instead of a dictionary, a CSV with id, prompt, source, target and one column per language (de, en, ...)
             with the answer, several separated by |; target is the language of the answer.
         languages: ISO codes of the dictionary's words, a list or separated by commas.
@@ -81,8 +83,41 @@ class WordPrompt:
     answers: dict[str, tuple[str, ...]]
 
 
-def read_words(folder: str, languages: list[str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """{English word: {language: its words}} of single words that all dictionaries have."""
+Words = dict[str, dict[str, tuple[str, ...]]]
+LISTS = "word_translation.csv"  # a column a language of lists of words, as github.com/Butanium/llm-lang-agnostic has it
+
+
+def read_words(folder: str, languages: list[str]) -> Words:
+    """{English word: {language: its words}} of the single words that a folder has in every language."""
+    lists = Path(folder) / LISTS
+    words = read_lists(lists, languages) if lists.exists() else read_dictionaries(folder, languages)
+    complete = {word: found for word, found in words.items() if len(found) == len(set(languages))}
+    if not complete:
+        raise InputError(f"{folder}: no single word that it has in all of {', '.join(languages)}")
+    return complete
+
+
+def read_lists(path: Path, languages: list[str]) -> Words:
+    """The rows of a word_translation.csv."""
+    table, words = read_text(path), {}
+    if missing := {"word_original", *languages} - {*table}:
+        raise InputError(f"{path}: no column {min(missing)}")
+    for number, row in enumerate(table.to_dict("records"), 2):
+        found = words.setdefault(row["word_original"], {})
+        for language in languages:
+            try:
+                forms = tuple(word for word in literal_eval(row[language]) if word.isalpha())
+            except (SyntaxError, ValueError, TypeError, AttributeError):
+                raise InputError(
+                    f"{path} row {number}, {language}: a list such as ['cloud'] is needed, not {row[language]!r}"
+                ) from None
+            if forms:
+                found[language] = forms
+    return words
+
+
+def read_dictionaries(folder: str, languages: list[str]) -> Words:
+    """The words of en-de.tsv and so on."""
     words: dict[str, dict[str, dict[str, None]]] = {}
     for language in languages:
         if language == "en":
@@ -97,13 +132,10 @@ def read_words(folder: str, languages: list[str]) -> dict[str, dict[str, tuple[s
             english, other = (cell.strip() for cell in cells)
             if english.isalpha() and other.isalpha():
                 words.setdefault(english, {}).setdefault(language, {})[other] = None
-    complete = {}
-    for english, found in words.items():
-        if len(found) == len(set(languages) - {"en"}):
-            complete[english] = {language: tuple(forms) for language, forms in found.items()} | {"en": (english,)}
-    if not complete:
-        raise InputError(f"{folder}: no single word that the dictionaries of {', '.join(languages)} have in common")
-    return complete
+    return {
+        english: {"en": (english,)} | {language: tuple(forms) for language, forms in found.items()}
+        for english, found in words.items()
+    }
 
 
 def word_questions(config: Lens) -> Iterator[WordPrompt]:

@@ -76,6 +76,24 @@ def test_words_between_every_two_languages(small, tiny_checkpoint, monkeypatch):
     assert (small / "out" / "lens.png").exists() and (small / "out" / "run.json").exists()
 
 
+def test_lists_of_words(tmp_path, tiny_checkpoint, monkeypatch, capsys):
+    path = tmp_path / "word_translation.csv"
+    rows = [
+        "de,en,fr,it,word_original",
+        "\"['Wolke', 'Gewölk']\",['cloud'],['nuage'],[],cloud",
+        "['das Haus'],['house'],['maison'],[],house",
+    ]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    words = script.read_words(tmp_path, ["en", "de", "fr"])
+    assert words == {"cloud": {"en": ("cloud",), "de": ("Wolke", "Gewölk"), "fr": ("nuage",)}}
+    assert call(script, keys(tmp_path, tiny_checkpoint), monkeypatch) == 0
+    assert call(script, [*keys(tmp_path, tiny_checkpoint), "--languages", "en,es"], monkeypatch) == 2
+    assert f"{path}: no column es" in capsys.readouterr().err
+    path.write_text("en,de,fr,word_original\n['cloud'],Wolke,['nuage'],cloud", encoding="utf-8")
+    assert call(script, [*keys(tmp_path, tiny_checkpoint), "--seed", "1"], monkeypatch) == 2
+    assert "row 2, de: a list such as ['cloud'] is needed, not 'Wolke'" in capsys.readouterr().err
+
+
 def test_cloze_rows(small, tiny_checkpoint, monkeypatch):
     rows = ["id,prompt,source,target,en,de", "1,Der Hund schläft im,de,de,house|home,Haus"]
     (small / "cloze.csv").write_text("\n".join(rows), encoding="utf-8")
