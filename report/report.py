@@ -3,8 +3,8 @@
     python report/report.py --results DIR[,DIR] --out DIR
 
 Writes <out>/report.html (a single file: pictures inside, no network, light and dark) and the same as <out>/report.md,
-from the results of the tasks' scripts; <out>/claims.csv is that of check_claims.py. Results that are missing, cut short
-or made with another configuration are named, and the rest is reported.
+from the results of the tasks' scripts; <out>/claims.csv is that of check_claims.py, <out>/costs.csv that of costs.py.
+Results that are missing, cut short or made with another configuration are named, and the rest is reported.
 """
 
 import base64
@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 from check_claims import CLAIMS, check, frame, read_claims
 from check_claims import markdown as claims_table
+from costs import costs
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from read_results import Result, find_results
@@ -78,7 +79,7 @@ class Report:
     Attributes:
         results: folders with results of the tasks' scripts, a list or separated by commas; of several results of a
             script, those of the folder named first count.
-        out: folder of report.html, report.md and claims.csv.
+        out: folder of report.html, report.md, claims.csv and costs.csv.
         claims: YAML file of claims; see report/claims.yaml.
         title: of the page.
         seed: of the bootstrap.
@@ -91,8 +92,8 @@ class Report:
     seed: int = 42
 
 
-def page(config: Report, results: Sequence[Result], problems: Sequence[str], claims: str) -> str:
-    """The report in Markdown; pictures are named relative to its folder."""
+def page(config: Report, results: Sequence[Result], problems: Sequence[str], claims: str, spent: pd.DataFrame) -> str:
+    """The report in Markdown; pictures are named relative to its folder. `spent` is that of `costs`."""
     models = dict.fromkeys(source.model for result in results for source in result.runs.values())
     parts = [f"# {config.title}", "", f"Models: {', '.join(map(_code, models))}.", ""]
     for problem in problems:
@@ -112,6 +113,8 @@ def page(config: Report, results: Sequence[Result], problems: Sequence[str], cla
     for result in other:
         if result.script != "report/check_claims.py":
             parts += ["", f"## {result.script}", "", *section(result, Path(config.out))]
+    if len(spent):
+        parts += ["", "## What it took", "", *from_frame(spent, "{:,.2f}"), ""]
     if missing:
         parts += ["", "## Not run", ""]
     for experiment in missing:
@@ -220,8 +223,10 @@ def main() -> None:
     results, problems = find_results(comma_list(config.results))
     verdicts = check(read_claims(config.claims), results, config.seed)
     out = Path(config.out)
-    text = page(config, results, problems, claims_table(verdicts))
+    spent = costs(results)
+    text = page(config, results, problems, claims_table(verdicts), spent)
     write_csv_atomic(out / "claims.csv", frame(verdicts), float_format="%.6g")
+    write_csv_atomic(out / "costs.csv", spent, float_format="%.6g")
     write_text_atomic(out / "report.md", text)
     write_text_atomic(out / "report.html", as_html(text, out, config.title))
     for verdict in verdicts:

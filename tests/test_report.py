@@ -246,6 +246,29 @@ def test_the_page_has_every_table_and_picture(results, monkeypatch):
     assert "prefers-color-scheme: dark" in (results / "report" / "report.html").read_text()
 
 
+def test_what_each_run_took(results, tmp_path, monkeypatch):
+    counts = {"questions": 4, "prompt_tokens": 3000, "computed_tokens": 600, "rss_bytes": 2 * 10**9, "cuda_bytes": 0}
+    ended = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:00:10+00:00", "device": ["cpu"]} | counts
+    later = ended | {"end": "2026-01-01T00:00:20+00:00", "rss_bytes": 10**9}
+    rewrite(results / "run", sessions=[ended, later, {"start": ended["start"], "end": None}])
+    rewrite(results / "quiz", sessions=[ended | {"end": None}])
+    assert call(report, ["--results", results, "--out", tmp_path / "report"], monkeypatch) == 0
+    table = pd.read_csv(tmp_path / "report" / "costs.csv").set_index("run")
+    assert table.loc["run"].to_dict() == {
+        "model": "tiny<model>",
+        "device": "cpu",
+        "questions": 8,
+        "tokens in prompts": 6000,
+        "tokens computed": 1200,
+        "share": 0.2,
+        "seconds": 30,
+        "tokens per second": 40,
+        "memory in GB": 2,
+    }
+    assert "quiz" not in table.index and pd.isna(table.loc["word", "share"]) and table.loc["word", "seconds"] == 10
+    assert "## What it took" in (tmp_path / "report" / "report.md").read_text()
+
+
 def test_a_table_that_was_cut_short_is_named_and_the_rest_is_there(results, monkeypatch):
     path = results / "by_language.csv"
     path.write_text(path.read_text()[:200])
