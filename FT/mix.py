@@ -25,7 +25,7 @@ from tqdm import tqdm
 from common.cli import InputError, comma_list, config_hash, parse, require_given, require_positive, run
 from common.corpus import Document, corpus_digest, read_documents
 from common.languages import PAPER, get
-from common.reporting.files import remove_temporary_files, write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.files import claim, write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.provenance import now, session
 from common.translation.base import Translator
 from common.translation.factory import make_translator
@@ -212,8 +212,8 @@ def read_shards(paths: Iterable[Path]) -> Iterator[tuple[dict, dict]]:
 
 
 def write_corpus(paths: Sequence[Path], out: Path) -> None:
-    """Join the shards into the output file."""
-    temporary = out.with_name(f".{out.name}.tmp")
+    """Join the shards, in their folder, and put the corpus in its place."""
+    temporary = paths[0].with_name("corpus")
     if out.suffix == ".jsonl":
         with open(temporary, "w", encoding="utf-8", newline="") as file:
             for record, _ in read_shards(paths):
@@ -277,6 +277,23 @@ def sample(paths: Sequence[Path]) -> str:
     return "\n".join(texts)
 
 
+def provenance_of(out: Path) -> Path:
+    """The JSON file beside a corpus."""
+    return out.with_name(f"{out.name}.run.json")
+
+
+def made(out: Path, digest: str) -> bool:
+    """Whether the corpus is there; InputError where another file is in its place."""
+    if not out.exists():
+        return False
+    provenance = provenance_of(out)
+    done = json.loads(provenance.read_text()) if provenance.exists() else {}
+    if done.get("hash") != digest:
+        raise InputError(f"{out}: from another configuration or input; use another --out or delete it")
+    print(f"{out}: up to date")
+    return True
+
+
 def main() -> None:
     config = parse(Mix)
     out = Path(config.out)
@@ -284,21 +301,19 @@ def main() -> None:
     identity = {"corpus": corpus_digest(config.input, config.subset, config.split)}
     identity["translator"] = config.make_translator().identity
     digest = config_hash(keys | identity)
-    provenance = out.with_name(f"{out.name}.run.json")
-    if out.exists():
-        done = json.loads(provenance.read_text()) if provenance.exists() else {}
-        if done.get("hash") != digest:
-            raise InputError(f"{out}: from another configuration or input; use another --out or delete it")
-        print(f"{out}: up to date")
+    if made(out, digest):
         return
     folder = out.with_name(f"{out.name}.shards") / digest
-    remove_temporary_files(folder)
+    claim(folder.parent)
+    if made(out, digest):  # by another process meanwhile
+        shutil.rmtree(folder.parent)
+        return
     started = now()
     paths = write_shards(config, folder)
     summary = summarize(paths, config.scheme)
     write_csv_atomic(out.with_name(f"{out.name}.summary.csv"), summary, float_format="%.6f")
     write_text_atomic(out.with_name(f"{out.name}.sample.txt"), sample(paths))
-    write_json_atomic(provenance, {"config": asdict(config), "hash": digest, **identity, **session(started)})
+    write_json_atomic(provenance_of(out), {"config": asdict(config), "hash": digest, **identity, **session(started)})
     write_corpus(paths, out)  # last: the corpus is there when all of it is
     shutil.rmtree(folder.parent)
     print(summary.to_string(index=False, float_format="{:.4f}".format, na_rep=""), f"\n{out}")

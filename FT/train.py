@@ -8,33 +8,35 @@ tokenizer, `log.csv`, `loss.png` and `run.json`.
 """
 
 import gc
-import json
 import math
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
-from datasets import Dataset, load_dataset
+from datasets import Dataset
 from matplotlib.figure import Figure
 from packing import pack
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerState
 
 from common.cli import InputError, config_hash, parse, require_given, require_positive, run
-from common.corpus import read_documents
+from common.corpus import read_documents, read_rows
 from common.languages import LANGUAGES
 from common.lm.gguf import unpacked
-from common.lm.loading import load_tokenizer, set_dtype
+from common.lm.loading import load_tokenizer, set_dtype, whole_model
 from common.lm.memory import keep_freed_memory
-from common.reporting.files import write_csv_atomic, write_json_atomic
+from common.reporting.files import claim, write_csv_atomic
 from common.reporting.plots import COLORS, NEUTRAL, save_figure
-from common.reporting.provenance import device_name, file_digest, model_content_hash, now, session
+from common.reporting.provenance import device_name, file_digest, model_content_hash, now, read_run, session, write_run
 
 CHECKPOINTS = "checkpoints"
 
@@ -105,9 +107,18 @@ class Train:
 
     def __post_init__(self) -> None:
         require_given(self, "data")
+        if Path(self.data).suffix not in (".jsonl", ".parquet"):
+            raise InputError(f"data {self.data!r}: the name must end in .jsonl or .parquet; FT/mix.py makes such files")
         require_positive(self, "batch_size", "accumulation", "save_steps", "log_steps", "eval_steps", "max_steps")
+        require_positive(self, "lora_r", "lora_alpha", "processes")
         if self.row_length < 2:
             raise InputError(f"row_length is {self.row_length}; a row needs two tokens, one to predict from the other")
+        for key in ("learning_rate", "epochs"):
+            if not 0 < getattr(self, key) < math.inf:
+                raise InputError(f"{key} is {getattr(self, key)}; it must be above 0")
+        for key, most in {"lora_dropout": 1, "weight_decay": math.inf, "warmup_steps": math.inf, "seed": 2**32}.items():
+            if not 0 <= getattr(self, key) < most:
+                raise InputError(f"{key} is {getattr(self, key)}; it must be 0 or more, and below {most}")
 
     @property
     def on_gpu(self) -> bool:
@@ -116,12 +127,8 @@ class Train:
 
 def load_model(config: Train) -> PreTrainedModel:
     """The model with fp32 weights, in its adapter if there is one."""
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            unpacked(config.model), dtype=torch.float32, attn_implementation=config.attention, use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    keys = {"dtype": torch.float32, "attn_implementation": config.attention}
+    model = whole_model(AutoModelForCausalLM, unpacked(config.model), **keys)
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions and config.row_length > positions:
         raise InputError(f"row_length is {config.row_length}, but {config.model} has {positions} positions")
@@ -135,22 +142,23 @@ def load_model(config: Train) -> PreTrainedModel:
         )
         torch.manual_seed(config.seed)  # of the adapter's first weights
         model = get_peft_model(model, adapter)
+        written = model.peft_config["default"]
+        written.target_modules = sorted(written.target_modules)  # a set has another order in every process
     return model
+
+
+def documents(data: str, digest: str) -> Iterator[dict[str, str]]:
+    """The texts of a corpus; its digest names the copy that `datasets` keeps of them."""
+    for text in read_rows(data):
+        yield {"text": text}
 
 
 def training_rows(config: Train, tokenizer) -> Dataset:
     """The corpus in packed rows."""
-    kind = "parquet" if config.data.endswith(".parquet") else "json"
-    if not Path(config.data).is_file():
-        raise InputError(f"data {config.data!r}: no such file; FT/mix.py makes one")
-    if not Path(config.data).stat().st_size:
+    if not sum(bool(text.strip()) for text in read_rows(config.data)):  # all are read, so that a bad one is named here
         raise InputError(f"{config.data}: no text in this file")
-    data = load_dataset(kind, data_files=config.data, split="train")
-    if "text" not in data.column_names:
-        raise InputError(f"{config.data}: no column `text` but {', '.join(data.column_names)}")
-    if not any((row["text"] or "").strip() for row in data):
-        raise InputError(f"{config.data}: no text in this file")
-    return pack(data.select_columns("text"), tokenizer, config.row_length, config.processes)
+    data = Dataset.from_generator(documents, gen_kwargs={"data": config.data, "digest": file_digest(config.data)})
+    return pack(data, tokenizer, config.row_length, config.processes)
 
 
 def evaluation_rows(config: Train, tokenizer) -> dict[str, Dataset] | None:
@@ -192,6 +200,7 @@ def arguments(config: Train, checkpoints: Path) -> TrainingArguments:
         save_steps=config.save_steps,
         save_total_limit=2,
         logging_steps=config.log_steps,
+        logging_nan_inf_filter=False,  # see Watch
         report_to="tensorboard" if config.tensorboard else "none",
         include_num_input_tokens_seen="all",
         use_cpu=not config.on_gpu,
@@ -200,21 +209,39 @@ def arguments(config: Train, checkpoints: Path) -> TrainingArguments:
     )
 
 
+class NothingLeft(Exception):
+    """The checkpoint is that of the last step."""
+
+
+class Watch(TrainerCallback):
+    """Goes no step too far, and logs each step that is saved, so that a resumed run logs the same; the last is one."""
+
+    def on_train_begin(self, args, state, control, **_) -> None:
+        if state.global_step >= state.max_steps:
+            raise NothingLeft  # Trainer would take a step before it looks
+
+    def on_step_end(self, args, state, control, **_) -> None:
+        control.should_log |= control.should_save
+
+    def on_log(self, args, state, control, logs: dict[str, float], **_) -> None:
+        if not math.isfinite(logs.get("loss", 0)):
+            raise InputError(f"step {state.global_step}: the loss is {logs['loss']}; lower learning_rate")
+
+
 def last_checkpoint(folder: Path) -> str | None:
-    """The latest complete checkpoint; incomplete ones of interrupted runs are removed."""
+    """The latest complete checkpoint; what an interrupted run left of another is written anew."""
     finished = {}
-    for path in folder.glob("checkpoint-*"):
-        if (path / "trainer_state.json").exists():  # Trainer writes it last
-            finished[int(path.name.split("-")[1])] = path
-        else:
-            shutil.rmtree(path)
+    for path in folder.glob("checkpoint-*/trainer_state.json"):  # Trainer writes it last
+        with suppress(ValueError, TypeError):
+            finished[TrainerState.load_from_json(str(path)).global_step] = path.parent
     return str(finished[max(finished)]) if finished else None
 
 
 def train(config: Train, trainer: Trainer, checkpoint: str | None) -> None:
     """Run the training; InputError with what to change where GPU memory does not suffice."""
     try:
-        trainer.train(resume_from_checkpoint=checkpoint)
+        with suppress(NothingLeft):
+            trainer.train(resume_from_checkpoint=checkpoint)
     except torch.OutOfMemoryError as error:
         gc.collect()
         raise InputError(
@@ -234,13 +261,13 @@ def history(trainer: Trainer) -> pd.DataFrame:
             row["tokens"] = entry["num_input_tokens_seen"]
         for key, value in entry.items():
             if key.startswith("eval_") and key.endswith("_loss"):
-                row[f"perplexity_{key.split('_')[1]}"] = math.exp(value)
+                row[f"perplexity_{key.split('_')[1]}"] = float(np.exp(value))
     return pd.DataFrame(list(rows.values()))
 
 
 def plot_loss(log: pd.DataFrame) -> Figure:
     """Training loss, and below it the learning rate, over optimizer steps; columns `step`, `loss`, `learning_rate`."""
-    logged = log.dropna(subset=["loss"])
+    logged = log.reindex(columns=["step", "loss", "learning_rate"]).dropna()
     figure = Figure(figsize=(5, 3.6), layout="constrained")
     top, bottom = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     top.plot(logged["step"], logged["loss"], color=COLORS[0])
@@ -278,8 +305,18 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
         set_dtype(out, evaluation_dtype(config.model))
     write_csv_atomic(out / "log.csv", table, float_format="%.6g")
     save_figure(out / "loss", plot_loss, table)
-    write_json_atomic(out / "run.json", info | session(info["start"]) | {"steps": trainer.state.global_step})
-    shutil.rmtree(out / CHECKPOINTS)
+    write_run(out, info | session(info["start"]) | {"steps": trainer.state.global_step})
+    finished(out, info["hash"])
+
+
+def finished(out: Path, digest: str) -> bool:
+    """Whether the model is there, which needs no checkpoints any more; InputError where it is another one."""
+    if not (out / "run.json").exists():
+        return False
+    if read_run(out).get("hash") != digest:
+        raise InputError(f"{out}: holds a model of another configuration or corpus; use another --out or delete it")
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    return True
 
 
 def main() -> None:
@@ -289,9 +326,7 @@ def main() -> None:
     info: dict[str, Any] = {"config": asdict(config), "model": model_content_hash(config.model)}
     info["data"] = file_digest(config.data)
     info["hash"] = config_hash(keys | {key: info[key] for key in ("model", "data")})
-    if (out / "run.json").exists():
-        if json.loads((out / "run.json").read_text(encoding="utf-8")).get("hash") != info["hash"]:
-            raise InputError(f"{out}: holds a model of another configuration or corpus; use another --out or delete it")
+    if finished(out, info["hash"]):
         print(f"{out}: up to date")
         return
     state = PartialState(cpu=not config.on_gpu)
@@ -301,12 +336,17 @@ def main() -> None:
     tokenizer = load_tokenizer(config.model)
     with state.main_process_first():
         rows, test_rows = training_rows(config, tokenizer), evaluation_rows(config, tokenizer)
+        if state.is_main_process:
+            claim(out)
+        if finished(out, info["hash"]):  # by another process meanwhile
+            return
     model = load_model(config)
     info |= {"start": now(), "rows": len(rows), "processes": state.num_processes, "device": device_name(state.device)}
     kept = model.config.use_cache
     model.config.use_cache = False  # with a cache transformers makes no mask from the positions
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
     trainer = Trainer(model=model, args=arguments(config, checkpoints), train_dataset=rows, eval_dataset=test_rows)
+    trainer.add_callback(Watch())
     trainer.remove_callback(PrinterCallback)
     train(config, trainer, last_checkpoint(checkpoints))
     if test_rows and not (config.eval_steps and trainer.state.global_step % config.eval_steps == 0):

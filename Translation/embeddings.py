@@ -27,9 +27,9 @@ from common.corpus import corpus_digest
 from common.languages import PAPER, get
 from common.lm.loading import load
 from common.plan import Work, planning, say_plan
-from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.files import write_csv_atomic, write_text_atomic
 from common.reporting.plots import save_figure
-from common.reporting.provenance import model_content_hash, now, read_run, session
+from common.reporting.provenance import model_content_hash, now, read_run, session, write_run
 from common.reporting.results import save_result
 from common.reporting.stats import wilson
 from common.reporting.tables import from_frame
@@ -211,7 +211,7 @@ def main() -> None:
             if sentences:
                 write_csv_atomic(folder / "retrieval.csv", retrieval(model, tokenizer, sentences, config))
             info = {"config": asdict(config), "hash": digest, "model": name, "data": data}
-            write_json_atomic(folder / "run.json", info | session(start))
+            write_run(folder, info | session(start))
         all_records.append(pd.read_csv(folder / "cosines.csv").assign(model=label))
         if sentences:
             all_retrieval.append(pd.read_csv(folder / "retrieval.csv").assign(model=label))

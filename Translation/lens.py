@@ -26,9 +26,9 @@ from common.lm.loading import load
 from common.lm.tokenization import tokenize_pairs
 from common.plan import Work, planning, say_plan
 from common.prompts import translation_prompt
-from common.reporting.files import read_text, write_csv_atomic, write_json_atomic
+from common.reporting.files import read_text, write_csv_atomic
 from common.reporting.plots import save_figure
-from common.reporting.provenance import model_content_hash, now, read_run, session
+from common.reporting.provenance import model_content_hash, now, read_run, session, write_run
 from common.reporting.results import ENDING, save_result
 from common.reporting.stats import wilson
 
@@ -268,7 +268,7 @@ def main() -> None:
     pictures = save_figure(out / "lens", plot_layers, curves, "probability", "words", "mean")
     left_out = len(every) - len(kept)
     info = {"config": asdict(config), "hash": digest, "model": config.model, "left_out": left_out}
-    write_json_atomic(out / "run.json", info | session(start))
+    write_run(out, info | session(start))
     save_result(__file__, out / "summary", {Path(config.model).name: out}, [out / "summary.csv", *pictures])
     print(summarize(records).head(1).to_string(index=False, float_format="{:.3f}".format))
     print(f"{left_out} of {len(every)} prompts left out: their answers share a first token; {out}/summary.csv")

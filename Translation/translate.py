@@ -16,8 +16,8 @@ from systems import FILE_NAME, languages_of, read_sentences
 from common.cli import InputError, comma_list, config_hash, parse, require_given, run
 from common.languages import PAPER
 from common.plan import Work, planning, say_plan
-from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
-from common.reporting.provenance import now, read_run, session
+from common.reporting.files import write_csv_atomic, write_text_atomic
+from common.reporting.provenance import now, read_run, session, write_run
 from common.translation.base import Examples, Translator, Untranslated
 from common.translation.factory import make_translator
 
@@ -140,7 +140,7 @@ def main() -> None:
         texts = [text for source, _ in left for text in sentences[source][: config.limit]]
         say_plan(Work.of(texts, translated=True))
     info = {"config": asdict(config), "hash": digest, "translator": translator.identity, "data": data}
-    write_json_atomic(out / "run.json", info | session(start) | {"end": None})
+    write_run(out, info | session(start) | {"end": None})
     failed = {}
     for source, target in pairs:
         reasons = write_direction(config, translator, source, target, sentences[source][: config.limit])
@@ -152,7 +152,7 @@ def main() -> None:
             f"{sum(map(len, failed.values()))} sentences of {', '.join(failed)} have no translation yet: {name} row"
             f" {min(reasons)}: {reasons[min(reasons)]}; rerun the same command to try them again"
         )
-    write_json_atomic(out / "run.json", info | session(start))
+    write_run(out, info | session(start))
 
 
 if __name__ == "__main__":

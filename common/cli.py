@@ -10,16 +10,22 @@ Bash scripts call it as `python -m common.cli`:
     name MODEL                                               what a model's results are filed under
 """
 
+import errno
 import hashlib
 import json
+import os
+import re
 import shlex
+import signal
 import sys
+import traceback
 from argparse import ArgumentError
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
@@ -32,14 +38,66 @@ class InputError(Exception):
     """The user's input is wrong: the message is one sentence naming file, row or key and what to do."""
 
 
+held = ExitStack()  # what a script holds until it ends, such as the lock of its folder
+
+
 def run(main: Callable[[], None]) -> None:
-    """Call a script's `main`; an InputError is printed as one sentence and exits with code 2."""
+    """Call a script's `main`, and end with one sentence and an exit code.
+
+    0: done. 2: the user's to mend, an InputError or what the system says of a file. 130 or 143: stopped by Ctrl-C or
+    SIGTERM. 1: a fault of ours, with its traceback.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
     try:
-        with suppress(Planned):
+        with suppress(Planned), held:
             main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(2, f"error: {error}")
+    except OSError as error:
+        _end(2, f"error: {sentence_of(error)}")
+    except KeyboardInterrupt as stop:
+        _end(stop.args[0] if stop.args else 130, "stopped: the same command goes on from here")
+    except Exception:
+        _end(1, f"{traceback.format_exc()}error: a fault of this program; please report it with the lines above")
+
+
+def _terminated(*_) -> None:
+    raise KeyboardInterrupt(128 + signal.SIGTERM)
+
+
+def _end(code: int, message: str) -> None:
+    print(without_secrets(message), file=sys.stderr)
+    sys.exit(code)
+
+
+ADVICE = {
+    errno.ENOSPC: "make room and run the same command again",
+    errno.EDQUOT: "make room and run the same command again",
+    errno.EROFS: "name a folder that can be written to",
+    errno.EACCES: "change its permissions or name another place",
+    errno.EPERM: "change its permissions or name another place",
+    errno.ENOTDIR: "a part of this path is a file; name another place",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EEXIST: "a file is where a folder is needed; name another place",
+    errno.ELOOP: "its symbolic links lead in circles; name another place",
+    errno.ENAMETOOLONG: "name a shorter path",
+}
+
+
+def sentence_of(error: OSError) -> str:
+    """What the system says of a file, and what to do."""
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    advice = ADVICE.get(error.errno)
+    return where + reason + (f"; {advice}" if advice else "")
+
+
+def without_secrets(text: str) -> str:
+    """The text without the values of the environment's keys, tokens and passwords, which libraries put into errors."""
+    for name, value in os.environ.items():
+        if re.search("KEY|TOKEN|SECRET|PASSWORD", name) and len(value) > 3:
+            text = text.replace(value, "***").replace(quote(value, safe=""), "***")
+    return re.sub(r"(\w://)[^/\s@]+@", r"\1***@", text)  # user:password@ of an address
 
 
 def parse(*classes: type, argv: Sequence[str] | None = None) -> Any:
@@ -57,9 +115,12 @@ def parse(*classes: type, argv: Sequence[str] | None = None) -> Any:
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below")
     for cls in classes:
         parser.add_class_arguments(cls)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "--wait" in words:  # for every script: where another process writes to the folder, let it end
+        os.environ["WAIT"] = "1"
     flags = {field.name for cls in classes for field in fields(cls) if field.type in (bool, bool | None)}
     try:
-        values = parser.parse_args(normalized(sys.argv[1:] if argv is None else argv, flags)).as_dict()
+        values = parser.parse_args(normalized([word for word in words if word != "--wait"], flags)).as_dict()
     except ArgumentError as error:
         sentence = " ".join(str(error).split())
         raise InputError(f"configuration of {classes[0].__name__}: {sentence} (--help lists the keys)") from error
@@ -102,12 +163,14 @@ def comma_list(value: str | Sequence[str]) -> list[str]:
 
 
 def named_list(value: str | Sequence[str], key: str) -> dict[str, str]:
-    """{name: what it names} of "name=path,name=path"; InputError naming the key for an entry without a name."""
+    """{name: what it names} of "name=path,name=path"; InputError naming the key where it is empty or not of this form."""
     named = {}
-    for entry in comma_list(value):
+    for entry in comma_list(value) or [""]:
         name, equals, path = entry.partition("=")
         if not equals or not name or not path:
             raise InputError(f"{key} {entry!r}: write name=path")
+        if name in named:
+            raise InputError(f"{key} has the name {name!r} twice; give each path a name of its own")
         named[name] = path
     return named
 
@@ -138,8 +201,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The keys of a YAML file; InputError where it cannot be read or is no list of keys."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML in UTF-8: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a YAML file of `key: value` lines")
     return values

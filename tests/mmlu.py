@@ -1,6 +1,5 @@
 """Small variants of a made-up benchmark in the layout that MMLU/evaluate_mmlu.py reads."""
 
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from common.evaluation.records import record_rows, write_setting
 from common.questions import FOUR, monolingual, write_questions
+from common.reporting import provenance
 from common.settings import build_settings
 
 LANGUAGES = ["en", "de", "fr", "es", "it"]
@@ -55,7 +55,11 @@ def write_run(out, seed, accuracy, model="world", reversed_too=False):
         table = record_rows(items, name, logprobs).astype(str)
         written[name] = write_setting(out, table, list(table["id"]))
     config = {"model": model, "num_fewshot": 0, "answer_format": "letter"}
-    (out / "run.json").write_text(
-        json.dumps({"config": config, "hash": "0" * 12, "model": {"name": model}, "records": written})
-    )
+    rewrite(out, config=config, hash="0" * 12, model={"name": model}, records=written)
     return out
+
+
+def rewrite(folder, **changes):
+    """Change keys of a run.json, or make one."""
+    known = provenance.read_run(folder) if (folder / "run.json").exists() else {}
+    provenance.write_run(folder, known | changes)

@@ -24,8 +24,9 @@ from common.prompts import (
     mmlu_prompt,
 )
 from common.questions import FOUR, monolingual, read_questions
+from common.reporting.provenance import read_run
 from common.settings import Setting
-from tests.mmlu import LOGPROBS, write_run, write_variants
+from tests.mmlu import LOGPROBS, rewrite, write_run, write_variants
 from tests.scripts import ROOT, call, load_script
 from tests.tiny import byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama
 
@@ -399,9 +400,8 @@ def test_the_table_sets_methods_beside_the_plain_prompt(plain, tmp_path, monkeyp
     better.mkdir()
     write_run(better, seed=1, accuracy=0.9, reversed_too=True)
     for folder in (plain, better):
-        info = json.loads((folder / "run.json").read_text())
         session = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:00:09+00:00", "computed_tokens": 70}
-        (folder / "run.json").write_text(json.dumps(info | {"sessions": [session]}))
+        rewrite(folder, sessions=[session])
     keys = ["--plain", plain, "--runs", f"better={better}", "--out", tmp_path / "table"]
     assert call(tabulate, keys, monkeypatch) == 0
     table = pd.read_csv(tmp_path / "table.csv").set_index(["method", "setting"])
@@ -418,14 +418,13 @@ def test_the_table_sets_methods_beside_the_plain_prompt(plain, tmp_path, monkeyp
     assert "drop from English that is recovered" in said and f"{closed[0]} [{closed[1]}, {closed[2]}]" in said
 
     (plain / "mixup.csv").unlink()
-    info = json.loads((plain / "run.json").read_text())
-    info["records"].pop("mixup")
-    (plain / "run.json").write_text(json.dumps(info))
+    records = read_run(plain)["records"]
+    records.pop("mixup")
+    rewrite(plain, records=records)
     assert call(tabulate, keys, monkeypatch) == 0  # a setting that the plain prompt was not asked in
     assert "in `mixup`" not in capsys.readouterr().out
 
-    info = json.loads((better / "run.json").read_text())
-    (better / "run.json").write_text(json.dumps(info | {"sessions": [{"end": None}, *info["sessions"]]}))
+    rewrite(better, sessions=[{"end": None}, *read_run(better)["sessions"]])
     assert call(tabulate, keys, monkeypatch) == 0  # a killed session did not say what it had cost
     assert pd.read_csv(tmp_path / "table.csv").set_index("method").loc["better", "tokens"].isna().all()
 

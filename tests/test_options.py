@@ -1,6 +1,5 @@
 """MMLU/calibrate.py, ensemble.py and the tables on records whose questions have 2, 4 and 5 options."""
 
-import json
 from collections import Counter
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 
 from common.evaluation.records import load_records, record_rows, write_setting
 from common.questions import LETTERS, Question
+from common.reporting import provenance
 from tests.mmlu import LANGUAGES
 from tests.scripts import call, load_script
 
@@ -55,7 +55,7 @@ def write_run(folder, count=60, noise=0.0, bias=None, seed=0):
     config = {"model": "tiny", "num_fewshot": 0, "answer_format": "letter"}
     session = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:00:10+00:00", "computed_tokens": 1}
     run = {"config": config, "hash": "0" * 12, "model": {"name": "tiny"}, "records": written, "sessions": [session]}
-    (folder / "run.json").write_text(json.dumps(run))
+    provenance.write_run(folder, run)
     return folder
 
 

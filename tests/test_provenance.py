@@ -2,31 +2,10 @@
 
 import json
 
-import pandas as pd
 import pytest
 
 from common.cli import InputError
-from common.reporting import files, provenance
-
-
-def test_files_are_whole_or_not_there(tmp_path):
-    path = tmp_path / "new" / "table.csv"
-    files.write_csv_atomic(path, pd.DataFrame({"a": ["x\ny"], "b": [1 / 3]}), float_format="%.3f")
-    assert path.read_bytes() == b'a,b\n"x\ny",0.333\n'
-    with pytest.raises(ValueError):
-        files.write_json_atomic(path, {"not a number": float("nan")})
-    with pytest.raises(UnicodeEncodeError):
-        files.write_text_atomic(path, "\ud800")
-    assert path.read_bytes().startswith(b"a,b") and list(path.parent.iterdir()) == [path]
-
-
-def test_temporary_files_of_the_killed_are_removed(tmp_path):
-    (tmp_path / "deep").mkdir()
-    for name in (".a.csv.0f.tmp", "deep/.b.json.0f.tmp", "kept.tmp", ".kept"):
-        (tmp_path / name).touch()
-    files.remove_temporary_files(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".kept", "deep", "kept.tmp"]
-    assert not list((tmp_path / "deep").iterdir())
+from common.reporting import provenance
 
 
 def test_content_hash_follows_what_is_in_the_folder(tmp_path, tiny_checkpoint):

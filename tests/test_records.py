@@ -1,7 +1,5 @@
 """Units, record files and run.json: what a killed or changed run may and may not leave behind."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +15,7 @@ from common.evaluation.records import (
 )
 from common.evaluation.resume import SHARD_SIZE, Shard, UnitStore, shards_of
 from common.questions import monolingual
+from common.reporting import provenance
 from tests.mmlu import LOGPROBS
 from tests.scripts import load_script
 
@@ -42,7 +41,7 @@ def write_run(out, tables):
         name: {"hash": "0", **write_setting(out, table.astype(str), list(table["id"]))}
         for name, table in tables.items()
     }
-    (out / "run.json").write_text(json.dumps({"records": written}))
+    provenance.write_run(out, {"records": written})
 
 
 def test_shards_are_parts_of_subjects():
@@ -92,7 +91,7 @@ def test_records_of_questions_with_more_and_fewer_options(tmp_path):
     lines = (tmp_path / "en.csv").read_text().splitlines()
     assert lines[0].endswith("correct,logprob_A,logprob_B,logprob_C,logprob_D,logprob_E,extracted")
     assert lines[1] == "two0,a,en,en,en|en,B,B,1,-2.000000,-1.000000,,,,1"
-    (tmp_path / "run.json").write_text(json.dumps({"records": {"en": {"hash": "1", **written}}}))
+    provenance.write_run(tmp_path, {"records": {"en": {"hash": "1", **written}}})
     records = load_records(tmp_path)
     assert has_logprobs(records) and list(records["correct"]) == [1, 1, 1]
     assert list(option_languages(records)[0]) == ["en", "en", "", "", ""]
@@ -167,15 +166,21 @@ def test_load_checks_every_file_against_run_json(tmp_path):
     ("content", "said"),
     [
         (None, "no such file"),
-        ("{", "not JSON"),
-        ("[]", "not the run.json"),
-        ('{"hash": "1"}', "without records"),
-        ('{"records": {}}', "finished"),
+        ("", "cut short, changed or of another program"),
+        ("{", "cut short"),
+        ("[]", "cut short"),
+        (b"\xff", "cut short"),
+        ('{"records": {}}', "cut short"),
+        ('{"records": {}, "digest": "0"}', "cut short"),
+        ({"hash": "1"}, "without records"),
+        ({"records": {}}, "finished"),
     ],
 )
 def test_load_needs_run_json(tmp_path, content, said):
-    if content is not None:
-        (tmp_path / "run.json").write_text(content)
+    if isinstance(content, dict):
+        provenance.write_run(tmp_path, content)
+    elif content is not None:
+        (tmp_path / "run.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=f"run.json.*{said}"):
         load_records(tmp_path)
 

@@ -1,7 +1,6 @@
 """Results with their provenance, the claims table, and the report: on synthetic runs, against what pandas says."""
 
 import base64
-import json
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ import yaml
 
 from common.reporting.results import ENDING
 from common.reporting.stats import conductivity, gap_closed, paired_bootstrap
-from tests.mmlu import write_run
+from tests.mmlu import rewrite, write_run
 from tests.scripts import call, load_script
 
 claims = load_script("report/check_claims.py")
@@ -30,12 +29,6 @@ mmlu, plot, finding, quiz, arms, mitigation = (
         "MMLU/tabulate_mitigation",
     )
 )
-
-
-def rewrite(folder, **changes):
-    """Change keys of a run.json."""
-    path = folder / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 @pytest.fixture

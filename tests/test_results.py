@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
+from common.reporting.provenance import write_run
 from common.reporting.results import ROOT, save_provenance, save_result
 from common.reporting.tables import interval
 
@@ -20,7 +21,7 @@ def test_numbers_stand_with_their_interval():
 
 def test_results_say_where_and_when_they_were_made(tmp_path):
     run = {"config": {"model": "tiny"}, "hash": "0" * 12, "sessions": [{"device": ["cpu, 2 threads"]}, {"end": None}]}
-    (tmp_path / "run.json").write_text(json.dumps(run))
+    write_run(tmp_path, run)
     pd.DataFrame({"n": [1]}).to_csv(tmp_path / "table.csv")
     save_result(str(ROOT / "MMLU" / "tabulate_mmlu.py"), tmp_path / "table", {"a": tmp_path}, [tmp_path / "table.csv"])
     made = json.loads((tmp_path / "table.provenance.json").read_text())

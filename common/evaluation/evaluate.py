@@ -20,8 +20,7 @@ from common.lm.loading import ModelConfig
 from common.lm.loglikelihood import ScoringStats
 from common.lm.server import Budget, Server, split_server
 from common.questions import Question
-from common.reporting.files import write_json_atomic
-from common.reporting.provenance import read_run
+from common.reporting.provenance import read_run, write_run
 from common.settings import Setting, expand_settings, settings_in
 
 
@@ -55,6 +54,8 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "max_requests", "max_server_tokens", "limit")
+        if self.show < 0:
+            raise InputError(f"show is {self.show}; it must be 0 or more")
 
     def server(self, model: str) -> Server:
         """The model `endpoint:NAME` or `chat:NAME`, its replies kept beside the records."""
@@ -152,18 +153,19 @@ def evaluate(
         for name, table in store.read(parts).items():
             ids = [question.id for question in settings[name].questions]
             info["records"][name] = {"hash": hashes[name], **write_setting(out, table, ids)}
-        write_json_atomic(out / "run.json", info)
+        write_run(out, info)
         summary = write_summaries(out, load_records(out), task.category)
         print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{out}/summary.csv")
 
 
 def check_parallel(settings: Mapping[str, Setting]) -> None:
-    """InputError where a setting has other questions than English, as where a file was edited."""
-    english = {question.id for question in settings["en"].questions} if "en" in settings else set()
-    for setting in settings.values() if english else ():
-        if different := english.symmetric_difference(question.id for question in setting.questions):
+    """InputError where a setting has other questions or answers than English, as where a file was edited."""
+    answers = {name: {q.id: q.answer for q in setting.questions} for name, setting in settings.items()}
+    for name, own in answers.items() if "en" in settings else ():
+        if different := own.items() ^ answers["en"].items():
             raise InputError(
-                f"question {min(different)} is in only one of en.csv and {setting.name}.csv; build both again"
+                f"question {min(different)[0]} is in only one of en.csv and {name}.csv, or its answers differ; build"
+                " both again"
             )
 
 

@@ -3,14 +3,17 @@
 A *unit* is one column (a setting or a language) of one *shard*, at most 100 questions of one subject. Units of a shard
 that are computed together are written as one file, whole or not at all:
 
-    <out>/units/<batch>/settings.json            {column: hash of everything its rows depend on}
-    <out>/units/<batch>/<subject>-<number>.csv   the rows of one shard in every column of the batch
+    <out>/units/<batch>/settings.json                     {column: hash of everything its rows depend on}
+    <out>/units/<batch>/<subject>-<number>.<digest>.csv   the rows of one shard in every column of the batch
 
 What is computed together depends only on what was finished when the command was first run. Results are therefore
 byte-identical after any interruption and for any number of processes.
 """
 
+import hashlib
 import json
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,11 +32,22 @@ from common.lm.precision import dtype_name
 from common.lm.prefix_tree import tree_size
 from common.plan import Work, planning, say_plan
 from common.questions import Question, by_subject
-from common.reporting.files import read_text, remove_temporary_files, write_csv_atomic, write_json_atomic
-from common.reporting.provenance import device_name, git_commit, now, package_versions, peak_memory, read_run
+from common.reporting.files import claim, read_text, write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.provenance import (
+    device_name,
+    file_digest,
+    git_commit,
+    now,
+    package_versions,
+    peak_memory,
+    read_run,
+    write_run,
+)
 
 SHARD_SIZE = 100
 DECIMALS = 6  # of a log-probability
+DIGITS = 12  # of a file's digest
+LONGEST = 150  # characters of a subject in a file's name
 COLUMN = "setting"  # of a unit's rows
 
 
@@ -44,8 +58,12 @@ class Shard(NamedTuple):
     number: int
 
     @property
-    def file_name(self) -> str:
-        return f"{quote(self.subject, safe='')}-{self.number:03d}.csv"
+    def name(self) -> str:
+        """What its files are called; long subjects are cut, and told apart by a digest."""
+        subject = quote(self.subject, safe="")
+        if len(subject) > LONGEST:
+            subject = subject[:LONGEST] + hashlib.sha256(subject.encode()).hexdigest()[:DIGITS]
+        return f"{subject}-{self.number:03d}"
 
     def of(self, rows: Sequence[Any]) -> Sequence[Any]:
         """The shard's part of all rows of its subject."""
@@ -74,36 +92,57 @@ class UnitStore:
         self.hashes = dict(hashes)
 
     def _finished(self) -> dict[str, dict[str, Path]]:
-        """Finished units: {file name of the shard: {column: file}}."""
+        """Finished units: {name of the shard: {column: file}}; what is cut short or changed is named."""
         found: dict[str, dict[str, Path]] = {}
-        for manifest in sorted(self.folder.glob("*/settings.json")):
-            batch = json.loads(manifest.read_text(encoding="utf-8"))
+        for path in sorted(self.folder.glob("*/*.csv")):
+            batch = self._batch(path.parent)
             usable = [column for column, content_hash in batch.items() if self.hashes.get(column) == content_hash]
-            for path in manifest.parent.glob("*.csv") if usable else ():
-                for column in usable:
-                    found.setdefault(path.name, {}).setdefault(column, path)
+            stem, _, digest = path.stem.rpartition(".")
+            if usable and (not path.is_file() or file_digest(path)[:DIGITS] != digest):
+                print(f"note: {path} is cut short or changed, and is computed again", file=sys.stderr)
+                continue
+            for column in usable:
+                found.setdefault(stem, {}).setdefault(column, path)
         return found
+
+    def _batch(self, folder: Path) -> dict[str, str]:
+        """The columns of a batch and their hashes; nothing where they are not those that its folder is named after."""
+        path = folder / "settings.json"
+        try:
+            batch = json.loads(path.read_text(encoding="utf-8"))
+            if config_hash(batch) == folder.name:
+                return batch
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            pass
+        print(f"note: {path} is cut short or changed, and its units are computed again", file=sys.stderr)
+        return {}
 
     def pending(self, shards: Iterable[Shard]) -> dict[Shard, list[str]]:
         """The missing columns of each unfinished shard, in the order of `hashes`."""
         finished = self._finished()
-        missing = {s: [c for c in self.hashes if c not in finished.get(s.file_name, {})] for s in shards}
+        missing = {s: [c for c in self.hashes if c not in finished.get(s.name, {})] for s in shards}
         return {shard: columns for shard, columns in missing.items() if columns}
 
     def write(self, shard: Shard, table: pd.DataFrame) -> None:
         """Write the rows of one shard in one or more columns."""
         batch = {column: self.hashes[column] for column in table[COLUMN].unique()}
         folder = self.folder / config_hash(batch)
-        if not (folder / "settings.json").exists():
+        if self._batch(folder) != batch:
             write_json_atomic(folder / "settings.json", batch)
-        write_csv_atomic(folder / shard.file_name, table, float_format=f"%.{DECIMALS}f")
+        text = table.to_csv(index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
+        path = folder / f"{shard.name}.{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}.csv"
+        if path.is_dir():
+            shutil.rmtree(path)
+        write_text_atomic(path, text)
 
     def read(self, shards: Iterable[Shard]) -> dict[str, pd.DataFrame]:
         """The rows of every column in the order of `shards`; all cells are text, as written."""
         finished = self._finished()
         parts: dict[str, list[pd.DataFrame]] = {column: [] for column in self.hashes}
         for shard in shards:
-            units = finished.get(shard.file_name, {})
+            units = finished.get(shard.name, {})
             tables = {path: read_text(path).groupby(COLUMN) for path in set(units.values())}
             for column, path in units.items():
                 parts[column].append(tables[path].get_group(column))
@@ -154,7 +193,7 @@ def compute_missing(
         rows = sum(map(len, read))
         say_plan(Work(rows, sum(map(tree_size, read)), rows * written, "".join(texts[0] for texts in read[:5])))
     if state.is_main_process:
-        remove_temporary_files(store.folder.parent)
+        claim(store.folder.parent)
     if not pending:
         return
     if not together:
@@ -167,7 +206,7 @@ def compute_missing(
     session |= {"processes": state.num_processes, "dtype": worker.dtype}
     info["sessions"].append(session)
     if state.is_main_process:
-        write_json_atomic(store.folder.parent / "run.json", info)
+        write_run(store.folder.parent, info)
     rows = 0
     for shard, columns in tqdm(pending, unit="shard", disable=not state.is_main_process):
         table = worker.compute(shard, columns)
@@ -249,5 +288,5 @@ def by_language(
         for code, table in tables.items():
             write_csv_atomic(out / f"{code}.csv", table)
         info["languages"] |= hashes
-        write_json_atomic(out / "run.json", info)
+        write_run(out, info)
     return tables

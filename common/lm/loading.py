@@ -1,15 +1,18 @@
 """Load a causal LM and its tokenizer by hub name, local folder, LoRA folder or GGUF file."""
 
 import json
+import sys
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import PartialState
 from peft import PeftConfig, PeftModel
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError, require_positive
@@ -17,7 +20,7 @@ from common.lm.gguf import unpacked
 from common.lm.precision import cpu_multiplies, keeps_weights, multiply_in_float32
 from common.lm.server import split_server
 from common.reporting.files import write_json_atomic
-from common.reporting.provenance import model_content_hash
+from common.reporting.provenance import base_of_adapter, model_content_hash
 
 DTYPES = {"auto": "auto", "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -46,6 +49,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "token_budget")
+        if self.revision and Path(self.model).exists():
+            raise InputError(f"revision {self.revision!r}: {self.model} is on disk and has no revisions; leave it out")
 
     def processes(self) -> PartialState:
         """The processes that share the work; InputError where they would all use one device."""
@@ -87,36 +92,62 @@ def load(
     tokenizer = _tokenizer_of(name, base, revision)
     where = {"revision": None if adapter else revision}
     try:
-        config = AutoConfig.from_pretrained(base, **where)
+        with bad_model(name):
+            config = AutoConfig.from_pretrained(base, **where)
         wanted, on_cpu = DTYPES[dtype], target == torch.device("cpu")
         if on_cpu and wanted == "auto" and not cpu_multiplies(config.dtype):
             wanted = torch.float32
         widen = on_cpu and wanted == torch.float32 and not adapter and keeps_weights(config)
         if widen:
             config.dtype = None  # so that `auto` means the precision of the stored weights
-        model = AutoModelForCausalLM.from_pretrained(
-            base,
-            config=config,
-            dtype="auto" if widen else wanted,
-            attn_implementation=attention,
-            use_safetensors=True,
-            **where,
-            **place,
-        )
-        if adapter:
-            model = PeftModel.from_pretrained(model, name, revision=revision).merge_and_unload()
-        if widen and model.dtype != torch.float32:
-            multiply_in_float32(model)
-        if target is not None:
-            model = model.to(target)
+        keys = {"config": config, "dtype": "auto" if widen else wanted, "attn_implementation": attention}
+        model = whole_model(AutoModelForCausalLM, base, **keys, **where, **place)
+        with bad_model(name):
+            if adapter:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("error", "Found missing adapter keys")
+                    model = PeftModel.from_pretrained(model, name, revision=revision).merge_and_unload()
+            if widen and model.dtype != torch.float32:
+                multiply_in_float32(model)
+            if target is not None:
+                model = model.to(target)
     except torch.OutOfMemoryError as error:
         raise InputError(
             f"model {name!r} does not fit on {target or 'the GPUs'}; use --device map, or a smaller dtype"
         ) from error
-    except (OSError, ValueError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
-        # PyTorch raises AssertionError or RuntimeError for a missing device or build.
-        raise InputError(f"model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     return model.eval(), tokenizer
+
+
+def whole_model(family: type, name: str, **keys: Any) -> PreTrainedModel:
+    """`family.from_pretrained`; InputError where the checkpoint lacks weights, which would be random ones."""
+    with bad_model(name):
+        model, found = family.from_pretrained(name, use_safetensors=True, output_loading_info=True, **keys)
+    lacking = sorted(found["missing_keys"]) + sorted(str(key) for key in found["mismatched_keys"])
+    if lacking:
+        raise InputError(
+            f"model {name!r}: config.json asks for {_some(lacking)}, which the weights lack; repair the folder"
+        )
+    if found["unexpected_keys"]:
+        print(
+            f"note: {name} has weights that its model does not use: {_some(found['unexpected_keys'])}", file=sys.stderr
+        )
+    return model
+
+
+@contextmanager
+def bad_model(name: str) -> Iterator[None]:
+    """Whatever the libraries raise on reading a model's files, but for want of memory, is an InputError."""
+    try:
+        yield
+    except (InputError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {reason}") from error
+
+
+def _some(names: Collection[str]) -> str:
+    return f"{sorted(names)[0]} and {len(names) - 1} others" if len(names) > 1 else next(iter(names))
 
 
 def set_dtype(folder: str | Path, dtype: torch.dtype) -> None:
@@ -128,19 +159,25 @@ def set_dtype(folder: str | Path, dtype: torch.dtype) -> None:
 
 def load_tokenizer(name: str, *, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a hub name, folder or GGUF file."""
-    try:
+    with bad_model(name):
         return AutoTokenizer.from_pretrained(unpacked(name), revision=revision)
-    except (OSError, ValueError) as error:
-        raise InputError(f"tokenizer of {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
 def _adapter_config(name: str, revision: str | None) -> PeftConfig | None:
-    if Path(name).is_dir() and not (Path(name) / "adapter_config.json").exists():
-        return None
-    try:
-        return PeftConfig.from_pretrained(name, revision=revision)
-    except ValueError:  # peft's error for a name without an adapter config
-        return None
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "adapter_config.json").exists():
+            return None
+        base_of_adapter(folder)
+        if not (folder / "adapter_model.safetensors").is_file():
+            raise InputError(f"{folder}: no adapter_model.safetensors; other weights of adapters are not read")
+    with bad_model(name):
+        try:
+            return PeftConfig.from_pretrained(name, revision=revision)
+        except ValueError:  # peft's error for a name without an adapter config
+            if folder.is_dir():
+                raise
+            return None
 
 
 def _tokenizer_of(name: str, base: str, revision: str | None) -> PreTrainedTokenizerBase:
@@ -160,6 +197,9 @@ def pick_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
+        found = torch.device(device)
     except RuntimeError as error:
         raise InputError(f"device {device!r} is not known; use auto, cpu, cuda, cuda:N or map") from error
+    if found.type == "meta":
+        raise InputError("device 'meta' holds no weights; use auto, cpu, cuda, cuda:N or map")
+    return found

@@ -1,35 +1,51 @@
-"""Write a file whole or not at all: a temporary name in the same folder, then a rename."""
+"""Write a file whole or not at all, by a temporary name in the same folder; one command at a time in a run folder."""
 
+import fcntl
 import json
 import os
+import re
+import socket
+import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 import pandas as pd
 
-TEMPORARY_SUFFIX = ".tmp"
+from common.cli import InputError, held
+
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.unfinished(\.\w+)?")  # names of temporary files
+LOCK = ".lock"
+
+
+@contextmanager
+def temporary_file(path: str | os.PathLike, suffix: str = "") -> Iterator[Path]:
+    """A name to write to, which becomes `path` when the block ends without an error; what is there then is replaced.
+
+    The parent folder is made. What the system says of the temporary name, it says of `path`.
+    """
+    path = Path(path)
+    # Not tempfile: that makes files which only their owner may read. A random name also holds across machines.
+    temporary = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex}.unfinished{suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):  # nothing was written
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 @contextmanager
 def atomic_file(path: str | os.PathLike) -> Iterator[TextIO]:
-    """A file to write UTF-8 text to, line ends as given; it takes its name when the block ends without an error.
-
-    The parent folder is made; an older file is replaced at once.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile: that makes files which only their owner may read. A random name also holds across machines.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """A file to write UTF-8 text to, line ends as given; see `temporary_file`."""
+    with temporary_file(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def write_text_atomic(path: str | os.PathLike, text: str) -> None:
@@ -48,10 +64,41 @@ def write_json_atomic(path: str | os.PathLike, value: Any) -> None:
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def remove_temporary_files(folder: str | os.PathLike) -> None:
-    """Remove what writers killed in the middle left in `folder` and below; call it while no one else writes there."""
-    for path in Path(folder).rglob(f".*{TEMPORARY_SUFFIX}"):
-        path.unlink(missing_ok=True)
+def claim(folder: str | os.PathLike) -> None:
+    """Make this process the only one that writes to a run folder until it ends; call it before anything is written.
+
+    The folder must be empty but for folders, or one that was claimed before. What a killed writer left is removed.
+    Raises InputError where another process holds the folder (with WAIT=1 or --wait it waits), or for a foreign folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    foreign = next((entry for entry in sorted(folder.iterdir()) if not entry.is_dir()), None)
+    if foreign and not (folder / LOCK).exists() and not (folder / "run.json").exists():
+        raise InputError(f"{folder}: holds {foreign.name}, which is not of this command; name a new folder")
+    own = f"process {os.getpid()} on {socket.gethostname()}"
+    while True:
+        file = open(folder / LOCK, "a+")  # noqa: SIM115 (the lock lasts as long as the file is open)
+        held.callback(file.close)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            if (holder := file.read()) == own:
+                return
+            if os.environ.get("WAIT", "0") in ("", "0"):
+                raise InputError(f"{folder}: {holder} writes there; let it end, or wait with --wait") from None
+            print(f"{folder}: waiting for {holder}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / LOCK)):
+                break
+        folder.mkdir(parents=True, exist_ok=True)  # the other process has removed it
+    file.truncate(0)
+    file.write(own)
+    file.flush()
+    for left in (*folder.iterdir(), *folder.glob("units/*/.*")):
+        if UNFINISHED.fullmatch(left.name):
+            left.unlink(missing_ok=True)
 
 
 def read_text(path: Path) -> pd.DataFrame:

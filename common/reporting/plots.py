@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot, which would look for a screen
 from matplotlib.image import AxesImage
 
+from common.reporting.files import temporary_file
+
 # Okabe and Ito's colours, which remain distinct with any common colour blindness; yellow is too pale on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "osD^vP"
@@ -40,19 +42,13 @@ def save_figure(path: str | os.PathLike, plot: Callable[..., Figure], *arguments
 
     Each file is written whole or not at all. The same figure gives the same bytes.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = []
+    path, written = Path(path), []
     with matplotlib.rc_context(_STYLE):
         figure = plot(*arguments)
         for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
             written.append(path.with_name(path.name + suffix))
-            temporary = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
-            try:
+            with temporary_file(written[-1], suffix) as temporary:
                 figure.savefig(temporary, bbox_inches="tight", metadata=metadata)
-                os.replace(temporary, written[-1])
-            finally:
-                temporary.unlink(missing_ok=True)
     return written
 
 

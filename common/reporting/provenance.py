@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.cli import InputError
+from common.cli import InputError, config_hash
+from common.reporting.files import write_json_atomic
 
 if TYPE_CHECKING:  # takes seconds to import, and tables and plots do without it
     import torch
@@ -99,13 +101,23 @@ def _folder_digest(folder: Path) -> str:
     if not {"config.json", "adapter_config.json"} & {path.name for path in files}:
         raise InputError(f"{folder}: no config.json or adapter_config.json, so this folder holds no model")
     digest = _digest(files)
-    adapter = folder / "adapter_config.json"
-    if adapter.exists():
-        base = json.loads(adapter.read_text()).get("base_model_name_or_path")
-        if not base:
-            raise InputError(f"{adapter}: names no base_model_name_or_path; name the model that it was trained from")
-        digest.update(model_content_hash(base).encode())
+    if (folder / "adapter_config.json").exists():
+        digest.update(model_content_hash(base_of_adapter(folder)).encode())
     return digest.hexdigest()
+
+
+def base_of_adapter(folder: Path) -> str:
+    """The model that a LoRA folder was trained from; InputError where its adapter_config.json names none."""
+    path = folder / "adapter_config.json"
+    try:
+        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        if (Path(base) / path.name).exists():
+            raise InputError(f"{path}: its base {base} is an adapter too; merge that one into its model first")
+        return base
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: names no base_model_name_or_path ({error!r}); name the model it was trained from"
+        ) from error
 
 
 def device_name(device: "torch.device | str") -> str:
@@ -127,17 +139,26 @@ def peak_memory() -> dict[str, int]:
     return {"rss_bytes": resident, "cuda_bytes": sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)}
 
 
-def read_run(out: Path) -> dict[str, Any]:
-    """`run.json` of a run folder; InputError where it is missing or of something else."""
+def write_run(out: str | os.PathLike, info: Mapping[str, Any]) -> None:
+    """Write `run.json` of a run folder, with a digest of its content."""
+    write_json_atomic(Path(out) / "run.json", {**info, "digest": config_hash(info)})
+
+
+def read_run(out: str | os.PathLike) -> dict[str, Any]:
+    """`run.json` of a run folder, as it was given to `write_run`; InputError where it is missing or was changed."""
     path = Path(out) / "run.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        whole = found.pop("digest") == config_hash(found)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the evaluation first") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); run the evaluation again") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: not the run.json of an evaluation; name another folder")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise InputError(
+            f"{path}: cut short, changed or of another program; if it is of this one, delete it and run the same"
+            " command again, which keeps finished work"
+        )
     return found
 
 

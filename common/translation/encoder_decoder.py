@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import torch
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM
 
 from common.cli import InputError
 from common.languages import get
-from common.lm.loading import pick_device
+from common.lm.loading import load_tokenizer, pick_device, whole_model
 from common.reporting.provenance import model_content_hash
 from common.translation.base import respace
 from common.translation.sentences import sentence_spans
@@ -47,12 +47,8 @@ class EncoderDecoderTranslator:
         return results
 
     def _from_pretrained(self, name: str):
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(name)
-            model = AutoModelForSeq2SeqLM.from_pretrained(name, dtype=self.dtype, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            raise InputError(f"translator {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-        return model.to(self.device).eval(), tokenizer
+        model = whole_model(AutoModelForSeq2SeqLM, name, dtype=self.dtype)
+        return model.to(self.device).eval(), load_tokenizer(name)
 
     def _sentences(self, pieces: Sequence[tuple[int, str]], source: str, target: str) -> list[str]:
         """Translations of (row, sentence) pairs with the white space around them, batched by length, longest first."""
