@@ -6,10 +6,9 @@ Writes <out>/<setting>.csv for the settings of common/settings.py, <out>/dev/<se
 there are any, and <out>/build.json. Nothing is written unless the whole input is valid.
 """
 
-import os
 import random
-import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,9 +19,10 @@ from common.cli import InputError, comma_list, parse, run
 from common.languages import PAPER
 from common.parallel_data import align, check_languages
 from common.questions import Question, by_subject, write_questions
-from common.reporting.files import write_json_atomic
+from common.reporting.files import claim, temporary_file, write_json_atomic
 from common.settings import UNFINISHED, build_settings, settings_in, sort_settings
 
+RECORD = "build.json"
 Parallel = dict[str, list[Question]]  # questions by language, row for row the same
 
 
@@ -66,8 +66,6 @@ class BuildConfig:
 
 def main() -> None:
     config = parse(BuildConfig)
-    if Path(config.out).exists() and not Path(config.out).is_dir():
-        raise InputError(f"--out {config.out} is a file; name a folder")
     languages = comma_list(config.languages)
     check_languages(languages)
     parallel, dropped = {}, {}
@@ -136,9 +134,10 @@ def write(out: Path, splits: Mapping[str, Mapping[str, list[Question]]], record:
 
     While an older folder is being changed, a file UNFINISHED keeps evaluate_mmlu.py from reading a mixture of both.
     """
-    target = out if out.is_dir() else out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        target.mkdir(parents=True, exist_ok=True)
+    if out.exists():
+        claim(out, RECORD)
+    with nullcontext(out) if out.exists() else temporary_file(out) as target:
+        target.mkdir(exist_ok=True)
         (target / UNFINISHED).touch()
         for split, folder in (("test", target), ("dev", target / "dev")):
             settings = splits.get(split, {})
@@ -146,13 +145,8 @@ def write(out: Path, splits: Mapping[str, Mapping[str, list[Question]]], record:
                 write_questions(folder / f"{name}.csv", items)
             for name in set(settings_in(folder)) - set(settings):
                 (folder / f"{name}.csv").unlink()
-        write_json_atomic(target / "build.json", record)
+        write_json_atomic(target / RECORD, record)
         (target / UNFINISHED).unlink()
-        if target != out:
-            target.rename(out)
-    finally:
-        if target != out:
-            shutil.rmtree(target, ignore_errors=True)
 
 
 if __name__ == "__main__":

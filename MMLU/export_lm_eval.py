@@ -18,7 +18,6 @@ the folder it is called in: export again rather than move the folder.
 
 import glob
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -32,7 +31,7 @@ from evaluate_mmlu import MmluConfig
 from common.cli import InputError, comma_list, parse, run
 from common.prompts import PromptFormat, question_text
 from common.questions import Question, by_subject, read_questions
-from common.reporting.files import write_json_atomic, write_text_atomic
+from common.reporting.files import temporary_file, write_json_atomic, write_text_atomic
 from common.settings import Setting, expand_settings
 
 RECORD = "export.json"  # also marks a folder as one that may be replaced
@@ -89,10 +88,9 @@ def main() -> None:
 def write(config: ExportConfig, names: Sequence[str], settings: Iterable[Setting]) -> dict[str, int]:
     """Write the folder whole or not at all, replacing an older one; returns the number of few-shot examples by task."""
     folder = config.folder
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     groups = [f"{config.name}_{name}" for name in names]
     tasks: dict[str, int] = {}
-    try:
+    with temporary_file(folder) as temporary:
         for group, setting in zip(groups, settings, strict=True):
             own = write_setting(temporary, config, setting, {config.name, *groups, *tasks})
             write_yaml(temporary / f"{group}.yaml", group_of(group, list(own)) | {"group_alias": setting.name})
@@ -103,9 +101,6 @@ def write(config: ExportConfig, names: Sequence[str], settings: Iterable[Setting
         write_json_atomic(temporary / RECORD, record | {"settings": list(names)})
         if folder.exists():
             shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return tasks
 
 

@@ -7,7 +7,9 @@ A file has as many option columns as its largest question; smaller questions lea
 
 import csv
 import os
+import re
 import string
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,9 @@ def check_question(item: Question, where: str) -> None:
     if item.answer not in item.letters:
         *first, last = item.letters
         raise InputError(f"{where}: the answer is {item.answer!r}; it must be {', '.join(first)} or {last}")
+    texts = f"{item.id}{item.subject}{item.context}{item.question}{''.join(item.options)}"
+    if bad := re.search("[\0\ud800-\udfff]", texts):
+        raise InputError(f"{where}: the character {bad[0]!r} is no text; remove it")
     used = [item.question_language, *item.option_languages, *([item.context_language] if item.context else [])]
     for code in used:
         if code != MIXED and code not in LANGUAGES:
@@ -139,6 +144,7 @@ def _cell(text: str) -> str:
 def read_csv_rows(path: str | os.PathLike) -> list[list[str]]:
     """All rows of a CSV file as text, without byte-order mark and blank last lines; InputError if it is unreadable."""
     path = Path(path)
+    csv.field_size_limit(sys.maxsize)  # its default is smaller than some passages
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file, strict=True))

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from common.cli import InputError
-from common.questions import FOUR, header_of, read_questions
+from common.questions import FOUR, header_of, monolingual, read_questions, write_questions
+from common.reporting.files import LOCK
 from common.settings import UNFINISHED, settings_in
 from tests.scripts import load_script
 
@@ -66,7 +67,8 @@ def edit_csv(path, row, column, value):
 
 
 def snapshot(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LOCK]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -413,11 +415,24 @@ def test_faulty_arguments_are_refused(mmlu, fault):
     refused(build(*mmlu_arguments(mmlu, **options)), mmlu / "out", {}, message)
 
 
+def test_the_data_are_not_written_over(belebele):
+    before = snapshot(belebele / "data")
+    arguments = ["--source", "belebele", "--data", belebele / "data", "--out", belebele / "data"]
+    refused(build(*arguments), belebele / "out", {}, "holds deu_Latn.jsonl, which is not of this command")
+    assert snapshot(belebele / "data") == before
+
+
+def test_a_long_passage_is_read_again(tmp_path):
+    item = monolingual("1", "a", "x" * 200_000, "q", ["a", "b"], "A", "en")
+    write_questions(tmp_path / "en.csv", [item])
+    assert read_questions(tmp_path / "en.csv") == [item]
+
+
 def test_out_must_not_be_a_file_and_translations_go_with_mmlu_only(belebele):
     arguments = ["--source", "belebele", "--data", belebele / "data", "--out"]
     (belebele / "file").write_text("")
     result = build(*arguments, belebele / "file")
-    assert result.returncode == 2 and "is a file" in result.stderr
+    assert result.returncode == 2 and f"{belebele / 'file'}: File exists; a file is where a folder is" in result.stderr
     result = build(*arguments, belebele / "out", "--translations", belebele)
     refused(result, belebele / "out", {}, "--translations goes with --source mmlu")
 
@@ -427,6 +442,8 @@ BELEBELE_FAULTS = {
     "other id": ({"question_number": 9}, "deu_Latn.jsonl, row 3: id 'https://example.org/1#9' where English has"),
     "other answer": ({"correct_answer_num": "1"}, "deu_Latn.jsonl, row 3: answer A where English has C"),
     "answer outside": ({"correct_answer_num": "5"}, "deu_Latn.jsonl, row 3: the answer is '5'"),
+    "NUL": ({"mc_answer4": "a\0b"}, "deu_Latn.jsonl, row 3: the character '\\x00' is no text"),
+    "half a character": ({"question": "a\ud800b"}, "deu_Latn.jsonl, row 3: the character '\\ud800' is no text"),
     "empty option": ({"mc_answer4": " "}, "deu_Latn.jsonl, row 3: option D is empty"),
     "null option": ({"mc_answer4": None}, "deu_Latn.jsonl, row 3: None is not text"),
     "no passage": ({"flores_passage": ""}, "deu_Latn.jsonl, row 3: the passage is empty"),

@@ -111,7 +111,7 @@ def load_records(out: Path) -> pd.DataFrame:
             raise InputError(f"{path}: not the file that run.json describes; run the evaluation again to rewrite it")
         tables.append(read_text(path))
     for path in sorted(out.glob("*.csv")):
-        if path.stem not in written and path.open(encoding="utf-8").readline().startswith("id,subject,setting"):
+        if path.stem not in written and path.is_file() and path.read_bytes().startswith(b"id,subject,setting"):
             raise InputError(f"{path}: not of the run that run.json describes; delete it or evaluate its setting again")
     if not tables:
         raise InputError(f"{out}/run.json: no finished setting; rerun the interrupted evaluation")

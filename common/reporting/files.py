@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 import uuid
@@ -22,22 +23,26 @@ LOCK = ".lock"
 
 @contextmanager
 def temporary_file(path: str | os.PathLike, suffix: str = "") -> Iterator[Path]:
-    """A name to write to, which becomes `path` when the block ends without an error; what is there then is replaced.
+    """A name for a file or folder, which becomes `path` when the block ends without an error, replacing an older file.
 
     The parent folder is made. What the system says of the temporary name, it says of `path`.
     """
     path = Path(path)
     # Not tempfile: that makes files which only their owner may read. A random name also holds across machines.
     temporary = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex}.unfinished{suffix}")
+    made = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except BaseException as error:
-        with suppress(OSError):  # nothing was written
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            error.filename, error.filename2 = str(path), None
+        with suppress(OSError):  # where nothing was written
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
+            if made:
+                path.parent.rmdir()
+        if isinstance(error, OSError):
+            name = str(error.filename or path).replace(str(temporary), str(path))
+            error.filename, error.filename2 = name, None
         raise
 
 
@@ -64,16 +69,16 @@ def write_json_atomic(path: str | os.PathLike, value: Any) -> None:
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def claim(folder: str | os.PathLike) -> None:
+def claim(folder: str | os.PathLike, mark: str = "run.json") -> None:
     """Make this process the only one that writes to a run folder until it ends; call it before anything is written.
 
-    The folder must be empty but for folders, or one that was claimed before. What a killed writer left is removed.
-    Raises InputError where another process holds the folder (with WAIT=1 or --wait it waits), or for a foreign folder.
+    What killed writers left in it is removed. Raises InputError where another process holds the folder (with WAIT=1 or
+    --wait it waits), or where the folder holds files and is not ours: never claimed, and without a file `mark`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     foreign = next((entry for entry in sorted(folder.iterdir()) if not entry.is_dir()), None)
-    if foreign and not (folder / LOCK).exists() and not (folder / "run.json").exists():
+    if foreign and not (folder / LOCK).exists() and not (folder / mark).exists():
         raise InputError(f"{folder}: holds {foreign.name}, which is not of this command; name a new folder")
     own = f"process {os.getpid()} on {socket.gethostname()}"
     while True:
