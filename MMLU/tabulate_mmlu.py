@@ -5,9 +5,10 @@
 Writes <out>.csv (one row per run and setting, fractions) and <out>.md (percent, settings down, languages across).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from categories import load_category, run_title
@@ -16,13 +17,14 @@ from common.cli import InputError, comma_list, parse, run
 from common.evaluation.records import paired_correct, summarize
 from common.languages import LANGUAGES
 from common.reporting.results import write_result
-from common.reporting.stats import paired_bootstrap
+from common.reporting.stats import paired_bootstrap, wilson_by_question
 from common.reporting.tables import interval
 from common.reporting.tables import table as markdown_table
 from common.settings import family, sort_settings
 
 PAPER = Path(__file__).resolve().parents[1] / "report" / "paper_figures.csv"
 NO_LANGUAGE = "-"  # the column of settings without one language: en, mixup
+MEAN = "mean"  # the column of a family's mean over its languages
 
 
 @dataclass
@@ -46,6 +48,7 @@ def table_of(records: pd.DataFrame, seed: int) -> pd.DataFrame:
     """One row per setting in table order: family, language, the summary's columns, and the interval of the difference.
 
     delta_low and delta_high are the 95% paired bootstrap interval of delta_vs_en; fractions, NaN where there is none.
+    Then one row per family of several languages, their mean: n questions, intervals over questions.
     """
     table = summarize(records)
     names = [family(setting) for setting in table["setting"]]
@@ -57,7 +60,23 @@ def table_of(records: pd.DataFrame, seed: int) -> pd.DataFrame:
     ]
     for place, name in enumerate(("delta_low", "delta_high")):
         table.insert(table.columns.get_loc("p_mcnemar"), name, [pair[place] for pair in intervals])
-    return table
+    return pd.concat([table, pd.DataFrame(means(records, table, seed), columns=table.columns)], ignore_index=True)
+
+
+def means(records: pd.DataFrame, table: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
+    """The rows of the families' means."""
+    correct = records.pivot(index="id", columns="setting", values="correct")
+    for name, own in table.groupby("family", sort=False):
+        if len(own) < 2:
+            continue
+        answers = correct[list(own["setting"])]
+        row = {"setting": name, "family": name, "language": MEAN, "n": len(answers)}
+        row |= {"accuracy": answers.to_numpy().mean()}
+        row |= dict(zip(("ci_low", "ci_high"), wilson_by_question(answers), strict=True))
+        if "en" in correct:
+            change = paired_bootstrap(answers.mean(axis=1), correct["en"], seed=seed)
+            row |= dict(zip(("delta_vs_en", "delta_low", "delta_high"), change, strict=True))
+        yield row
 
 
 def markdown(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str], only: str | None) -> str:
@@ -74,17 +93,21 @@ def markdown(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str], only
 
 def _wide(table: pd.DataFrame) -> list[str]:
     present = set(table["language"])
-    codes = [code for code in (NO_LANGUAGE, *LANGUAGES) if code in present]
-    cells = {(row.family, row.language): interval(row, form=".2f") for row in table.itertuples()}
-    families = list(dict.fromkeys(table["family"]))
-    rows = [[name, *(cells.get((name, code), "") for code in codes)] for name in families]
-    return markdown_table(["setting", *codes], rows)
+    codes = [code for code in (NO_LANGUAGE, *LANGUAGES, MEAN) if code in present]
+    renamed = table.rename(columns={"delta_vs_en": "delta"})
+    cells = {(row.family, row.language): interval(row, form=".2f") for row in renamed.itertuples()}
+    # A family's last row is its mean, or its only one.
+    changes = {row.family: interval(row, "delta", "+.2f") for row in renamed.itertuples()}
+    rows = [[name, *(cells.get((name, code), "") for code in codes), changes[name]] for name in changes]
+    return markdown_table(["setting", *codes, "difference from English"], rows)
 
 
 def _side_by_side(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     indexed = [table.set_index("setting") for table in tables.values()]
     rows = []
-    for setting in sort_settings({setting for table in indexed for setting in table.index}):
+    single = {setting for table in indexed for setting in table.index[table["language"] != MEAN]}
+    pooled = dict.fromkeys(setting for table in indexed for setting in table.index[table["language"] == MEAN])
+    for setting in [*sort_settings(single), *pooled]:
         found = [table.loc[setting] if setting in table.index else None for table in indexed]
         rows.append([setting, *("" if row is None else f"{100 * row.accuracy:.2f}{_delta(row)}" for row in found)])
     return markdown_table(["setting", *tables], rows)

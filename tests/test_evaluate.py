@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from common.evaluation.resume import Shard, share
 from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
 from common.prompts import mmlu_prompt
-from common.questions import read_questions
+from common.questions import read_questions, write_questions
 from tests.mmlu import LOGPROBS, write_variants
 from tests.scripts import ROOT, load_script
 
@@ -130,6 +131,75 @@ def test_changed_questions_are_scored_again(ask, data, tmp_path):
     assert ask("--data", copy)[1] == 20
 
 
+def unit(out):
+    return min(out.glob("units/*/*.csv"))
+
+
+def manifest(out):
+    return unit(out).parent / "settings.json"
+
+
+def as_folder(path):
+    path.unlink()
+    (path / "inside").mkdir(parents=True)
+
+
+CORRUPT = {
+    "a unit cut short": (unit, lambda path: path.write_bytes(path.read_bytes()[:40])),
+    "an empty unit": (unit, lambda path: path.write_bytes(b"")),
+    "a binary unit": (unit, lambda path: path.write_bytes(b"\xff\x00")),
+    "an edited unit": (unit, lambda path: path.write_text(path.read_text().replace(",-", ",-1", 1))),
+    "a unit that is a folder": (unit, as_folder),
+    "a manifest cut short": (manifest, lambda path: path.write_text("{")),
+    "an empty manifest": (manifest, lambda path: path.write_text("{}")),
+    "a manifest of another kind": (manifest, lambda path: path.write_text("[]")),
+    "a manifest that leads outside": (manifest, lambda path: path.write_text('{"../../x": "0"}')),
+}
+
+
+@pytest.mark.parametrize("fault", CORRUPT)
+def test_what_is_corrupt_is_named_and_computed_again(ask, capsys, fault):
+    out, _ = ask("--settings", "en,mixup")
+    before, (place, change) = csv_files(out), CORRUPT[fault]
+    path = place(out)
+    change(path)
+    assert ask("--settings", "en,mixup")[1] == (40 if place is manifest else 10)
+    assert csv_files(out) == before and f"note: {path} is cut short or changed" in capsys.readouterr().err
+    assert ask("--settings", "en,mixup")[1] == 0
+
+
+def test_a_changed_run_json_is_refused(ask):
+    out, _ = ask("--settings", "en")
+    path = out / "run.json"
+    path.write_text(path.read_text().replace('"rows": 20', '"rows": 21'))
+    with pytest.raises(
+        InputError, match="run.json: cut short, changed or of another program; .* delete it and run the"
+    ):
+        ask("--settings", "en")
+    path.unlink()
+    assert ask("--settings", "en")[1] == 0
+
+
+def test_files_of_the_user_are_not_written_over(ask, data, tmp_path):
+    before = csv_files(data)
+    for out in (data, tmp_path / "mine"):
+        out.mkdir(exist_ok=True)
+        (out / "summary.csv").write_text("mine") if out != data else None
+        with pytest.raises(InputError, match="another configuration or data|holds summary.csv, which is not of this"):
+            ask("--settings", "en", out=out)
+    assert csv_files(data) == before and os.listdir(tmp_path / "mine") == ["summary.csv"]
+
+
+def test_a_long_subject_has_a_file(ask, tmp_path):
+    variants = write_variants(tmp_path / "long", ["x" * 300, "x" * 299 + "y"], 2)
+    assert ask("--data", variants, "--settings", "en")[1] == 4
+
+
+def test_labels_of_several_tokens_are_said_once(ask, capsys):
+    ask("--settings", "en,mixup", "--labels", "A,B,C,Delta")
+    assert capsys.readouterr().err.count("the label 'Delta' is") == 1
+
+
 def test_few_shot_examples(ask, data, capsys):
     ask("--num_fewshot", "5", "--settings", "gt_de", "--show", "1")
     same = capsys.readouterr().out
@@ -199,11 +269,22 @@ def test_other_refusals(ask, data, tmp_path):
         ask("--settings", "full_xx")
     with pytest.raises(InputError, match="limit"):
         ask("--limit", "0")
+    with pytest.raises(InputError, match="show is -1"):
+        ask("--show", "-1")
+    with pytest.raises(InputError, match="out is empty"):
+        ask("--out", "")
     with pytest.raises(InputError, match="build_variants"):
         ask("--data", tmp_path)
     (tmp_path / "en.csv").write_bytes((data / "en.csv").read_bytes())
     (tmp_path / "mixup.csv").write_text("".join((data / "mixup.csv").read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(InputError, match=r"shared_birth-004.*mixup\.csv"):
+        ask("--data", tmp_path)
+    questions = read_questions(data / "mixup.csv")
+    questions[1] = replace(questions[1], answer="ABCD".replace(questions[1].answer, "")[0])
+    write_questions(tmp_path / "mixup.csv", questions)
+    with pytest.raises(
+        InputError, match=r"question abstract_algebra-001 .* en\.csv and mixup\.csv, or its answers differ"
+    ):
         ask("--data", tmp_path)
     assert not (tmp_path / "run").exists()
 
@@ -286,7 +367,7 @@ def test_killed_at_several_points_the_files_are_the_same(many, tiny_checkpoint, 
     units = tmp_path / "units"
     points = [
         lambda: any(units.glob("*/settings.json")),
-        lambda: any(units.glob("*/.*.tmp")) or len(list(units.glob("*/*.csv"))) >= 3,
+        lambda: any(units.glob("*/.*.unfinished")) or len(list(units.glob("*/*.csv"))) >= 3,
         lambda: len(list(units.glob("*/*.csv"))) >= 12,
         lambda: (tmp_path / "full_fr.csv").exists(),
     ]

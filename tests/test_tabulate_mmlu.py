@@ -8,7 +8,7 @@ import pytest
 
 from common.cli import InputError
 from common.reporting.plots import language_style
-from common.reporting.stats import wilson
+from common.reporting.stats import paired_bootstrap, wilson, wilson_by_question
 from tests.mmlu import write_run
 from tests.scripts import load_script
 
@@ -47,7 +47,23 @@ def test_table_numbers_come_from_the_records(monkeypatch, runs, tmp_path):
     assert np.isnan(table.loc["en", "delta_low"])
     text = (tmp_path / "table.md").read_text()
     assert f"{100 * row['accuracy']:.2f} [{100 * row['ci_low']:.2f}" in text
-    assert "| setting | - | de | fr | es | it |" in text and "world, 0-shot, letter, n = 80" in text
+    assert "| setting | - | de | fr | es | it | mean | difference from English |" in text and "world, 0-shot, letter, n = 80" in text
+
+
+def test_means_of_languages_are_over_questions(monkeypatch, runs, tmp_path):
+    run = runs[0]
+    call(monkeypatch, tabulate, "--runs", run, "--out", tmp_path / "table")
+    table = pd.read_csv(tmp_path / "table.csv").set_index("setting")
+    codes = ("de", "fr", "es", "it")
+    full = pd.concat([pd.read_csv(run / f"full_{code}.csv").set_index("id")["correct"] for code in codes], axis=1)
+    english = pd.read_csv(run / "en.csv").set_index("id")["correct"]
+    row, means = table.loc["full"], full.mean(axis=1)
+    assert (row["language"], row["n"]) == ("mean", len(full)) and row["accuracy"] == pytest.approx(means.mean())
+    expected = paired_bootstrap(means, english.loc[means.index], seed=42)
+    assert list(row[["delta_vs_en", "delta_low", "delta_high"]]) == pytest.approx(expected, abs=1e-5)
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx(wilson_by_question(full), abs=1e-5)
+    low, high = (f"{100 * row[name]:+.2f}" for name in ("delta_low", "delta_high"))
+    assert f"{100 * row['delta_vs_en']:+.2f} [{low}, {high}] |" in (tmp_path / "table.md").read_text()
 
 
 def test_the_papers_figures_stand_beside_with_their_source(monkeypatch, runs, tmp_path):

@@ -6,9 +6,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 methods=${METHODS:-labels_lower,labels_digits,labels_cdef,hint_various,hint_different,shots_english,shots_same,shots_mixed}
 methods=${METHODS:-$methods,translate_test,translate_self,xlt}
+known=(MMLU/configs/mitigation/*.yaml) seen=,
+known=("${known[@]##*/}")
 for method in ${methods//,/ }; do
-    [[ "$method" != */* && -f "MMLU/configs/mitigation/$method.yaml" ]] ||
-        fail "no method $method in METHODS; there are: $(ls MMLU/configs/mitigation | sed 's/.yaml//' | xargs)"
+    [[ " ${known[*]} " = *" $method.yaml "* ]] || fail "no method $method in METHODS; there are: ${known[*]%.yaml}"
+    [[ "$seen" != *",$method,"* ]] || fail "METHODS has $method twice"
+    seen+=$method,
 done
 start MMLU/configs/mitigation.yaml "DTYPE" "$@"
 variants mmlu

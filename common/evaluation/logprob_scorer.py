@@ -1,5 +1,6 @@
 """Scores questions in all settings at once, by the log-probabilities of the answer letters or of the options' texts."""
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -49,6 +50,7 @@ class LogprobScorer:
         self.answer_start = chat_answer_start(tokenizer) if chat else ""
         self.stats = ScoringStats()
         self.device, self.dtype = device_name(model.device), dtype_name(model)
+        self._seen: set[str] = set()  # labels
 
     def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame:
         """Records of one shard's questions, all scored in one call.
@@ -88,7 +90,20 @@ class LogprobScorer:
         if self.bare:
             return [(self.tokenizer(label).input_ids[-1],) for label in setting.prompt_format.labels_of(item)]
         texts = setting.continuations(item, self.answer_format)
+        if self.answer_format == "letter":
+            self._say_long_labels(texts)
         return [self.answer_start + text.lstrip() for text in texts] if self.chat else texts
+
+    def _say_long_labels(self, labels: Sequence[str]) -> None:
+        """Note once which labels are several tokens, all of whose log-probabilities count."""
+        before = len(self.tokenizer("Answer:").input_ids)
+        for label in set(labels) - self._seen:
+            self._seen.add(label)
+            if (count := len(self.tokenizer(f"Answer:{label}").input_ids) - before) > 1:
+                print(
+                    f"note: the label {label.strip()!r} is {count} tokens; their log-probabilities are summed",
+                    file=sys.stderr,
+                )
 
     def _lengths(self, items: Sequence[Question]) -> np.ndarray | None:
         """Bytes of the options, [questions, most options], NaN for missing ones; None where letters are compared."""
