@@ -124,6 +124,13 @@ def parse(*classes: type, argv: Sequence[str] | None = None) -> Any:
     except ArgumentError as error:
         sentence = " ".join(str(error).split())
         raise InputError(f"configuration of {classes[0].__name__}: {sentence} (--help lists the keys)") from error
+    for field in (field for cls in classes for field in fields(cls)):
+        if values[field.name] is None and field.type in (int, float, str, bool):
+            raise InputError(f"{field.name} is null; it needs a value (--help says which)")
+    if values.get("out") == "":
+        raise InputError("out is empty; name a file or folder")
+    if (values.get("seed") or 0) < 0:
+        raise InputError(f"seed is {values['seed']}; it must be 0 or more")
     values = with_model_name(values)
     made = [cls(**{field.name: values[field.name] for field in fields(cls)}) for cls in classes]
     return made[0] if len(made) == 1 else tuple(made)
@@ -132,7 +139,7 @@ def parse(*classes: type, argv: Sequence[str] | None = None) -> Any:
 def normalized(argv: Sequence[str], flags: set[str]) -> list[str]:
     """Words of a command line: `--unit-size=8` as `--unit_size=8`, a boolean key that stands alone with its `true`."""
     words = []
-    for word, following in zip(argv, [*argv[1:], "--"], strict=True):
+    for word, following in zip(argv, [*argv, "--"][1:], strict=True):
         if word.startswith("--"):
             key, equals, value = word.partition("=")
             word = key.replace("-", "_").replace("__", "--", 1) + equals + value
@@ -163,7 +170,7 @@ def comma_list(value: str | Sequence[str]) -> list[str]:
 
 
 def named_list(value: str | Sequence[str], key: str) -> dict[str, str]:
-    """{name: what it names} of "name=path,name=path"; InputError naming the key where it is empty or not of this form."""
+    """{name: what it names} of "name=path,name=path"; InputError, naming the key, for an empty list or another form."""
     named = {}
     for entry in comma_list(value) or [""]:
         name, equals, path = entry.partition("=")
@@ -212,7 +219,7 @@ def values_of(argv: Sequence[str]) -> dict[str, Any]:
     """What the words of a command line say: the keys of its YAML files and its own, the later one winning."""
     values: dict[str, Any] = {}
     words = normalized(argv, set())
-    for word, following in zip(words, [*words[1:], "--"], strict=True):
+    for word, following in zip(words, [*words, "--"][1:], strict=True):
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             if not equals:
