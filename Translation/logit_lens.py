@@ -54,13 +54,23 @@ def lens(
             states, mask = forward(model, [ids[row] for row in rows])
             last = states[:, torch.arange(len(rows)), mask.sum(1).long() - 1].to(head.weight.device, dtype)
             last[:-1] = norm(last[:-1])  # transformers has applied the norm to the last layer's states
-            logits = head(last).float()
-            if cap is not None:
-                logits = cap * torch.tanh(logits / cap)
-            likely, top = logits.softmax(-1), logits.argmax(-1)
+            found = [_read(head(layer), cap, [groups[row] for row in rows]) for layer in last]  # one layer at a time
             for place, row in enumerate(rows):
-                sums = [likely[:, place, list(group)].sum(-1) for group in groups[row]]
-                probabilities[row] = torch.stack(sums, dim=-1).cpu().numpy()
-                best[row] = top[:, place].cpu().numpy()
+                probabilities[row] = np.stack([sums[place] for sums, _ in found])
+                best[row] = np.array([top[place] for _, top in found])
             bar.update(len(rows))
     return np.stack(probabilities), np.stack(best)
+
+
+def _read(
+    logits: torch.Tensor, cap: float | None, groups: Sequence[Sequence[Sequence[int]]]
+) -> tuple[list[np.ndarray], list[int]]:
+    """Probabilities of each text's groups, and its likeliest token, from the logits of one layer, [texts, tokens]."""
+    logits = logits.float()
+    if cap is not None:
+        logits = cap * torch.tanh(logits / cap)
+    likely = logits.softmax(-1)
+    if likely.isnan().any():
+        raise InputError("the model's logits overflow or are no numbers; use --dtype float32")
+    sums = [[row[list(group)].sum().item() for group in own] for row, own in zip(likely, groups, strict=True)]
+    return [np.array(row, np.float32) for row in sums], likely.argmax(-1).tolist()
