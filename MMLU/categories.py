@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.cli import InputError
+from common.cli import InputError, model_name
 from common.evaluation.records import load_records
 from common.reporting.provenance import read_run
 
@@ -37,4 +37,4 @@ def load_category(folder: str, only: str | None) -> pd.DataFrame:
 def run_title(folder: str) -> str:
     """Model and prompt of a run: "gpt2, 5-shot, letter"."""
     config = read_run(Path(folder))["config"]
-    return f"{config['model']}, {config['num_fewshot']}-shot, {config['answer_format']}"
+    return f"{model_name(config['model'])}, {config.get('num_fewshot', 0)}-shot, {config['answer_format']}"
