@@ -27,6 +27,7 @@ from common.evaluation.records import (
 )
 from common.evaluation.resume import DECIMALS
 from common.questions import LETTERS
+from common.reporting.files import claim
 from common.reporting.provenance import git_commit, now, package_versions, read_run, write_run
 from common.reporting.results import write_result
 from common.reporting.stats import wilson
@@ -146,6 +147,7 @@ def main() -> None:
     digest = config_hash({"calibrated": source["hash"], "records": source["records"], "seed": config.seed})
     if (out / "run.json").exists() and read_run(out)["config"].get("calibrate", {}).get("run") != config.run:
         raise InputError(f"{out}: records of another run; use another --out or delete it")
+    claim(out)
     written, everything = {}, calibrated(records, config.seed)
     for setting, rows in everything.groupby("setting", sort=False):
         numbers = {name: rows[name].map(f"{{:.{DECIMALS}f}}".format).replace("nan", "") for name in logprobs_of(rows)}

@@ -27,9 +27,9 @@ from common.corpus import corpus_digest
 from common.languages import PAPER, get
 from common.lm.loading import load
 from common.plan import Work, planning, say_plan
-from common.reporting.files import write_csv_atomic, write_text_atomic
+from common.reporting.files import claim, write_csv_atomic, write_text_atomic
 from common.reporting.plots import save_figure
-from common.reporting.provenance import model_content_hash, now, read_run, session, write_run
+from common.reporting.provenance import file_digest, model_content_hash, now, read_run, session, write_run
 from common.reporting.results import save_result
 from common.reporting.stats import wilson
 from common.reporting.tables import from_frame
@@ -80,7 +80,7 @@ class Embeddings:
     def __post_init__(self) -> None:
         require_given(self, "passages")
         wrong = next((rate for rate in self.rates if not 0 < rate <= 1), None)
-        if wrong is not None:
+        if wrong is not None or not self.rates:
             raise InputError(f"rates: {wrong} is not a share above 0 and up to 1")
         if self.count < 2:
             raise InputError("count must be 2 or more, for a paired test")
@@ -170,6 +170,11 @@ def parallel_sentences(config: Embeddings) -> dict[str, list[str]]:
         return {}
     codes = languages_of(config.sentences, ["en", *config.targets])
     found = {code: read_sentences(config.sentences, code) for code in codes}
+    for code, lines in found.items():
+        if empty := next((number for number, line in enumerate(lines, 1) if not line.strip()), None):
+            raise InputError(
+                f"{config.sentences}, {code}: sentence {empty} is empty; write one, or cut it in each file"
+            )
     if len(found) < 2 or len(set(map(len, found.values()))) != 1:
         lengths = ", ".join(f"{code} {len(lines)}" for code, lines in found.items())
         raise InputError(f"{config.sentences}: needs two or more languages with as many sentences each, not {lengths}")
@@ -179,8 +184,20 @@ def parallel_sentences(config: Embeddings) -> dict[str, list[str]]:
 def main() -> None:
     config = parse(Embeddings)
     models, out = named_list(config.models, "models"), Path(config.out)
+    if wrong := next((label for label in models if "/" in label or label.startswith(".")), None):
+        raise InputError(f"models: {wrong!r} is the name of a folder in --out; write it without / and . in front")
+    if (out / "run.json").exists():
+        raise InputError(f"{out}: holds a run of another script; name another --out")
+    weights = {label: model_content_hash(name) for label, name in models.items()}
     sentences = parallel_sentences(config)
     passages = read_passages(config.passages, config.subset, config.split, config.count, config.seed)
+    if planning():
+        left = sum(not (out / label / "run.json").exists() for label in models)
+        copies = 1 + len(config.rates) * (1 + len(BASELINES))
+        texts_read = [*passages * copies, *(text for lines in sentences.values() for text in lines)] * left
+        say_plan(Work.of(texts_read))
+    for folder in (out, *(out / label for label in models)):
+        claim(folder)
     translator = make_translator(
         config.translator,
         dictionary=config.dictionary,
@@ -191,33 +208,39 @@ def main() -> None:
     data = {"passages": corpus_digest(config.passages, config.subset, config.split), "translator": translator.identity}
     data |= {code: config_hash({"sentences": lines}) for code, lines in sentences.items()}
     settings = {k: v for k, v in asdict(config).items() if k not in ("models", "out", "device")}
-    if planning():
-        left = sum(not (out / label / "run.json").exists() for label in models)
-        copies = 1 + len(config.rates) * (1 + len(BASELINES))
-        texts_read = [*passages * copies, *(text for lines in sentences.values() for text in lines)] * left
-        say_plan(Work.of(texts_read))
+    digests = {label: config_hash(settings | {"data": data, "model": weights[label]}) for label in models}
+    for label, digest in digests.items():
+        if (out / label / "run.json").exists() and read_run(out / label).get("hash") != digest:
+            raise InputError(
+                f"{out / label}: holds records of another model, data or config; use another --out or delete it"
+            )
     all_records, all_retrieval = [], []
     for label, name in models.items():
-        digest = config_hash(settings | {"data": data, "model": model_content_hash(name)})
         folder = out / label
-        if (folder / "run.json").exists() and read_run(folder)["hash"] != digest:
-            raise InputError(
-                f"{folder}: holds records of another model, data or config; use another --out or delete it"
-            )
         if not (folder / "run.json").exists():
             start = now()
             model, tokenizer, records = similarities(name, passages, texts, config)
             write_csv_atomic(folder / "cosines.csv", records, float_format="%.6f")
             if sentences:
                 write_csv_atomic(folder / "retrieval.csv", retrieval(model, tokenizer, sentences, config))
-            info = {"config": asdict(config), "hash": digest, "model": name, "data": data}
+            files = {
+                file: file_digest(folder / file) for file in ("cosines.csv", "retrieval.csv")[: 1 + bool(sentences)]
+            }
+            info = {"config": asdict(config), "hash": digests[label], "model": name, "data": data, "files": files}
             write_run(folder, info | session(start))
-        all_records.append(pd.read_csv(folder / "cosines.csv").assign(model=label))
+        all_records.append(read_table(folder, "cosines.csv").assign(model=label))
         if sentences:
-            all_retrieval.append(pd.read_csv(folder / "retrieval.csv").assign(model=label))
+            all_retrieval.append(read_table(folder, "retrieval.csv").assign(model=label))
     written = report(pd.concat(all_records), pd.concat(all_retrieval) if sentences else None, out)
     written += [out / label / "cosines.csv" for label in models]
     save_result(__file__, out / "summary", {label: out / label for label in models}, written)
+
+
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """A table of a finished model; InputError where it is not as it was written."""
+    if file_digest(folder / name) != read_run(folder)["files"][name]:
+        raise InputError(f"{folder / name}: cut short or changed; delete {folder}, and run the same command again")
+    return pd.read_csv(folder / name)
 
 
 def report(records: pd.DataFrame, found: pd.DataFrame | None, out: Path) -> list[Path]:

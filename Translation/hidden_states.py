@@ -13,6 +13,8 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from common.cli import InputError
+
 TOKEN_BUDGET = 8192  # tokens in a batch, padding counted
 Pooling = Literal["mean", "last"]
 
@@ -28,9 +30,12 @@ def pooled_states(
 ) -> np.ndarray:
     """One vector per text and layer: the mean over its tokens, or its last token; tokens of `skip` (BOS) do not count.
 
-    Returns float32 [texts, layers + 1, hidden size]. Raises ValueError for a text without other tokens.
+    Returns float32 [texts, layers + 1, hidden size]. Raises InputError for a text without other tokens, and for states
+    that are no numbers.
     """
     skipped = set(skip)
+    if (row := next((row for row, own in enumerate(ids, 1) if not set(own) - skipped), None)) is not None:
+        raise InputError(f"text {row} has no token to take the hidden states of; leave it out")
     result: np.ndarray | None = None
     with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
         for rows in batches(ids):
@@ -39,8 +44,6 @@ def pooled_states(
                 for position, token in enumerate(ids[row]):
                     if token in skipped:
                         mask[place, position] = 0
-            if not mask.any(1).all():
-                raise ValueError("a text has no token to take the hidden states of")
             if pooling == "mean":
                 weights = mask / mask.sum(1, keepdim=True)
                 vectors = torch.einsum("lbth,bt->blh", states, weights.to(states.device))
@@ -50,6 +53,8 @@ def pooled_states(
             if result is None:
                 result = np.empty((len(ids), *vectors.shape[1:]), dtype=np.float32)
             result[rows] = vectors.cpu().numpy()
+            if not np.isfinite(result[rows]).all():
+                raise InputError("the model's hidden states overflow or are no numbers; use --dtype float32")
             bar.update(len(rows))
     return result if result is not None else np.empty((0, 0, 0), dtype=np.float32)
 
@@ -65,7 +70,9 @@ def batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
 
 def forward(model: PreTrainedModel, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden states float32 [layers + 1, rows, tokens, hidden size], and a mask [rows, tokens], 0 for padding."""
-    width = max(map(len, ids))
+    width, limit = max(map(len, ids)), getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit and width > limit:
+        raise InputError(f"a text of {width} tokens is longer than the model's {limit} positions; shorten or cut it")
     tokens = torch.zeros(len(ids), width, dtype=torch.long)
     mask = torch.zeros(len(ids), width)
     for row, own in enumerate(ids):

@@ -8,9 +8,10 @@ source, and a *task-solving failure* otherwise (The Translation Barrier Hypothes
 token. Writes records.csv (one row per prompt), layers.csv, summary.csv and the plot by layer.
 """
 
+import csv
 import random
 from ast import literal_eval
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from itertools import permutations
 from pathlib import Path
@@ -26,11 +27,12 @@ from common.lm.loading import load
 from common.lm.tokenization import tokenize_pairs
 from common.plan import Work, planning, say_plan
 from common.prompts import translation_prompt
-from common.reporting.files import read_text, write_csv_atomic
+from common.reporting.files import claim, write_csv_atomic
 from common.reporting.plots import save_figure
 from common.reporting.provenance import model_content_hash, now, read_run, session, write_run
 from common.reporting.results import ENDING, save_result
 from common.reporting.stats import wilson
+from common.translation.dictionary import word_pairs
 
 OUTCOMES = ("right", "translation_failure", "task_failure")
 
@@ -70,6 +72,8 @@ class Lens:
             raise InputError("name either --dictionary or --cloze")
         if self.count < 1 or self.num_fewshot < 0:
             raise InputError("count must be 1 or more, num_fewshot 0 or more")
+        if self.dictionary and len(set(comma_list(self.languages))) < 2:
+            raise InputError("languages: name two or more, which words are translated between")
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def read_words(folder: str, languages: list[str]) -> Words:
     """{English word: {language: its words}} of the single words that a folder has in every language."""
     lists = Path(folder) / LISTS
     words = read_lists(lists, languages) if lists.exists() else read_dictionaries(folder, languages)
-    complete = {word: found for word, found in words.items() if len(found) == len(set(languages))}
+    complete = {word: found for word, found in words.items() if found.keys() >= set(languages)}
     if not complete:
         raise InputError(f"{folder}: no single word that it has in all of {', '.join(languages)}")
     return complete
@@ -99,21 +103,37 @@ def read_words(folder: str, languages: list[str]) -> Words:
 
 def read_lists(path: Path, languages: list[str]) -> Words:
     """The rows of a word_translation.csv."""
-    table, words = read_text(path), {}
-    if missing := {"word_original", *languages} - {*table}:
-        raise InputError(f"{path}: no column {min(missing)}")
-    for number, row in enumerate(table.to_dict("records"), 2):
+    words: Words = {}
+    for number, row in enumerate(read_rows(path, {"word_original", *languages}), 2):
         found = words.setdefault(row["word_original"], {})
         for language in languages:
             try:
-                forms = tuple(word for word in literal_eval(row[language]) if word.isalpha())
-            except (SyntaxError, ValueError, TypeError, AttributeError):
+                listed = list.copy(literal_eval(row[language]))  # a TypeError for what is no list
+                forms = tuple(word for word in listed if word.isalpha())
+            except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError):
                 raise InputError(
                     f"{path} row {number}, {language}: a list such as ['cloud'] is needed, not {row[language]!r}"
                 ) from None
             if forms:
                 found[language] = forms
     return words
+
+
+def read_rows(path: str | Path, columns: Collection[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file, every cell as text; InputError where it lacks columns or rows, or a row lacks cells."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a CSV file in UTF-8: {error}") from error
+    if not rows:
+        raise InputError(f"{path}: no row below the columns")
+    if missing := [name for name in columns if name not in rows[0]]:
+        raise InputError(f"{path}: no column {min(missing)}")
+    uneven = next((number for number, row in enumerate(rows, 2) if None in row or None in row.values()), None)
+    if uneven:
+        raise InputError(f"{path} row {uneven}: has more or fewer cells than the first row")
+    return rows
 
 
 def read_dictionaries(folder: str, languages: list[str]) -> Words:
@@ -125,11 +145,7 @@ def read_dictionaries(folder: str, languages: list[str]) -> Words:
         path = Path(folder) / f"en-{language}.tsv"
         if not path.exists():
             raise InputError(f"{path}: no such file; the lens takes dictionaries from English")
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            cells = line.split("\t")
-            if len(cells) != 2:
-                raise InputError(f"{path} row {number}: two words with a tab between are needed, not {line!r}")
-            english, other = (cell.strip() for cell in cells)
+        for english, other in word_pairs(path):
             if english.isalpha() and other.isalpha():
                 words.setdefault(english, {}).setdefault(language, {})[other] = None
     return {
@@ -140,7 +156,7 @@ def read_dictionaries(folder: str, languages: list[str]) -> Words:
 
 def word_questions(config: Lens) -> Iterator[WordPrompt]:
     """Prompts that translate the dictionaries' words between every two languages."""
-    languages = [get(code).code for code in comma_list(config.languages)]
+    languages = [get(code).code for code in dict.fromkeys(comma_list(config.languages))]
     words = read_words(config.dictionary, languages)
     rng = random.Random(f"lens {config.seed}")
     order = rng.sample(sorted(words), len(words))
@@ -157,18 +173,15 @@ def word_questions(config: Lens) -> Iterator[WordPrompt]:
 
 def cloze_questions(path: str) -> Iterator[WordPrompt]:
     """The rows of a cloze file."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    missing = [name for name in ("id", "prompt", "source", "target") if name not in table]
-    if missing:
-        raise InputError(f"{path}: no column {missing[0]}")
-    languages = [name for name in table if name not in ("id", "prompt", "source", "target")]
-    for number, row in enumerate(table.to_dict("records"), 2):
-        answers = {get(code).code: tuple(filter(None, row[code].split("|"))) for code in languages}
-        if not answers.get(row["target"]):
-            raise InputError(f"{path} row {number}: no answer in the target language {row['target']!r}")
+    named = ("id", "prompt", "source", "target")
+    for number, row in enumerate(read_rows(path, named), 2):
+        try:
+            answers = {get(code).code: tuple(filter(None, row[code].split("|"))) for code in row if code not in named}
+            get(row["source"])
+        except InputError as error:
+            raise InputError(f"{path} row {number}: {error}") from error
+        if not row["prompt"].strip() or not answers.get(row["target"]):
+            raise InputError(f"{path} row {number}: no prompt, or no answer in the target language {row['target']!r}")
         yield WordPrompt(row["id"], row["source"], row["target"], row["prompt"], answers)
 
 
@@ -225,12 +238,16 @@ def main() -> None:
     every = list(cloze_questions(config.cloze) if config.cloze else word_questions(config))
     settings = {k: v for k, v in asdict(config).items() if k != "out"}
     digest = config_hash(settings | {"model": model_content_hash(config.model), "asked": list(map(asdict, every))})
-    done = (out / f"summary{ENDING}").exists() and read_run(out)["hash"] == digest
+    old, finished = read_run(out) if (out / "run.json").exists() else {}, out / f"summary{ENDING}"
+    if old and "left_out" not in old:
+        raise InputError(f"{out}: holds a run of another script; name another --out")
+    done = finished.exists() and old.get("hash") == digest
     if planning():
         say_plan(Work.of([] if done else [question.prompt for question in every]))
     if done:
         print(f"{out}: done already")
         return
+    claim(out)
     model, tokenizer = load(config.model, dtype=config.dtype, device=config.device)
     prompts, tokens = first_tokens(tokenizer, every)
     kept = [i for i, question in enumerate(every) if told_apart(question, tokens[i])]
@@ -256,6 +273,7 @@ def main() -> None:
     wide = pd.DataFrame(likely.reshape(-1, 3), index=index, columns=["target language", "source language", "English"])
     layers = wide.reset_index().join(records[["source", "target"]], on="row").drop(columns="row")
     means = layers.groupby(["source", "target", "layer"], sort=False).mean().reset_index()
+    finished.unlink(missing_ok=True)  # of another configuration: what follows is not its own
     write_csv_atomic(out / "records.csv", records)
     write_csv_atomic(out / "layers.csv", means, float_format="%.6f")
     write_csv_atomic(out / "summary.csv", summarize(records))

@@ -19,10 +19,10 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
 from systems import Direction, Problem, read_systems
 
-from common.cli import InputError, parse, run
+from common.cli import InputError, parse, require_positive, run
 from common.reporting.files import write_csv_atomic, write_json_atomic
 from common.reporting.plots import save_figure
-from common.reporting.results import save_result
+from common.reporting.results import begin_result, save_result
 
 METRICS = ("bleu", "chrf", "ter", "comet", "comet_released")
 
@@ -34,7 +34,7 @@ class Score:
     Attributes:
         hypotheses: folder with one folder per system, files test-<src>-<tgt>.
         references: folder with <code>.devtest, or a data set (openlanguagedata/flores_plus).
-        out: CSV to write.
+        out: CSV to write; the ending .csv may be left out.
         allow_prefix: score files with fewer lines than references on their lines.
         comet: COMET checkpoint by name or path; null leaves the column empty.
         baseline: system that all others are compared with, by paired bootstrap; null for none.
@@ -49,10 +49,17 @@ class Score:
     baseline: str | None = None
     resamples: int = 1000
 
+    def __post_init__(self) -> None:
+        require_positive(self, "resamples")
+
 
 def metrics_for(target: str) -> dict[str, Metric]:
     """sacrebleu's metrics, with its tokenizer for the target language."""
-    return {"bleu": BLEU(trg_lang=target), "chrf": CHRF(word_order=2), "ter": TER()}
+    try:
+        return {"bleu": BLEU(trg_lang=target), "chrf": CHRF(word_order=2), "ter": TER()}
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"BLEU of {target}: {reason}; or move its files test-*-{target} away") from error
 
 
 def score(direction: Direction) -> tuple[dict, dict[str, str]]:
@@ -126,6 +133,11 @@ def main() -> None:
         print(f"left out: {problem.system} {problem.direction}: {problem.reason}")
     if not directions:
         raise InputError(f"{config.hypotheses}: no direction can be scored; the reasons are printed above")
+    names = {direction.system for direction in directions}
+    if config.baseline is not None and config.baseline not in names:
+        raise InputError(f"baseline {config.baseline!r}: no system of that name; there are {', '.join(sorted(names))}")
+    for language in {direction.target_language for direction in directions}:
+        metrics_for(language)  # refuses one whose packages are missing, before the work
     rows, signatures = [], {}
     for direction in directions:
         row, signatures[direction.target_language] = score(direction)
@@ -133,23 +145,25 @@ def main() -> None:
     table = pd.DataFrame(rows)
     if config.comet:
         table["comet"] = comet_scores(config.comet, directions)
-    out = Path(config.out)
+    out = config.out.removesuffix(".csv")  # not with_suffix, which would cut gpt-3.5
     comparison = paired(directions, config) if config.baseline else None
-    write_csv_atomic(out, table)
-    written = [out.with_suffix(".summary.csv"), out, out.with_suffix(".sentences.csv")]
-    write_csv_atomic(written[0], summarize(table, problems))
-    write_csv_atomic(written[2], sentence_scores(directions), float_format="%.4f")
-    write_json_atomic(out.with_suffix(".signatures.json"), signatures)
-    if comparison is not None:
-        written.append(out.with_suffix(".paired.csv"))
-        write_csv_atomic(written[-1], comparison)
-    written += save_figure(out.with_suffix(".directions"), plot_directions, table, "bleu")
-    shown = [name for name in METRICS if table[name].notna().any()]
-    written += save_figure(out.with_suffix(""), plot_systems, table, shown)
     runs = {system: Path(config.hypotheses, system) for system in table["system"].unique()}
     # Hypotheses from elsewhere have no run behind them.
     runs = {system: folder for system, folder in runs.items() if (folder / "run.json").exists()}
-    save_result(__file__, out.with_suffix(""), runs, written)
+    endings = [".summary.csv", ".csv", ".sentences.csv"] + [".paired.csv"] * (comparison is not None)
+    endings += [".directions.png", ".directions.pdf", ".png", ".pdf"]
+    written = [f"{out}{ending}" for ending in endings]
+    begin_result(__file__, out, runs, written)
+    write_csv_atomic(f"{out}.csv", table)
+    write_csv_atomic(f"{out}.summary.csv", summarize(table, problems))
+    write_csv_atomic(f"{out}.sentences.csv", sentence_scores(directions), float_format="%.4f")
+    write_json_atomic(f"{out}.signatures.json", signatures)
+    if comparison is not None:
+        write_csv_atomic(f"{out}.paired.csv", comparison)
+    save_figure(f"{out}.directions", plot_directions, table, "bleu")
+    shown = [name for name in METRICS if table[name].notna().any()]
+    save_figure(out, plot_systems, table, shown)
+    save_result(__file__, out, runs, written)
     print(table.to_string(index=False, float_format="{:.2f}".format, na_rep=""))
 
 

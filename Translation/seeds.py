@@ -31,7 +31,10 @@ def read(path: Path) -> pd.DataFrame:
     """A table of a run; InputError where it is missing."""
     if not path.exists():
         raise InputError(f"{path}: no such file; the scripts in Translation/scripts/ write it")
-    return pd.read_csv(path)
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read as a CSV file: {' '.join(str(error).split())}") from error
 
 
 def figures(folder: Path) -> dict[str, float]:
@@ -51,9 +54,13 @@ def figures(folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    config = parse(Seeds)
-    table = pd.DataFrame({seed: figures(Path(folder)) for seed, folder in named_list(config.runs, "runs").items()})
-    table = table.rename_axis("figure").reset_index()
+    config, columns = parse(Seeds), {}
+    for seed, folder in named_list(config.runs, "runs").items():
+        try:
+            columns[seed] = figures(Path(folder))
+        except (KeyError, AttributeError, TypeError) as error:
+            raise InputError(f"{folder}: its tables lack {error}; make them again with Translation/scripts/") from error
+    table = pd.DataFrame(columns).rename_axis("figure").reset_index()
     write_csv_atomic(config.out, table, float_format="%.6g")
     print(table.to_string(index=False))
 

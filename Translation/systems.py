@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from common.cli import InputError
-from common.languages import get
-from common.parallel_data import dataset_rows, take
+from common.languages import LANGUAGES, get
+from common.parallel_data import dataset_rows, take, text_of
+from common.translation.dictionary import read_lines
 
 FILE_NAME = re.compile(r"test-([a-z]+)-([a-z]+)")
 FLORES_PLUS = {"zh": "cmn_Hans"}  # configurations of flores_plus that are not named as in FLORES-200
@@ -46,31 +47,24 @@ class Problem:
     reason: str
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a file; only \\n and \\r\\n end one. InputError where it cannot be read."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    return lines[:-1] if lines[-1] == "" else lines
-
-
 def read_sentences(source: str, code: str, split: str = "devtest") -> list[str]:
     """The sentences of a language (ISO 639-1 code): lines of `<source>/<code>.<split>`, or rows of a data set.
 
     A data set has one configuration per language under its FLORES-200 code, and a column `text` or `sentence`. Raises
     InputError where there is neither.
     """
-    get(code)
+    name = get(code).nllb
     if any(Path(source).glob(f"*.{split}")):
-        return read_lines(Path(source, f"{code}.{split}"))
-    name = FLORES_PLUS[code] if code in FLORES_PLUS and "flores_plus" in source else get(code).nllb
-    rows = list(dataset_rows(source, name, split))
-    column = "sentence" if rows and "sentence" in rows[0] else "text"
-    return [take(row, (column,), f"{source} ({name}, {split}), row {i}")[0] for i, row in enumerate(rows, 1)]
+        where, found = str(Path(source, f"{code}.{split}")), read_lines(Path(source, f"{code}.{split}"))
+    else:
+        name = FLORES_PLUS.get(code, name) if "flores_plus" in source else name
+        rows, where = list(dataset_rows(source, name, split)), f"{source} ({name}, {split})"
+        column = "sentence" if rows and "sentence" in rows[0] else "text"
+        places = [(row, f"{where}, row {number}") for number, row in enumerate(rows, 1)]
+        found = [text_of(*take(row, (column,), place), place) for row, place in places]
+    if not found:
+        raise InputError(f"{where}: no sentence in it")
+    return found
 
 
 def languages_of(source: str, default: Sequence[str]) -> list[str]:
@@ -94,6 +88,8 @@ def read_systems(hypotheses: str, references: str, allow_prefix: bool) -> tuple[
             if match is None:
                 continue
             source, target = match.groups()
+            if unknown := {source, target} - LANGUAGES.keys():
+                raise InputError(f"{path}: unknown language {min(unknown)!r}; rename the file, or move it away")
             if len(sentences(source)) != len(sentences(target)):
                 counts = f"{len(sentences(source))} sentences in {source}, {len(sentences(target))} in {target}"
                 raise InputError(f"{references}: {counts}; they must be parallel")

@@ -16,7 +16,7 @@ from systems import FILE_NAME, languages_of, read_sentences
 from common.cli import InputError, comma_list, config_hash, parse, require_given, run
 from common.languages import PAPER
 from common.plan import Work, planning, say_plan
-from common.reporting.files import write_csv_atomic, write_text_atomic
+from common.reporting.files import claim, write_csv_atomic, write_text_atomic
 from common.reporting.provenance import now, read_run, session, write_run
 from common.translation.base import Examples, Translator, Untranslated
 from common.translation.factory import make_translator
@@ -53,10 +53,10 @@ class Translate:
 
     def __post_init__(self) -> None:
         require_given(self, "sentences")
-        if self.num_fewshot and not self.examples:
-            raise InputError(f"num_fewshot is {self.num_fewshot}, but there are no examples: add --examples DIR")
         if self.num_fewshot < 0 or (self.limit is not None and self.limit < 1):
             raise InputError("num_fewshot must be 0 or more, limit 1 or more, or null")
+        if self.num_fewshot and not self.examples:
+            raise InputError(f"num_fewshot is {self.num_fewshot}, but there are no examples: add --examples DIR")
 
 
 def directions_of(config: Translate) -> list[tuple[str, str]]:
@@ -71,9 +71,11 @@ def directions_of(config: Translate) -> list[tuple[str, str]]:
         if wrong:
             raise InputError(f"directions {wrong!r}: write source and target as en-de")
         pairs = [match.groups() for _, match in names]
+        if same := next((f"{a}-{b}" for a, b in pairs if a == b), None):
+            raise InputError(f"directions {same!r}: name two languages")
     if not pairs:
         raise InputError(f"{config.sentences}: no language besides English")
-    return pairs
+    return list(dict.fromkeys(pairs))
 
 
 def read_examples(config: Translate, pairs: list[tuple[str, str]]) -> Examples:
@@ -124,10 +126,12 @@ def main() -> None:
         examples=read_examples(config, pairs),
     )
     digest = config_hash({"translator": translator.identity, "limit": config.limit})
+    if not planning():
+        claim(out)
     if (out / "run.json").exists():
         old = read_run(out)
-        if old["hash"] != digest:
-            was = f"{old['translator']} and limit {old['config']['limit']}"
+        if old.get("hash") != digest:
+            was = f"{old.get('translator', 'another script')} and limit {old['config'].get('limit')}"
             raise InputError(f"{out}: made by another translator or limit, {was}; use another --out or delete it")
         changed = [code for code in data if old["data"].get(code, data[code]) != data[code]]
         if changed:
@@ -139,6 +143,8 @@ def main() -> None:
         left = [pair for pair in pairs if not (out / "test-{}-{}".format(*pair)).exists()]
         texts = [text for source, _ in left for text in sentences[source][: config.limit]]
         say_plan(Work.of(texts, translated=True))
+    for source, target in pairs:
+        translator.translate([""], source, target)  # what is wrong with a dictionary, model or device shows at once
     info = {"config": asdict(config), "hash": digest, "translator": translator.identity, "data": data}
     write_run(out, info | session(start) | {"end": None})
     failed = {}

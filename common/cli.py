@@ -95,7 +95,7 @@ def sentence_of(error: OSError) -> str:
 def without_secrets(text: str) -> str:
     """The text without the values of the environment's keys, tokens and passwords, which libraries put into errors."""
     for name, value in os.environ.items():
-        if re.search("KEY|TOKEN|SECRET|PASSWORD", name) and len(value) > 3:
+        if re.search("(KEY|TOKEN|SECRET|PASSWORD)$", name) and len(value) > 3:
             text = text.replace(value, "***").replace(quote(value, safe=""), "***")
     return re.sub(r"(\w://)[^/\s@]+@", r"\1***@", text)  # user:password@ of an address
 

@@ -19,7 +19,7 @@ from parts import PARTS, ROOT, Reproduce, last_line
 from plan import Estimate, measure, minutes_of, plan, show
 
 from common.cli import InputError, model_name, parse, run
-from common.reporting.files import write_csv_atomic
+from common.reporting.files import claim, write_csv_atomic
 
 
 def execute(config: Reproduce, name: str) -> str:
@@ -65,7 +65,7 @@ def run_parts(config: Reproduce, estimates: Sequence[Estimate]) -> pd.DataFrame:
 
 def main() -> None:
     config = parse(Reproduce)
-    Path(config.out).mkdir(parents=True, exist_ok=True)
+    claim(config.out, "parts.csv")
     estimates = plan(config)
     if all(one.reason for one in estimates):
         raise InputError(f"no part can run; {estimates[0].name}: {estimates[0].reason}")

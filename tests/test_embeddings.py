@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from common.cli import InputError
 from common.lm.loading import load
 from common.translation.dictionary import DictionaryTranslator
 from tests.scripts import call, load_script
@@ -107,8 +108,57 @@ def test_tables_plots_and_a_second_run(small, tiny_checkpoint, monkeypatch, caps
         (["--models", "tiny"], "write name=path"),
         (["--languages", "de,it"], "neither en-it.tsv nor it-en.tsv"),
         (["--sentences", "nowhere"], "nowhere: not a folder"),
+        (["--rates", "[]"], "rates: None is not a share"),
+        (["--rates", "[.nan]"], "rates: nan is not a share"),
+        (["--count", "-5"], "count must be 2 or more"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--models", "a=x,a=y"], "a"),
+        (["--models", "../a=TINY"], "models: '../a' is the name of a folder in --out"),
+        (["--models", "..=TINY"], "models: '..' is the name of a folder in --out"),
+        (["--models", "a=x;y"], "model 'x;y' cannot be found"),
+        (["--models", "a=b=c"], "model 'b=c' cannot be found"),
+        (["--models", "a=TINY,second=nowhere"], "model 'nowhere' has no config.json"),
+        (["--sentences", "EMPTY"], "de: sentence 2 is empty"),
+        (["--sentences", "LATIN"], "de.devtest row 2: not UTF-8"),
+        (["--passages", "LATIN/de.devtest"], "LATIN/de.devtest: not UTF-8"),
+        (["--dictionary", "LATIN"], "LATIN/en-de.tsv row 2: not UTF-8"),
+        (["--out", "FOREIGN"], "FOREIGN: holds summary.csv, which is not of this command"),
+        (["--out", "FOREIGN/a"], "FOREIGN/a/tiny: holds cosines.csv, which is not of this command"),
+        (["--out", "FOREIGN/run"], "FOREIGN/run: holds a run of another script"),
     ],
 )
 def test_bad_input_is_one_sentence(small, tiny_checkpoint, monkeypatch, capsys, more, said):
+    files = {
+        "EMPTY/en.devtest": b"a\nb\n", "EMPTY/de.devtest": b"a\n\n", "LATIN/en.devtest": b"a\nb\n",
+        "LATIN/de.devtest": b"a\n\xfc\n", "LATIN/en-de.tsv": b"red\trot\nfor\tf\xfcr\n", "FOREIGN/summary.csv": b"mine",
+        "FOREIGN/a/tiny/cosines.csv": b"mine", "FOREIGN/run/run.json": b"mine", "LATIN/en-fr.tsv": b"red\trouge\n",
+    }  # fmt: skip
+    for name, content in files.items():
+        (small / name).parent.mkdir(parents=True, exist_ok=True)
+        (small / name).write_bytes(content)
+    more = [word.replace("TINY", str(tiny_checkpoint)) for word in more]
+    more = [str(small / word) if word.split("/")[0] in ("EMPTY", "LATIN", "FOREIGN") else word for word in more]
     assert call(script, [*keys(small, tiny_checkpoint), *more], monkeypatch) == 2
-    assert said in capsys.readouterr().err and not (small / "out" / "summary.csv").exists()
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error and not (small / "out" / "summary.csv").exists()
+    assert all((small / name).read_bytes() == content for name, content in files.items())
+
+
+@pytest.mark.parametrize("left", ["", "passage,layer,rate,variant,cosine\n", None])
+def test_a_table_that_was_cut_is_named(small, tiny_checkpoint, monkeypatch, capsys, left):
+    assert call(script, keys(small, tiny_checkpoint), monkeypatch) == 0
+    path = small / "out" / "tiny" / "cosines.csv"
+    path.unlink() if left is None else path.write_text(left)
+    assert call(script, keys(small, tiny_checkpoint), monkeypatch) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+def test_states_that_are_no_numbers(tiny_checkpoint):
+    model, tokenizer = load(str(tiny_checkpoint), dtype="float32", device="cpu")
+    with pytest.raises(InputError, match="text 2 has no token"):
+        pooled_states(model, tokenizer(["dog", ""]).input_ids, "mean", skip=tokenizer.all_special_ids)
+    with pytest.raises(InputError, match="longer than the model's"):
+        pooled_states(model, [[5] * (model.config.max_position_embeddings + 1)], "mean")
+    model.get_input_embeddings().weight.data.fill_(float("nan"))
+    with pytest.raises(InputError, match="overflow or are no numbers"):
+        pooled_states(model, [[5, 6]], "mean")

@@ -6,6 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, LlamaConfig, Qwen3Config
 
+from common.cli import InputError
+from common.reporting.provenance import write_run
 from tests.scripts import call, load_script
 
 script = load_script("Translation/lens.py")
@@ -109,8 +111,80 @@ def test_cloze_rows(small, tiny_checkpoint, monkeypatch):
         (["--cloze", "x.csv"], "name either --dictionary or --cloze"),
         (["--num_fewshot", "9"], "lower --num_fewshot"),
         (["--languages", "en,xx"], "xx"),
+        (["--languages", "en,en"], "languages: name two or more"),
+        (["--count", "-1"], "count must be 1 or more"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--dictionary", "LATIN"], "LATIN/en-de.tsv row 2: not UTF-8"),
+        (["--out", "FOREIGN"], "FOREIGN: holds summary.csv, which is not of this command"),
     ],
 )
 def test_bad_input_is_one_sentence(small, tiny_checkpoint, monkeypatch, capsys, more, said):
+    for name, content in {"LATIN/en-de.tsv": b"red\trot\nfor\tf\xfcr\n", "FOREIGN/summary.csv": b"mine"}.items():
+        (small / name).parent.mkdir()
+        (small / name).write_bytes(content)
+    more = [small / word if word in ("LATIN", "FOREIGN") else word for word in more]
     assert call(script, [*keys(small, tiny_checkpoint), *more], monkeypatch) == 2
-    assert said in capsys.readouterr().err and not (small / "out" / "summary.csv").exists()
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error and not (small / "out" / "summary.csv").exists()
+    assert (small / "FOREIGN" / "summary.csv").read_bytes() == b"mine"
+
+
+ROW = "1,Der Hund,de,de,dog,Hund"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "cloze.csv: no row below the columns"),
+        ("id,prompt,source,target,en,de", "cloze.csv: no row below the columns"),
+        ("id,prompt,source,target,en,xx\n" + ROW, "cloze.csv row 2: unknown language 'xx'"),
+        ("id,prompt,source,en,de\n" + ROW, "cloze.csv: no column target"),
+        ("id,prompt,source,target,en,de\n1,Der", "cloze.csv row 2: has more or fewer cells"),
+        ("id,prompt,source,target,en,de\n1,,de,de,dog,Hund", "cloze.csv row 2: no prompt"),
+        ("id,prompt,source,target,en,de\n1,Der,zz,de,dog,Hund", "cloze.csv row 2: unknown language 'zz'"),
+        ("id,prompt,source,target,en,de\n1,Der,de,fr,dog,Hund", "no answer in the target language 'fr'"),
+        (f"id,prompt,source,target,en,de\n{ROW},\n{ROW},\n", "cloze.csv row 2: has more or fewer cells"),
+        ("id,prompt,source,target,en,de\n1,H\xfcnd,de,de,dog,Hund".encode("latin-1"), "in UTF-8"),
+        ('id,prompt,source,target,en,de\n1,"Der,de,de,dog,Hund', "cannot be read as a CSV file"),
+    ],
+)
+def test_cloze_files_with_faults_are_named(tmp_path, tiny_checkpoint, monkeypatch, capsys, content, said):
+    (tmp_path / "cloze.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    arguments = ["--model", tiny_checkpoint, "--cloze", tmp_path / "cloze.csv", "--out", tmp_path / "out"]
+    assert call(script, [*arguments, "--device", "cpu"], monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("cell", ["'abc'", "{'a': 1}", "[1]", "[" * 5000, "__import__('os')"])
+def test_cells_that_hold_no_list_are_named(tmp_path, cell):
+    table = pd.DataFrame({"word_original": ["cloud"], "en": ["['cloud']"], "de": [cell]})
+    table.to_csv(tmp_path / "word_translation.csv", index=False)
+    with pytest.raises(InputError, match="row 2, de: a list such as"):
+        script.read_words(tmp_path, ["en", "de"])
+
+
+def test_words_without_english(small):
+    assert script.read_words(small, ["de", "fr"])["dog"]["fr"] == ("frHund",)
+
+
+def test_logits_that_are_no_numbers():
+    model = AutoModelForCausalLM.from_config(CONFIGS[0], dtype=torch.float32).eval()
+    model.get_output_embeddings().weight.data.fill_(float("nan"))
+    with pytest.raises(InputError, match="logits overflow"):
+        lens(model, [[5, 6]], [[[1]]], progress=False)
+
+
+def test_a_run_cut_short_by_another_configuration_is_computed_again(small, tiny_checkpoint, monkeypatch, capsys):
+    first, out = keys(small, tiny_checkpoint), small / "out"
+    assert call(script, first, monkeypatch) == 0
+    before = (out / "records.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(script, "summarize", lambda _: 1 / 0)  # after the records are written
+        assert call(script, [*first, "--num_fewshot", "1"], patch) == 1
+    assert (out / "records.csv").read_bytes() != before
+    assert call(script, first, monkeypatch) == 0 and (out / "records.csv").read_bytes() == before
+    capsys.readouterr()
+    assert call(script, first, monkeypatch) == 0 and "done already" in capsys.readouterr().out
+    write_run(out, {"config": {}, "hash": "0"})
+    assert call(script, first, monkeypatch) == 2 and "holds a run of another script" in capsys.readouterr().err

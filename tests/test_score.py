@@ -72,13 +72,47 @@ def test_paired_bootstrap_against_a_baseline(small, monkeypatch, capsys):
     [
         ({"--hypotheses": "nowhere"}, "no file <system>"),
         ({"--references": "nowhere"}, "nowhere"),
+        ({"--baseline": "nobody"}, "no system of that name; there are a, b"),
+        ({"--resamples": "-1"}, "resamples is -1"),
+        ({"--hypotheses": "LATIN"}, "test-en-de row 2: not UTF-8"),
+        ({"--hypotheses": "UNKNOWN"}, "test-en-xx: unknown language 'xx'"),
+        ({"--hypotheses": "COMET"}, "test-en-de.comet: its last line is 'x', not the system's score"),
     ],
 )
-def test_bad_input_is_one_sentence(small, monkeypatch, capsys, keys, said):
+def test_bad_input_is_one_sentence(small, tmp_path, monkeypatch, capsys, keys, said):
     arguments, out = small
-    more = [word for pair in keys.items() for word in pair]
+    files = {"LATIN": {"test-en-de": b"Hund\nH\xfcnd\n"}, "UNKNOWN": {"test-en-xx": b"a\nb\nc\n"}}
+    files["COMET"] = {"test-en-de": b"a\nb\nc\n", "test-en-de.comet": b"x\n"}
+    for folder, contents in files.items():
+        for name, content in contents.items():
+            (tmp_path / folder / "a").mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / "a" / name).write_bytes(content)
+    more = [tmp_path / word if word in files else word for pair in keys.items() for word in pair]
     assert call(script, [*arguments, *more], monkeypatch) == 2
     assert said in capsys.readouterr().err and not out.exists()
+
+
+def test_names_with_a_point_keep_apart_and_no_foreign_file_is_replaced(small, monkeypatch, capsys):
+    arguments, out = small
+    for name in ("gpt-3.5", "gpt-3.7.csv"):
+        assert call(script, [*arguments[:-1], out.parent / name], monkeypatch) == 0
+    names = {path.name for path in out.parent.iterdir()}
+    assert {f"gpt-3.{n}{end}" for n in (5, 7) for end in (".csv", ".summary.csv", ".png", ".directions.png")} <= names
+    assert not any(name.startswith("gpt-3.summary") for name in names)
+    out.with_suffix(".summary.csv").write_text("mine")
+    assert call(script, arguments, monkeypatch) == 2
+    assert "scores.summary.csv: is there and not of an earlier" in capsys.readouterr().err
+    assert out.with_suffix(".summary.csv").read_text() == "mine" and not out.exists()
+
+
+def test_a_language_whose_tokenizer_is_missing(small, monkeypatch, capsys):
+    def missing(**_):
+        raise RuntimeError("\nPlease install them like so.\n\n    pip install sacrebleu[ja]\n")
+
+    arguments, out = small
+    monkeypatch.setattr(script, "BLEU", missing)
+    assert call(script, arguments, monkeypatch) == 2 and not out.exists()
+    assert "BLEU of de: Please install them like so. pip install sacrebleu[ja]" in capsys.readouterr().err
 
 
 def test_without_comet_a_sentence_says_how_to_get_it(small, monkeypatch, capsys):

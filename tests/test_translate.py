@@ -8,7 +8,9 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 
+from common.reporting.provenance import write_run
 from common.translation.factory import make_translator
 from tests.scripts import ROOT, call, load_script
 
@@ -123,3 +125,78 @@ def test_killed_runs_go_on_to_the_same_bytes(small, tiny_checkpoint):
     subprocess.run(command, check=True, capture_output=True)
     for name in ("test-en-de", "test-de-en", "records-en-de.csv", "records-de-en.csv"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+
+
+LATIN = "dog\tHündin\n".encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--num_fewshot", "-1"], "num_fewshot must be 0 or more"),
+        (["--limit", "0"], "limit 1 or more"),
+        (["--limit", "nan"], 'key "limit"'),
+        (["--directions", "en-en"], "'en-en': name two languages"),
+        (["--directions", "en-de,en-xx"], "unknown language 'xx'"),
+        (["--translator", "TINY", "--device", "tpu"], "'tpu' is not known"),
+        (["--translator", "TINY", "--directions", "en-de", "--device", "cuda:7"], "cannot be loaded"),
+        (["--directions", "en-de,en-fr"], "en-fr.tsv row 2: not UTF-8 (invalid"),
+        (["--directions", "en-de,en-it"], "en-it.tsv row 1: two words with a tab between"),
+        (["--directions", "en-de,en-es"], "es.devtest: no sentence in it"),
+        (["--directions", "en-de,en-nl"], "nl.devtest row 2: not UTF-8"),
+    ],
+)
+def test_everything_is_read_before_the_work(small, tiny_checkpoint, monkeypatch, capsys, more, said):
+    """A bad second file, key or device: nothing is translated, and nothing is left but the lock of the folder."""
+    files = {
+        "en-fr.tsv": b"red\trouge\n" + LATIN,
+        "en-it.tsv": b"dog\n",
+        "es.devtest": b"",
+        "nl.devtest": b"a\n\xfc\nb",
+    }
+    for name, content in files.items() | {(f"{code}.devtest", b"a\nb\nc\n") for code in ("fr", "it")}:
+        (small / name).write_bytes(content)
+    if "cuda:7" in more and torch.cuda.device_count() > 7:
+        pytest.skip("this machine has that GPU")
+    more = [tiny_checkpoint if word == "TINY" else word for word in more]
+    more = more if "--directions" in more else ["--directions", "en-de", *more]
+    assert call(script, [*keys(small), *more], monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+    assert not any(path.name.startswith(("test-", "records-", "run")) for path in small.glob("out/*"))
+
+
+def test_other_peoples_folders_are_left_alone(small, tmp_path, monkeypatch, capsys):
+    mine = small / "out" / "test-en-de"
+    mine.parent.mkdir()
+    mine.write_text("mine\n")
+    assert call(script, keys(small), monkeypatch) == 2
+    assert "out: holds test-en-de, which is not of this command" in capsys.readouterr().err
+    assert mine.read_text() == "mine\n" and [*mine.parent.iterdir()] == [mine]
+    mine.unlink()
+    write_run(small / "out", {"config": {}, "hash": "0"})
+    assert call(script, keys(small), monkeypatch) == 2 and "or limit, another script" in capsys.readouterr().err
+
+
+def test_a_plan_writes_nothing(small, tiny_checkpoint, monkeypatch):
+    monkeypatch.setenv("PLAN", "1")
+    assert call(script, keys(small, tiny_checkpoint), monkeypatch) == 0 and not (small / "out").exists()
+
+
+def test_two_processes_on_one_folder(small, monkeypatch, capsys):
+    program = "import sys; from common.reporting.files import claim; claim(sys.argv[1]); print(flush=True); input()"
+    command = [sys.executable, "-c", program, str(small / "out")]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        assert call(script, keys(small), monkeypatch) == 2
+        assert "writes there; let it end, or wait with --wait" in capsys.readouterr().err
+        other.stdin.close()
+    assert call(script, keys(small), monkeypatch) == 0
+
+
+@pytest.mark.parametrize(("text", "said"), [("{", "cut short, changed"), ("[]", "cut short"), ("", "cut short")])
+def test_a_run_json_that_is_none_is_named(small, monkeypatch, capsys, text, said):
+    assert call(script, keys(small), monkeypatch) == 0
+    (small / "out" / "run.json").write_text(text)
+    assert call(script, keys(small), monkeypatch) == 2
+    assert f"{small}/out/run.json: {said}" in capsys.readouterr().err

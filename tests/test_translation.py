@@ -3,9 +3,11 @@
 import io
 import json
 import multiprocessing
+import socket
 import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import pytest
 import sentencepiece
@@ -21,6 +23,7 @@ from transformers import (
 )
 
 from common.cli import InputError
+from common.translation.base import Untranslated
 from common.translation.cache import CachedTranslator
 from common.translation.dictionary import DictionaryTranslator
 from common.translation.factory import make_translator
@@ -57,6 +60,11 @@ def test_dictionary_faults_are_named(tmp_path, dictionary):
     (dictionary / "en-it.tsv").write_text("dog\tcane\ncat\n")
     with pytest.raises(InputError, match=r"en-it.tsv row 2"):
         DictionaryTranslator(dictionary).translate(["dog"], "en", "it")
+    (dictionary / "en-nl.tsv").write_bytes("dog\thond\ncat\tk\xe4t\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"en-nl.tsv row 2: not UTF-8 \(.*\); save the file as UTF-8"):
+        DictionaryTranslator(dictionary).translate(["dog"], "en", "nl")
+    (dictionary / "en-es.tsv").write_bytes(b"\xef\xbb\xbfdog\tperro\r\n")  # as Windows writes UTF-8
+    assert DictionaryTranslator(dictionary).translate(["dog"], "en", "es") == ["perro"]
     with pytest.raises(InputError, match="no dictionaries"):
         DictionaryTranslator(tmp_path / "nowhere")
 
@@ -240,20 +248,23 @@ def test_unknown_language_of_a_model_is_refused(nllb):
         make_translator(str(nllb), device="cpu").translate(["dog"], "en", "it")
 
 
-class Libre(BaseHTTPRequestHandler):
-    """What LibreTranslate answers, in so far as its client asks."""
+KEY = "fake-key/0123456789+abc:fx"
+GOOD = json.dumps({"translatedText": "hallo"}).encode()
 
-    failures = 0
+
+class Libre(BaseHTTPRequestHandler):
+    """What LibreTranslate answers, in so far as its client asks, after `failures` answers of another kind."""
+
+    failures = seen = 0
+    failure = (500, b"")
 
     def do_GET(self):
         type(self).failures -= 1
-        if self.failures >= 0:
-            self.send_response(500)
-            self.end_headers()
-            return
-        self.send_response(200)
+        type(self).seen += 1
+        status, body = self.failure if self.failures >= 0 else (200, GOOD)
+        self.send_response(status)
         self.end_headers()
-        self.wfile.write(json.dumps({"translatedText": "hallo"}).encode())
+        self.wfile.write(body)
 
     do_POST = do_GET
 
@@ -264,13 +275,18 @@ class Libre(BaseHTTPRequestHandler):
 @pytest.fixture
 def libre(monkeypatch):
     pytest.importorskip("deep_translator", reason="bash install.sh --online installs it")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Libre)
+    handler = type("Handler", (Libre,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("LIBRE_URL", f"http://127.0.0.1:{server.server_port}/")
-    monkeypatch.setenv("LIBRE_API_KEY", "none")
+    monkeypatch.setenv("LIBRE_API_KEY", KEY)
     monkeypatch.setattr("common.translation.web_service.LONGEST_PAUSE", 0.01)
-    yield Libre
+    yield handler
     server.shutdown()
+
+
+def without_key(text):
+    return KEY not in text and quote(KEY, safe="") not in text
 
 
 def test_service_is_asked_again_after_a_failure(libre):
@@ -278,10 +294,66 @@ def test_service_is_asked_again_after_a_failure(libre):
     assert make_translator("libre").translate(["hello"], "en", "de") == ["hallo"]
 
 
-def test_service_that_keeps_failing_is_an_error_with_the_row(libre):
-    libre.failures = 100
-    with pytest.raises(InputError, match="row 0: service libre failed 5 times"):
-        make_translator("libre").translate(["hello"], "en", "de")
+@pytest.mark.parametrize(
+    ("failure", "said", "times"),
+    [
+        ((500, b""), "failed 5 times: ERR_INTERNAL_SERVER_ERROR", 5),
+        ((403, b""), r"failed 5 times: Unauthorized access with the api key \*\*\*", 5),
+        ((200, b"<html>"), "failed 5 times: Expecting value", 5),
+        ((200, b"{}"), "failed 5 times", 5),
+        ((200, b'{"error": "no"}'), "failed 5 times", 5),
+        ((200, b'{"translatedText": null}'), "gave no translation of 'hello'", 1),
+        ((200, b'{"translatedText": 7}'), "gave no translation of 'hello'", 1),
+        ((200, b'{"translatedText": " "}'), "gave no translation of 'hello'", 1),
+        ((200, json.dumps({"translatedText": f"key {KEY}"}).encode()), "gave its key for a translation of 'hello'", 1),
+    ],
+)
+def test_service_that_keeps_failing_is_an_error_with_the_row(libre, tmp_path, failure, said, times):
+    libre.failure, libre.failures = failure, 100
+    cache = tmp_path / "cache.sqlite"
+    with pytest.raises(InputError, match=f"row 0: service libre {said}") as caught:
+        make_translator("libre", cache_file=str(cache)).translate(["hello"], "en", "de")
+    assert without_key(str(caught.value)) and without_key(cache.read_bytes().decode("latin-1")) and libre.seen == times
+
+
+def test_what_a_service_has_translated_is_kept(libre, tmp_path, monkeypatch):
+    """After three texts that fail in succession no more are sent; a rerun asks for what is missing alone."""
+    libre.failure, texts = (500, b""), [f"text {number}" for number in range(6)]
+    monkeypatch.setattr("common.translation.web_service.TRIES", 1)
+    monkeypatch.setattr(libre, "do_POST", lambda self: fail_from_third(self))
+
+    def fail_from_third(self):
+        libre.failures = 1 if libre.seen >= 2 else 0
+        Libre.do_GET(self)
+
+    with pytest.raises(Untranslated) as caught:
+        make_translator("libre", cache_file=str(tmp_path / "cache.sqlite")).translate(texts, "en", "de")
+    assert caught.value.done == ["hallo"] * 2 + [None] * 4 and [*caught.value.reasons] == [2, 3, 4, 5]
+    assert libre.seen == 5
+    monkeypatch.setattr(libre, "do_POST", Libre.do_GET)
+    libre.failures = 0
+    again = make_translator("libre", cache_file=str(tmp_path / "cache.sqlite"))
+    assert again.translate(texts, "en", "de") == ["hallo"] * 6 and libre.seen == 9
+
+
+@pytest.mark.parametrize("service", ["deepl", "libre", "google"])
+def test_no_key_is_said_where_the_network_is_down(libre, monkeypatch, capsys, service):
+    """DeepL and LibreTranslate have the key in the address, which is in the errors of requests."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("DEEPL_API_KEY", KEY)
+    monkeypatch.setenv("LIBRE_URL", f"{nowhere.replace('//', '//user:secret-pass@')}/")
+    monkeypatch.setenv("HTTPS_PROXY", nowhere)
+    with pytest.raises(InputError, match=f"row 0: service {service} failed 5 times: .*Max retries") as caught:
+        make_translator(service).translate(["hello"], "en", "de")
+    assert without_key(str(caught.value)) and "secret-pass" not in str(caught.value)
+    assert caught.value.__cause__ is None and without_key("".join(capsys.readouterr()))
+
+
+def test_a_language_that_a_service_lacks(libre):
+    with pytest.raises(InputError, match="service libre, en-yo: .*yo"):
+        make_translator("libre").translate(["hello"], "en", "yo")
 
 
 def test_service_without_a_key_is_refused(monkeypatch):

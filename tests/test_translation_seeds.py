@@ -34,3 +34,20 @@ def test_a_missing_table_is_named(tmp_path, monkeypatch, capsys, missing):
     (tmp_path / "run" / missing).unlink()
     assert call(script, ["--runs", f"42={tmp_path / 'run'}", "--out", tmp_path / "seeds.csv"], monkeypatch) == 2
     assert missing in capsys.readouterr().err and not (tmp_path / "seeds.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "lens/summary.csv: cannot be read as a CSV file"),
+        ("source,right\n\xff", "lens/summary.csv: cannot be read as a CSV file"),
+        ("right\n0.8\n", "its tables lack \"None of ['source'] are in the columns\""),
+        ("source,right\nen,0.8\n", "its tables lack 'all'"),
+    ],
+)
+def test_a_bad_table_is_named(tmp_path, monkeypatch, capsys, content, said):
+    write_run(tmp_path / "run", 1)
+    (tmp_path / "run" / "lens" / "summary.csv").write_bytes(content.encode("latin-1"))
+    assert call(script, ["--runs", f"42={tmp_path / 'run'}", "--out", tmp_path / "seeds.csv"], monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error and not (tmp_path / "seeds.csv").exists()

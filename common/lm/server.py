@@ -7,23 +7,28 @@ OPENAI_BASE_URL and OPENAI_API_KEY in the environment name the server and the ke
 
 import asyncio
 import json
+import math
 import os
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from common.cli import InputError, config_hash
+from common.cli import InputError, config_hash, without_secrets
+from common.database import database
 
 CONCURRENCY = 16  # concurrent requests
 RETRIES = 6  # per request, on 408, 409, 429, 5xx and lost connections, after 0.5, 1, 2, 4, 8, 8 s or Retry-After
-TIMEOUT = 120.0  # seconds
+MORE_TRIES, PAUSE = 2, 1.0  # per request, after a reply that cannot be used; seconds between
+TIMEOUT = 120.0  # seconds without a sign of life
 FEW = 5  # log-probabilities to ask for where a server refuses more
-LOCK_SECONDS = 120.0  # wait for another process that writes to the file of replies
+TABLE = "replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)"
+SMALL = 1e-3  # how far rounding may lift a log-probability above 0
+LONG = 16  # characters of a key that cannot stand in an answer by chance, as "none" can
 SERVERS = {"endpoint:": False, "chat:": True}  # prefix of a model behind a server, and whether its chat route is used
 
 
@@ -35,12 +40,23 @@ class Reply:
         text: the answer.
         first: log-probabilities (nats) of the likeliest first tokens, if requested and returned.
         prompt_tokens, tokens: of prompt and answer as the server counts them, 0 if it does not.
+
+    Raises ValueError for values that are none of these, so that no such reply is used or kept.
     """
 
     text: str
     first: dict[str, float] = field(default_factory=dict)
     prompt_tokens: int = 0
     tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise ValueError("its text is no text")
+        for token, value in self.first.items():
+            if not (isinstance(token, str) and isinstance(value, int | float) and -math.inf < value < SMALL):
+                raise ValueError("a log-probability is no number up to 0")
+        if not all(isinstance(count, int) and count >= 0 for count in (self.prompt_tokens, self.tokens)):
+            raise ValueError("its tokens are not counted by whole numbers")
 
 
 @dataclass(frozen=True)
@@ -95,9 +111,16 @@ class Server:
             raise InputError(
                 f"model {model!r} behind a server needs one more package: bash install.sh --online"
             ) from error
+        if not model:
+            raise InputError("endpoint: and chat: need a model's name behind the colon")
         missing = [name for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if not os.environ.get(name)]
         if missing:
             raise InputError(f"model {model!r} behind a server: set {' and '.join(missing)} in the environment")
+        if not _is_address(os.environ["OPENAI_BASE_URL"]):
+            raise InputError("OPENAI_BASE_URL is no address such as http://HOST:8000/v1")
+        self._key = os.environ["OPENAI_API_KEY"]
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise InputError("OPENAI_API_KEY has a character that no key has, such as a line end")
         self.model, self.chat, self._openai = model, chat, openai
         self.replies, self.budget = replies, budget or Budget()
         self._gone: str | None = None  # why the server is taken to be unreachable
@@ -122,78 +145,99 @@ class Server:
         return asyncio.run(self._ask_all(prompts, keys, progress))
 
     async def _ask_all(self, prompts: Sequence[str], keys: dict[str, Any], progress: bool) -> list[Reply | Failure]:
+        # `gather` raises what a request raises; without this, one that is stopped by a signal would print it too.
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         slots = asyncio.Semaphore(CONCURRENCY)
-        kept = self._kept(prompts, keys)
-        async with self._openai.AsyncOpenAI(max_retries=RETRIES, timeout=TIMEOUT) as client:
-            with tqdm(total=len(prompts), unit="answer", disable=not progress) as bar:
+        distinct = {prompt: config_hash({"chat": self.chat, "prompt": prompt, **keys}) for prompt in prompts}
+        with (
+            database(self.replies or ":memory:", TABLE) as kept,
+            tqdm(total=len(distinct), unit="answer", disable=not progress) as bar,
+        ):
+            async with self._openai.AsyncOpenAI(max_retries=RETRIES, timeout=TIMEOUT) as client:
 
-                async def one(prompt: str) -> Reply | Failure:
-                    if prompt not in kept:
+                async def one(prompt: str, key: str) -> Reply | Failure:
+                    if (reply := _kept_reply(kept, key)) is None:
                         async with slots:
                             reply = await self._ask(client, prompt, keys)
-                        if isinstance(reply, Failure):
-                            bar.update()
-                            return reply
-                        kept[prompt] = reply
-                        self._keep(prompt, keys, reply)
+                        if isinstance(reply, Reply):
+                            with kept:
+                                row = (key, json.dumps(asdict(reply)))
+                                kept.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", row)
                     bar.update()
-                    return kept[prompt]
+                    return reply
 
-                distinct = list(dict.fromkeys(prompts))
-                found = dict(zip(distinct, await asyncio.gather(*map(one, distinct)), strict=True))
+                found = dict(zip(distinct, await asyncio.gather(*map(one, distinct, distinct.values())), strict=True))
         return [found[prompt] for prompt in prompts]
 
-    async def _ask(self, client, prompt: str, keys: dict[str, Any]) -> Reply | Failure:
+    async def _ask(self, client, prompt: str, keys: dict[str, Any], tries: int = MORE_TRIES) -> Reply | Failure:
         if reason := self._gone or self.budget.spent:
             return Failure(reason)
         self.budget.requests += 1
+        route, asked = client.completions, {"prompt": prompt}
+        if self.chat:
+            route, asked = client.chat.completions, {"messages": [{"role": "user", "content": prompt}]}
+        body = b""
+
+        def sentence(said: Any) -> str:
+            return without_secrets(f"{str(client.base_url).partition('?')[0]} {said}")
+
         try:
-            if self.chat:
-                messages = [{"role": "user", "content": prompt}]
-                done = await client.chat.completions.create(messages=messages, **keys)
-            else:
-                done = await client.completions.create(prompt=prompt, **keys)
+            async with asyncio.timeout(2 * TIMEOUT * (RETRIES + 1)):  # for an answer that never ends
+                body = (await route.with_raw_response.create(**asked, **keys)).http_response.content
+            reply = self._read(body)
         except (self._openai.AuthenticationError, self._openai.PermissionDeniedError) as error:
-            raise InputError(f"{client.base_url} refuses the key in OPENAI_API_KEY: {error.message}") from error
+            raise InputError(sentence(f"refuses the key in OPENAI_API_KEY: {error}")) from error
         except self._openai.NotFoundError as error:
-            raise InputError(
-                f"{client.base_url} has no model {self.model!r} or no such route: {error.message}"
-            ) from error
+            raise InputError(sentence(f"has no model {self.model!r} or no such route: {error}")) from error
         except self._openai.BadRequestError as error:
             fewer = fewer_logprobs(keys)
-            return await self._ask(client, prompt, fewer) if fewer else Failure(f"{client.base_url}: {error.message}")
-        except self._openai.APIConnectionError as error:
-            self._gone = f"{client.base_url} cannot be reached: {error.message}"
+            return await self._ask(client, prompt, fewer) if fewer else Failure(sentence(f"says {error}"))
+        except (self._openai.APIConnectionError, TimeoutError) as error:
+            self._gone = sentence(f"cannot be reached: {str(error) or 'its answer has no end'}")
             return Failure(self._gone)
         except self._openai.APIError as error:
-            return Failure(f"{client.base_url}: {error.message}")
-        reply = reply_of(done, self.chat)
+            return Failure(sentence(f"says {error}"))
+        except (ValueError, RecursionError) as error:
+            if tries:
+                await asyncio.sleep(PAUSE)
+                return await self._ask(client, prompt, keys, tries - 1)
+            start = " ".join(without_secrets(body.decode(errors="replace")).split())[:80]
+            return Failure(sentence(f"gives a reply that cannot be used ({error}): {start!r}"))
         self.budget.tokens += reply.prompt_tokens + reply.tokens
         return reply
 
-    def _key(self, prompt: str, keys: dict[str, Any]) -> str:
-        return config_hash({"chat": self.chat, "prompt": prompt, **keys})
+    def _read(self, body: bytes) -> Reply:
+        """The reply in the body of a response; ValueError where there is none, InputError for that of another model."""
+        done = json.loads(body)
+        reply = reply_of(done, self.chat)
+        if len(self._key) >= LONG and self._key in str(reply):
+            raise ValueError("it holds the key of OPENAI_API_KEY")
+        if not same_model(self.model, done.get("model")):
+            raise InputError(f"the server answers as model {done['model']!r}, not {self.model!r}; name the one it runs")
+        return reply
 
-    def _kept(self, prompts: Sequence[str], keys: dict[str, Any]) -> dict[str, Reply]:
-        """Replies from the file, by prompt."""
-        if self.replies is None:
-            return {}
-        self.replies.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self.replies, timeout=LOCK_SECONDS)) as database, database:
-            database.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
-            found = {}
-            for prompt in dict.fromkeys(prompts):
-                row = database.execute("SELECT reply FROM replies WHERE key=?", (self._key(prompt, keys),)).fetchone()
-                if row:
-                    found[prompt] = Reply(**json.loads(row[0]))
-        return found
 
-    def _keep(self, prompt: str, keys: dict[str, Any], reply: Reply) -> None:
-        if self.replies is None:
-            return
-        with closing(sqlite3.connect(self.replies, timeout=LOCK_SECONDS)) as database, database:
-            row = (self._key(prompt, keys), json.dumps(asdict(reply)))
-            database.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", row)
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:  # of a port that is no number
+        return False
+
+
+def _kept_reply(kept: sqlite3.Connection, key: str) -> Reply | None:
+    """The reply under a key; None where there is none, or none that can be used."""
+    row = kept.execute("SELECT reply FROM replies WHERE key=?", (key,)).fetchone()
+    try:
+        return Reply(**json.loads(row[0])) if row else None
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def same_model(asked: str, said: Any) -> bool:
+    """Whether a server's name may be that of the model asked for, as gpt-4o-2024-08-06 is of gpt-4o; no name may."""
+    name = asked.rstrip("/").rpartition("/")[2].lower()
+    return not isinstance(said, str) or not said or name in said.lower() or said.lower() in asked.lower()
 
 
 def fewer_logprobs(keys: dict[str, Any]) -> dict[str, Any] | None:
@@ -207,13 +251,16 @@ def fewer_logprobs(keys: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def reply_of(done: Any, chat: bool) -> Reply:
-    """The reply in a completion of the openai library."""
-    choice, usage = done.choices[0], done.usage
-    text = (choice.message.content or "") if chat else choice.text
-    offered = choice.logprobs
-    first: dict[str, float] = {}
-    if offered is not None and chat and offered.content:
-        first = {token.token: token.logprob for token in offered.content[0].top_logprobs}
-    elif offered is not None and not chat and offered.top_logprobs:
-        first = dict(offered.top_logprobs[0])
-    return Reply(text, first, *((usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)))
+    """The reply in the JSON of a completion; ValueError where there is none."""
+    try:
+        choice, usage = done["choices"][0], done.get("usage") or {}
+        text = choice["message"]["content"] if chat else choice["text"]
+        offered = choice.get("logprobs") or {}
+        if chat:
+            tokens = (offered.get("content") or [{}])[0].get("top_logprobs") or []
+            first = {token["token"]: token["logprob"] for token in tokens}
+        else:
+            first = (offered.get("top_logprobs") or [{}])[0] or {}
+        return Reply(text, dict(first), usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError("it is not of the form of a completion") from error

@@ -2,20 +2,22 @@
 
 import os
 import re
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 from common.cli import InputError
+from common.database import database
 from common.translation.base import Translator, Untranslated
 
 CACHE_BATCH = 512  # texts between two writes to the cache
-LOCK_SECONDS = 120.0  # wait for another process that writes to the cache
+TABLE = (
+    "translations (translator TEXT, source TEXT, target TEXT, text TEXT, translation TEXT NOT NULL,"
+    " PRIMARY KEY (translator, source, target, text)) WITHOUT ROWID"
+)
 
 
 class CachedTranslator:
-    """Another translator whose translations are kept in a SQLite file.
+    """Another translator whose translations are kept in a SQLite file, which the first translation makes.
 
     Several processes may share the file; a killed process loses at most its current batch.
     """
@@ -23,18 +25,6 @@ class CachedTranslator:
     def __init__(self, translator: Translator, path: str | os.PathLike):
         self.translator, self.path = translator, Path(path)
         self.identity = translator.identity
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._connect()) as database, database:
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS translations (translator TEXT, source TEXT, target TEXT, text TEXT,"
-                " translation TEXT NOT NULL, PRIMARY KEY (translator, source, target, text)) WITHOUT ROWID"
-            )
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            return sqlite3.connect(self.path, timeout=LOCK_SECONDS)
-        except sqlite3.Error as error:
-            raise InputError(f"{self.path}: cannot be opened as a cache of translations: {error}") from error
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See Translator. Each distinct text is translated once; finished batches are kept.
@@ -45,9 +35,9 @@ class CachedTranslator:
         wanted = list(dict.fromkeys(texts))
         found: dict[str, str | None] = {}
         failed: dict[str, str] = {}
-        with closing(self._connect()) as database:
+        with database(self.path, TABLE) as kept:
             for text in wanted:
-                row = database.execute(
+                row = kept.execute(
                     "SELECT translation FROM translations WHERE translator=? AND source=? AND target=? AND text=?",
                     (*key, text),
                 ).fetchone()
@@ -63,9 +53,9 @@ class CachedTranslator:
                     failed |= {batch[row]: reason for row, reason in error.reasons.items()}
                 except InputError as error:
                     raise InputError(self._with_row(str(error), batch, texts)) from error
-                with database:
+                with kept:
                     rows = [(*key, text, said) for text, said in zip(batch, done, strict=True) if said is not None]
-                    database.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
+                    kept.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
                 found.update(zip(batch, done, strict=True))
         translations = [found[text] for text in texts]
         if failed:

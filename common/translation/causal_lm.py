@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from common.lm.generation import Answer, generate
-from common.lm.loading import load
+from common.lm.loading import load, pick_device
 from common.prompts import translation_prompt
 from common.reporting.provenance import model_content_hash
 from common.translation.base import MAX_NEW_TOKENS, Examples, asked_rows, examples_hash
@@ -31,6 +31,8 @@ class CausalTranslator:
         max_new_tokens: int = MAX_NEW_TOKENS,
     ):
         self.name, self.device, self.dtype = name, device, dtype
+        if device != "map":
+            pick_device(device)  # refuses an unknown one, before the model is loaded
         self.examples, self.max_new_tokens = dict(examples or {}), max_new_tokens
         shown = examples_hash(self.examples)
         self.identity = f"causal {model_content_hash(name)} {dtype} examples {shown} tokens {max_new_tokens}"

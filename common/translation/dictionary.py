@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -43,10 +43,7 @@ class DictionaryTranslator:
         if not path.exists():
             raise InputError(f"{self.folder}: neither {straight.name} nor {reverse.name}; add one of them")
         entries: dict[str, str] = {}
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            cells = [cell.strip() for cell in line.split("\t")]
-            if len(cells) != 2 or not all(cells):
-                raise InputError(f"{path} row {number}: two words with a tab between are needed, not {line!r}")
+        for cells in word_pairs(path):
             word, translation = cells if path == straight else reversed(cells)
             entries.setdefault(word, translation)
         for word, translation in list(entries.items()):
@@ -71,6 +68,26 @@ class DictionaryTranslator:
             unknown += not translation and any(c.isalpha() for c in written)
             place, i = end, i + count
         return "".join([*pieces, text[place:]]), unknown
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file; only \\n and \\r\\n end one. InputError naming the line that is not UTF-8."""
+    content = path.read_bytes()
+    try:
+        lines = [line.removesuffix("\r") for line in content.decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path} row {row}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def word_pairs(path: Path) -> Iterator[list[str]]:
+    """The entries of a dictionary file, each a word and its translation; InputError naming the row that is none."""
+    for number, line in enumerate(read_lines(path), 1):
+        cells = [cell.strip() for cell in line.split("\t")]
+        if len(cells) != 2 or not all(cells):
+            raise InputError(f"{path} row {number}: two words with a tab between are needed, not {line[:80]!r}")
+        yield cells
 
 
 def _like(model: str, word: str | None) -> str | None:

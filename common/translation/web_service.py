@@ -4,21 +4,23 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
-from common.cli import InputError
-from common.translation.base import respace
+from common.cli import InputError, without_secrets
+from common.lm.server import LONG
+from common.translation.base import Untranslated, respace
 from common.translation.sentences import sentence_spans
 
 SERVICES = ("google", "deepl", "libre")
 TRIES = 5  # attempts per request
 LONGEST_PAUSE = 60.0  # seconds between two attempts
 LIMIT = 4500  # characters per request
+GIVE_UP = 3  # requests in succession that fail before no more are sent
 
 
 class WebServiceTranslator:
     """Google, DeepL or LibreTranslate; keys come from the environment (DEEPL_API_KEY; LIBRE_URL and LIBRE_API_KEY).
 
     A request is attempted five times, with growing pauses; texts beyond a service's limit are sent sentence by
-    sentence.
+    sentence. No message and no translation has a key in it.
     """
 
     def __init__(self, service: str):
@@ -37,19 +39,37 @@ class WebServiceTranslator:
         if missing:
             raise InputError(f"translator {service!r}: set {' and '.join(missing)} in the environment")
         self._client = partial(client, **{key: os.environ[variable] for key, variable in variables.items()})
+        self._key = os.environ.get(variables.get("api_key", ""), "")
+        self._lost: list[str] = []  # why the latest requests have failed, since one that has not
         self._retry = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(TRIES), wait=tenacity.wait_exponential(max=LONGEST_PAUSE), reraise=True
         )
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """See Translator."""
-        client = self._client(source=self._code(source), target=self._code(target))
-        return [self._one(client, text, row, source) for row, text in enumerate(texts)]
+        """See Translator. Raises Untranslated, with all other translations, where texts failed."""
+        try:
+            client = self._client(source=self._code(source), target=self._code(target))
+        except Exception as error:  # the service has no such language
+            raise InputError(f"{self.identity}, {source}-{target}: {self._sentence(error)}") from None
+        done: list[str | None] = [None] * len(texts)
+        reasons = {}
+        for row, text in enumerate(texts):
+            try:
+                done[row] = self._one(client, text, source)
+            except InputError as error:
+                reasons[row] = str(error)
+        if reasons:
+            raise Untranslated(done, reasons)
+        return done
+
+    @staticmethod
+    def _sentence(error: Exception) -> str:
+        return without_secrets(" ".join((str(error) or type(error).__name__).split()))
 
     def _code(self, language: str) -> str:
         return "zh-CN" if language == "zh" and "google" in self.identity else language
 
-    def _one(self, client, text: str, row: int, source: str) -> str:
+    def _one(self, client, text: str, source: str) -> str:
         spans = [(0, len(text))] if len(text) <= LIMIT else sentence_spans(text, source)
         done = []
         for start, end in spans:
@@ -57,12 +77,17 @@ class WebServiceTranslator:
             if not piece.strip():
                 done.append(piece)
                 continue
+            if len(self._lost) >= GIVE_UP:
+                raise InputError(self._lost[-1])
             try:
                 translated = self._retry(client.translate, piece.strip())
+                self._lost.clear()
             except Exception as error:  # deep-translator passes on the errors of its services and of requests
-                reason = str(error).split("\n")[0]
-                raise InputError(f"row {row}: {self.identity} failed {TRIES} times: {reason}") from error
-            if not (translated or "").strip():
-                raise InputError(f"row {row}: {self.identity} gave no translation of {piece[:60]!r}")
+                self._lost.append(f"{self.identity} failed {TRIES} times: {self._sentence(error)}")
+                raise InputError(self._lost[-1]) from None
+            if not isinstance(translated, str) or not translated.strip():
+                raise InputError(f"{self.identity} gave no translation of {piece[:60]!r}")
+            if len(self._key) >= LONG and self._key in translated:
+                raise InputError(f"{self.identity} gave its key for a translation of {piece[:60]!r}")
             done.append(respace(piece, translated.strip()))
         return "".join(done)
