@@ -115,9 +115,12 @@ def _direction(
 
 
 def released_comet(path: Path) -> float | None:
-    """The system's COMET in the released file beside the translations, as a fraction; None without one."""
+    """The system's COMET in the released file beside the translations, as a fraction; None where there is none."""
     comet = path.with_name(f"{path.name}.comet")
-    if not comet.exists() or not comet.stat().st_size:
+    if not comet.exists():
+        return None
+    if not comet.stat().st_size:
+        print(f"note: {comet} is empty; its score is missing")
         return None
     last = read_lines(comet)[-1]
     match = re.fullmatch(r"\S+\tscore: (-?\d+\.\d+)", last)
