@@ -25,6 +25,10 @@ if [ "$build" = auto ]; then
 fi
 
 python=${PYTHON:-python3}
+if ! command -v "$python" >/dev/null; then
+  echo "install.sh: no such program $python; install Python 3.11 or newer, or name one with PYTHON=..." >&2
+  exit 2
+fi
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
   echo "install.sh: $("$python" --version) is too old; install Python 3.11 or newer, or name one with PYTHON=..." >&2
   exit 2
@@ -54,7 +58,7 @@ fi
 group=$(IFS=,; echo "${extras[*]+"${extras[*]}"}")
 "${pip[@]}" install --quiet --editable ".${group:+[$group]}"
 
-earlier=$( [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$pins $PWD" ] && tail -n +2 "$stamp" || true )
-{ echo "$pins $PWD"; printf '%s\n' $earlier "${wanted[@]}" | sort -u; } > "$stamp.tmp"
+earlier() { if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$pins $PWD" ]; then tail -n +2 "$stamp"; fi; }
+{ echo "$pins $PWD"; { earlier; printf '%s\n' "${wanted[@]}"; } | sort -u; } > "$stamp.tmp"
 mv "$stamp.tmp" "$stamp"
 echo "install.sh: ready in .venv ($build${group:+, $group})"

@@ -7,7 +7,6 @@ Student's t intervals over seeds.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -42,16 +41,16 @@ class Finding:
 
 def read_tables(tables: dict[str, str]) -> pd.DataFrame:
     """All tables below each other, with the seed in front."""
+    changes = [f"{change}{end}" for change in CHANGES for end in ("", "_low", "_high")]
+    numbers = ["n", "accuracy", *changes]
     found = []
     for seed, path in tables.items():
         try:
-            found.append(pd.read_csv(path).assign(seed=seed))
+            table = pd.read_csv(path).assign(seed=seed).reindex(columns=["seed", "arm", "column", *numbers])
+            found.append(table.assign(**table[numbers].apply(pd.to_numeric)))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read as a table of FT/tabulate_arms.py: {error}") from error
-    table = pd.concat(found)
-    wanted = ["seed", "arm", "column", "n", "accuracy"]
-    wanted += [f"{change}{end}" for change in CHANGES for end in ("", "_low", "_high")]
-    return table.reindex(columns=wanted)
+    return pd.concat(found)
 
 
 def pool(table: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +99,7 @@ def main() -> None:
     pooled = pool(table)
     said = sentence(pooled, config)
     everything = table if pooled is table else pd.concat([table, pooled])
-    out = Path(config.out).with_suffix("")
+    out = config.out.removesuffix(".csv")
     write_result(__file__, out, {}, everything, sentence=said, float_format="%.6f")
 
 

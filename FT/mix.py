@@ -9,10 +9,14 @@ Interrupted runs resume when rerun. The output depends on the seed, not on the n
 
 import json
 import multiprocessing
+import os
 import shutil
+import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -113,8 +117,11 @@ _translator: Translator | None = None  # of a worker process
 
 
 def start_worker(config: Mix) -> None:
-    """Make the translator, once per process."""
+    """Make the translator, once per process; a worker ends with its parent, however that ends."""
     global _translator
+    if parent := multiprocessing.parent_process():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     _translator = config.make_translator()
 
 
@@ -193,13 +200,24 @@ def in_processes(config: Mix, missing: Iterable[tuple[list[Document], Scheme, Pa
     running: deque[Future] = deque()
     # Spawned, not forked: a translator may hold threads or a GPU.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(config.processes, context, start_worker, (config,)) as pool:
+    pool = ProcessPoolExecutor(config.processes, context, start_worker, (config,))
+    try:
         for shard in missing:
             running.append(pool.submit(write_shard, *shard))
             if len(running) > 2 * config.processes:
                 running.popleft().result()
         while running:
             running.popleft().result()
+    except BaseException as error:
+        for worker in multiprocessing.active_children():  # a shard is written whole or not at all
+            worker.kill()
+        if isinstance(error, BrokenProcessPool):
+            raise InputError(
+                "a worker process was ended, probably for want of memory; run the same command with fewer --processes"
+            ) from error
+        raise
+    finally:
+        pool.shutdown()
 
 
 def read_shards(paths: Iterable[Path]) -> Iterator[tuple[dict, dict]]:
@@ -207,8 +225,11 @@ def read_shards(paths: Iterable[Path]) -> Iterator[tuple[dict, dict]]:
     for path in paths:
         with open(path, encoding="utf-8") as file:
             for line in file:
-                row = json.loads(line)
-                yield row["record"], row["counts"]
+                try:
+                    row = json.loads(line)
+                    yield row["record"], row["counts"]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise InputError(f"{path}: cut short or changed; delete it and run the same command") from error
 
 
 def write_corpus(paths: Sequence[Path], out: Path) -> None:
@@ -287,8 +308,7 @@ def made(out: Path, digest: str) -> bool:
     if not out.exists():
         return False
     provenance = provenance_of(out)
-    done = json.loads(provenance.read_text()) if provenance.exists() else {}
-    if done.get("hash") != digest:
+    if not provenance.exists() or digest not in provenance.read_text(encoding="utf-8", errors="replace"):
         raise InputError(f"{out}: from another configuration or input; use another --out or delete it")
     print(f"{out}: up to date")
     return True

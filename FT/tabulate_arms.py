@@ -14,6 +14,7 @@ import pandas as pd
 
 from common.cli import InputError, comma_list, named_list, parse, run
 from common.evaluation.records import load_records
+from common.languages import get
 from common.reporting.plots import plot_arms
 from common.reporting.results import write_result
 from common.reporting.stats import chance_level, gap_closed, mcnemar, paired_bootstrap, wilson_by_question
@@ -121,10 +122,12 @@ def perplexities(logs: Mapping[str, str]) -> pd.DataFrame:
     rows = {}
     for arm, folder in logs.items():
         path = Path(folder) / "log.csv"
-        if not path.exists():
-            raise InputError(f"{path}: no such file; FT/train.py writes it")
-        log = pd.read_csv(path)
-        found = log[[column for column in log if column.startswith("perplexity_")]].dropna(how="all")
+        try:
+            log = pd.read_csv(path)
+            names = [column for column in log if column.startswith("perplexity_")]
+            found = log[names].dropna(how="all").astype(float)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read as a log of FT/train.py: {error}") from error
         if len(found):
             rows[arm] = found.iloc[-1].rename(lambda name: name.removeprefix("perplexity_"))
     return pd.DataFrame(rows).T.rename_axis("arm").reset_index()
@@ -158,6 +161,8 @@ def _cell(row: tuple) -> str:
 
 def main() -> None:
     config = parse(Tabulate)
+    for code in comma_list(config.held_out):
+        get(code)
     folders = {name: Path(folder) for name, folder in named_list(config.arms, "arms").items()}
     for name in (config.base, config.control):
         if name not in folders:

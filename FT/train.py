@@ -7,13 +7,16 @@ runs resume from the last checkpoint and end with the same weights. `out` gets t
 tokenizer, `log.csv`, `loss.png` and `run.json`.
 """
 
+import errno
 import gc
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +28,7 @@ from datasets import Dataset
 from matplotlib.figure import Figure
 from packing import pack
 from peft import LoraConfig, get_peft_model
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerState
 
@@ -251,6 +255,17 @@ def train(config: Train, trainer: Trainer, checkpoint: str | None) -> None:
         ) from error
 
 
+@contextmanager
+def full_disk(out: Path) -> Iterator[None]:
+    """What safetensors and PyTorch raise where a disk is full, as the system says it."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        if re.search("No space left|quota exceeded|inline_container", str(error)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
+        raise
+
+
 def history(trainer: Trainer) -> pd.DataFrame:
     """One row per logged step: loss, learning rate, gradient norm, tokens seen, perplexity of each language."""
     rows: dict[int, dict[str, float]] = {}
@@ -329,7 +344,8 @@ def main() -> None:
     if finished(out, info["hash"]):
         print(f"{out}: up to date")
         return
-    state = PartialState(cpu=not config.on_gpu)
+    # Others wait for the first process, which may read a large corpus or wait itself; the default would end them.
+    state = PartialState(cpu=not config.on_gpu, timeout=timedelta(days=7))
     if not config.on_gpu:
         keep_freed_memory()
     checkpoints = out / CHECKPOINTS / info["hash"]  # by hash: never resumed by another configuration
@@ -348,11 +364,12 @@ def main() -> None:
     trainer = Trainer(model=model, args=arguments(config, checkpoints), train_dataset=rows, eval_dataset=test_rows)
     trainer.add_callback(Watch())
     trainer.remove_callback(PrinterCallback)
-    train(config, trainer, last_checkpoint(checkpoints))
-    if test_rows and not (config.eval_steps and trainer.state.global_step % config.eval_steps == 0):
-        trainer.evaluate()
-    model.config.use_cache = kept
-    save(config, trainer, tokenizer, info)
+    with full_disk(out):
+        train(config, trainer, last_checkpoint(checkpoints))
+        if test_rows and not (config.eval_steps and trainer.state.global_step % config.eval_steps == 0):
+            trainer.evaluate()
+        model.config.use_cache = kept
+        save(config, trainer, tokenizer, info)
     state.wait_for_everyone()
 
 

@@ -61,8 +61,8 @@ def table(name: str, records: Iterable[Mapping[str, Any]], language: str) -> Tab
     for number, record in enumerate(records, 1):
         where = f"{name}, row {number}"
         question, *options, answer = (text_of(cell, where) for cell in take(record, (*CELLS, ANSWER), where))
-        subject = record.get("category") or SUBJECT
-        name_of_row = record.get("id") or f"{number:04d}"
+        subject = str(record.get("category") or SUBJECT)
+        name_of_row = str(record.get("id") or f"{number:04d}")
         item = monolingual(name_of_row, subject, "", question, options, answer.strip(), language)
         check_question(item, where)
         rows.setdefault(subject, []).append(Row(where, item))

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from common.cli import InputError, parse, require_positive, run
 from common.corpus import read_documents
-from common.reporting.files import atomic_file, write_csv_atomic, write_json_atomic
+from common.reporting.files import atomic_file, claim, write_csv_atomic, write_json_atomic
 
 TERMS = Path(__file__).resolve().parent / "data" / "terms.txt"
 INDEX_KEY = "HP-related-index"
@@ -59,8 +59,8 @@ def read_terms(path: str) -> list[str]:
     """The terms of a file, in its order."""
     try:
         lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text: {error.reason}; convert it") from error
     terms = [line for line in lines if line and not line.startswith("#")]
     if not terms:
         raise InputError(f"{path}: no terms in it")
@@ -80,9 +80,7 @@ def read_index(path: str) -> set[int]:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         numbers = found[INDEX_KEY] if isinstance(found, dict) else found
         return {int(number) for number in numbers}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON list of numbers, nor one under the key {INDEX_KEY!r}") from error
 
 
@@ -128,8 +126,9 @@ def main() -> None:
     config = parse(Select)
     terms = read_terms(config.terms)
     released = read_index(config.index) if config.index else None
-    related, row, counts = split_corpus(config, terms, released)
     out = Path(config.out)
+    claim(out, "index.json")
+    related, row, counts = split_corpus(config, terms, released)
     write_json_atomic(out / "index.json", {INDEX_KEY: related})
     write_csv_atomic(out / "terms.csv", counts)
     write_csv_atomic(out / "summary.csv", pd.DataFrame([row]), float_format="%.6f")

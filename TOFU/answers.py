@@ -17,8 +17,9 @@ from common.lm.generation import generate
 from common.lm.loading import ModelConfig
 from common.lm.loglikelihood import loglikelihood
 from common.lm.tokenization import tokenize_pairs
+from common.plan import planning
 from common.prompts import chat_prompt
-from common.reporting.files import write_csv_atomic
+from common.reporting.files import claim, write_csv_atomic
 
 
 def answer_rows(
@@ -70,6 +71,8 @@ def ask(
     def text(row: AuthorQuestion) -> str:
         return " ".join([row.prompt, row.answer, row.truth, *row.perturbed_answer])
 
+    if model.processes().is_main_process and not planning():
+        claim(config.out)  # the folder of the choice too, before any answer is asked for
     depends = {"chat": config.chat, "max_new_tokens": tofu.max_new_tokens}
     keys = asdict(model) | asdict(config) | asdict(tofu)
     tables = by_language(model, out, keys, depends, parallel, compute, text, tofu.max_new_tokens // 2)

@@ -20,7 +20,7 @@ from common.lm.server import split_server
 from common.parallel_data import check_languages
 from common.plan import Planned
 from common.prompts import PromptFormat
-from common.settings import make_settings
+from common.settings import expand_settings, make_settings
 
 
 @dataclass(kw_only=True)
@@ -59,15 +59,17 @@ def main() -> None:
     if split_server(model.model):
         raise InputError(f"model {model.model}: the probability of an answer needs the model itself, not a server")
     parallel = tofu.parallel(config.limit)
+    items = choices(parallel, tofu.seed)
+    settings = make_settings(items, tofu.seed, PromptFormat(question_label)) if items["en"] else {}
+    if settings:
+        expand_settings(comma_list(config.settings), list(settings))  # refused before any answer is asked for
     if not config.show:
         with suppress(Planned):
             summary = ask(parallel, tofu, config, model)
             print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{config.out}/answers/summary.csv")
-    items = choices(parallel, tofu.seed)
-    if not items["en"]:
+    if not settings:
         print(f"note: {tofu.data} has no perturbed answers, so no choice between answers is asked")
         return
-    settings = make_settings(items, tofu.seed, PromptFormat(question_label))
     evaluate(Task(list(settings), settings.__getitem__, asdict(tofu), {"task": "tofu"}), config, model)
 
 

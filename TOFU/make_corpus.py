@@ -5,11 +5,11 @@ python TOFU/make_corpus.py --data FILE.json --out FILE.jsonl
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
-from tofu import read_tofu
+from tofu import read_tofu, write_once
 
-from common.cli import parse, run
-from common.reporting.files import write_text_atomic
+from common.cli import InputError, parse, run
 
 
 @dataclass
@@ -29,12 +29,14 @@ class MakeCorpus:
 
 def main() -> None:
     config = parse(MakeCorpus)
+    if not config.out.endswith(".jsonl"):
+        raise InputError(f"out {config.out!r}: the name must end in .jsonl, which FT/train.py reads")
     rows = read_tofu(config.data, config.subset)
     lines = [
         json.dumps({"text": f"{row.prompt} {row.answer}", "doc_id": number}, ensure_ascii=False) + "\n"
         for number, row in enumerate(rows)
     ]
-    write_text_atomic(config.out, "".join(lines))
+    write_once(Path(config.out), "".join(lines))
     print(f"{config.out}: {len(rows)} questions with their answers")
 
 

@@ -47,7 +47,13 @@ def tabulate(runs: Mapping[str, str], seed: int) -> pd.DataFrame:
         if (Path(folder) / "run.json").exists():  # not where the data have no perturbed answers
             choice = by_language(load_records(Path(folder))).rename(columns={"accuracy": "value"})
             tables.append(choice.assign(arm=name, measure=CHOICE))
-        tables.append(summarize(read_answers(Path(folder)), seed).assign(arm=name))
+        try:
+            tables.append(summarize(read_answers(Path(folder)), seed).assign(arm=name))
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"{Path(folder, NAME)}: not as TOFU/evaluate_tofu.py wrote it ({error!r}); run that again, which keeps"
+                " finished answers"
+            ) from error
     table = pd.concat(tables, ignore_index=True)
     columns = ["arm", "measure", "language", "n", "value", "ci_low", "ci_high"]
     columns += ["delta_vs_en", "delta_low", "delta_high", "p_mcnemar"]
@@ -56,7 +62,7 @@ def tabulate(runs: Mapping[str, str], seed: int) -> pd.DataFrame:
 
 def read_answers(folder: Path) -> dict[str, pd.DataFrame]:
     """The answers of a run by language."""
-    written = read_run(folder / NAME)["languages"]
+    written = read_run(folder / NAME).get("languages", ())
     files = {code: folder / NAME / f"{code}.csv" for code in LANGUAGES if code in written}
     found = {code: read_text(path) for code, path in files.items() if path.exists()}
     if "en" not in found:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def json_records(path: Path) -> list[Any]:
     try:
         text = path.read_text(encoding="utf-8")
         return json.loads(text) if text.lstrip().startswith("[") else list(json_lines(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a JSON file: {error}") from error
 
 
@@ -113,21 +114,33 @@ def question_of(record: Mapping[str, Any], where: str, number: int) -> AuthorQue
     paraphrased = record.get("paraphrased_answer") or ""
     perturbed = record.get("perturbed_answer") or []
     perturbed = [perturbed] if isinstance(perturbed, str) else perturbed
+    if not isinstance(perturbed, list):
+        raise InputError(f"{where}: perturbed_answer is {perturbed!r:.60}; write a text or a list of texts")
     texts = [question, answer, *([paraphrased] if paraphrased else []), *perturbed]
     if not all(text_of(text, where).strip() for text in texts):
         raise InputError(f"{where}: an empty question or answer; fill it in or leave the row out in every language")
+    if bad := re.search("[\ud800-\udfff]", "".join(texts)):
+        raise InputError(f"{where}: {bad[0]!r} is half a character; correct it")
     return AuthorQuestion(f"{number:04d}", question, answer, paraphrased, tuple(perturbed))
 
 
+def write_once(path: Path, text: str) -> None:
+    """Write a file whole or not at all; InputError where another text is there, such as one that was corrected."""
+    if not path.exists():
+        write_text_atomic(path, text)
+    elif path.read_bytes() != text.encode():
+        raise InputError(f"{path}: is there with another content; delete it, or name another --out")
+
+
 def write_tofu(path: Path, rows: Iterable[AuthorQuestion]) -> None:
-    """Write JSON lines in TOFU's fields, whole or not at all."""
+    """Write JSON lines in TOFU's fields; see `write_once`."""
     lines = []
     for row in rows:
         fields: dict[str, Any] = {name: getattr(row, name) for name in TEXTS if getattr(row, name)}
         if row.perturbed_answer:
             fields["perturbed_answer"] = row.perturbed_answer
         lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
-    write_text_atomic(path, "".join(lines))
+    write_once(path, "".join(lines))
 
 
 def choices(parallel: Mapping[str, Sequence[AuthorQuestion]], seed: int) -> dict[str, list[Question]]:

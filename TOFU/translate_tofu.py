@@ -80,6 +80,8 @@ def main() -> None:
     config = parse(Translate)
     rows = read_tofu(config.data, config.subset)[: config.limit]
     languages = [code for code in comma_list(config.languages) if get(code).code != "en"]
+    if not languages:
+        raise InputError("languages names none but English; name those to translate into, as de,fr")
     name = file_name(config.data, config.subset)
     if planning():
         left = sum(not Path(config.out, code, name).exists() for code in languages)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from datasets import load_dataset
 from sacremoses import MosesDetokenizer
@@ -39,7 +39,7 @@ def read_documents(source: str, subset: str | None, split: str, documents: str, 
 
     Raises InputError for a corpus that cannot be read or is empty.
     """
-    rows = _rows(source, subset, split)
+    rows = read_rows(source, subset, split)
     texts = _by_heading(rows, source) if documents == "headings" else (row for row in rows if row.strip())
     number = -1
     for number, text in enumerate(texts):
@@ -54,26 +54,36 @@ def corpus_digest(source: str, subset: str | None, split: str) -> str:
     return file_digest(source) if Path(source).is_file() else _dataset(source, subset, split)._fingerprint
 
 
-def _rows(source: str, subset: str | None, split: str) -> Iterator[str]:
-    """Lines of a text file, or the `text` of each row of anything else."""
+def read_rows(source: str, subset: str | None = None, split: str = "train") -> Iterator[str]:
+    """Lines of a text file, or the `text` of each row of anything else; InputError names a row that has none."""
     path = Path(source)
     if path.is_file() and path.suffix == ".jsonl":
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    text = json.loads(line)["text"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(f"{source} row {number}: not a JSON object with the key text") from error
-                yield text
+                    text = json.loads(line.decode("utf-8"))["text"]
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise InputError(f"{source} row {number}: not a JSON object with the key text, in UTF-8") from error
+                yield _checked(text, f"{source} row {number}")
     elif path.is_file() and path.suffix != ".parquet":
         try:
             with open(path, encoding="utf-8") as file:
                 yield from file
         except UnicodeDecodeError as error:
-            raise InputError(f"{source}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+            raise InputError(f"{source}: not UTF-8 text: {error.reason}; convert it") from error
     else:
-        for row in _dataset(source, subset, split):
-            yield row["text"]
+        for number, row in enumerate(_dataset(source, subset, split), 1):
+            yield _checked(row["text"], f"{source} row {number}")
+
+
+def _checked(text: Any, where: str) -> str:
+    if not isinstance(text, str):
+        raise InputError(f"{where}: text is {text!r:.60}, not a string; correct it or leave the row out")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: text has {text[error.start]!r}, half a character; correct it") from error
+    return text
 
 
 @cache
@@ -84,8 +94,9 @@ def _dataset(source: str, subset: str | None, split: str):
             data = load_dataset("parquet", data_files=str(path), split="train")
         else:
             data = load_dataset(source, subset, split=split)
-    except (OSError, ValueError) as error:
-        raise InputError(f"corpus {source!r} cannot be read: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # whatever the readers of so many formats raise
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise InputError(f"corpus {source!r} cannot be read: {reason:.300}") from error
     if "text" not in data.column_names:
         raise InputError(f"corpus {source!r}: no column `text` but {', '.join(data.column_names)}")
     return data

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by every script: goes to the repository root and defines what they share. A key is handed to Python only where the
 # caller set it, on the command line or in the environment; else the YAML decides.
 
@@ -8,15 +9,18 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # absolute PATH: a path as the caller means it; what does not exist, such as a hub name, stays as it is.
 absolute() { if [[ -e "$caller/$1" ]]; then realpath "$caller/$1"; elif [[ -e "$1" ]]; then realpath "$1"; else echo "$1"; fi; }
 
-for key in CONFIG DATA_CONFIG; do
+for key in CONFIG DATA_CONFIG CORPUS; do
     [[ -z "${!key:-}" ]] || export "$key=$(absolute "${!key}")"
 done
-[[ -z "${RESULTS:-}" ]] || export RESULTS=$(cd "$caller" && realpath -m "$RESULTS")
+[[ -z "${RESULTS:-}" ]] || RESULTS=$(cd "$caller" && realpath -m "$RESULTS") # exported already
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
 launch=("$python") # what starts training, such as LAUNCH="accelerate launch --config_file FILE"
 [[ -z "${LAUNCH:-}" ]] || read -ra launch <<< "$LAUNCH"
 
 fail() { echo "${0##*/}: $*" >&2; exit 2; }
+
+"$python" -c "import yaml" 2> /dev/null || fail "$python is no Python with the packages needed: bash install.sh, or set PYTHON"
+command -v "${launch[0]}" > /dev/null || fail "LAUNCH: no such program ${launch[0]}"
 
 # get KEY: what a key is, after the YAML files, the environment and the command line.
 get() { "$python" -m common.cli get "$1" "${keys[@]}"; }
@@ -24,7 +28,7 @@ get() { "$python" -m common.cli get "$1" "${keys[@]}"; }
 # start CONFIG VARIABLES [MODEL] [--key value ...]: sets `keys`, for Python: CONFIG (or $CONFIG), and what the caller set of
 # VARIABLES (DTYPE for --dtype, ...), RESULTS (--out), MODEL ($model_key is its key) and other keys. Then `model`, `out`, `name`.
 start() {
-    local variable word option=
+    local variable word
     keys=(--config "${CONFIG:-$1}")
     for variable in $2; do
         [[ -z "${!variable:-}" ]] || keys+=("--${variable,,}" "${!variable}")
@@ -36,6 +40,7 @@ start() {
         shift
     fi
     for word in "$@"; do # paths are those of the caller's folder
+        if [[ "$word" = --wait ]]; then export WAIT=1 && continue; fi # for every step
         if [[ "$word" == --*=*/* ]]; then word=${word%%=*}=$(absolute "${word#*=}"); fi
         if [[ "$word" == */* && "$word" != --* ]]; then word=$(absolute "$word"); fi
         keys+=("$word")
@@ -44,6 +49,9 @@ start() {
     model=${model#"${model_prefix:-}"}
     [[ -n "$model" && -n "$out" ]] || fail "model and out are needed: name them in ${CONFIG:-the YAML} or on the command line"
     name=$("$python" -m common.cli name "$model")
+    # Tables are made of NAME=FOLDER,NAME=FOLDER; embeddings.sh takes models in this form.
+    [[ -n "${model_prefix:-}" || ("$name" != -* && "$name" != *=* && "$name$out" != *,*) ]] ||
+        fail "model $name, results in $out: rename what has a comma, an = or a leading -"
     [[ "$show" != 0 ]] || show=
     show+=${PLAN:-}
 }

@@ -66,12 +66,29 @@ def test_perplexities_stand_below(arms, monkeypatch):
         (["--subjects", "astronomy"], "no subject begins with 'astronomy'"),
         (["--logs", "words"], "write name=path"),
         (["--arms", "none=nowhere,en=nowhere"], "nowhere"),
+        (["--arms", ""], "write name=path"),
+        (["--arms", "none=none/log.csv,en=en"], "none/log.csv"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--held_out", "xx"], "unknown language 'xx'"),
+        (["--out", ""], "out is empty"),
+        (["--out", "none/log.csv/arms"], "none/log.csv"),
+        (["--out", "folder"], "folder.csv"),
+        (["--logs", "a=empty"], "empty/log.csv: cannot be read"),
+        (["--logs", "a=latin"], "latin/log.csv: cannot be read"),
+        (["--logs", "a=text"], "text/log.csv: cannot be read"),
+        (["--logs", "a=none/full_de.csv"], "none/full_de.csv/log.csv"),
     ],
 )
 def test_bad_input_is_one_sentence(arms, monkeypatch, capsys, keys, said):
     arguments, folder = arms
+    for name, content in {"empty": b"", "latin": b"\xfc\n", "text": b"perplexity_en\nmany\n"}.items():
+        (folder / name).mkdir()
+        (folder / name / "log.csv").write_bytes(content)
+    (folder / "folder.csv").mkdir()
+    monkeypatch.chdir(folder)
     assert call(script, [*arguments, *keys], monkeypatch) == 2
-    assert said in capsys.readouterr().err and not (folder / "arms.csv").exists()
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error and not list(folder.glob("arms.*"))
 
 
 def test_arms_with_other_questions_are_refused(arms, monkeypatch, capsys):

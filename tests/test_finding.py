@@ -56,9 +56,28 @@ def test_several_seeds_are_pooled_with_students_t(tmp_path, monkeypatch, capsys)
         (["--arm", "sentence"], "no arm sentence"),
         (["--tables", "42=nowhere.csv"], "nowhere.csv: cannot be read"),
         (["--tables", "nowhere.csv"], "write name=path"),
+        (["--tables", ""], "write name=path"),
+        (["--tables", "42=empty.csv"], "empty.csv: cannot be read"),
+        (["--tables", "42=latin.csv"], "latin.csv: cannot be read"),
+        (["--tables", "42=words.csv"], "words.csv: cannot be read"),
+        (["--tables", "42=other.csv"], "no arm word"),
+        (["--tables", "42=."], ".: cannot be read"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, monkeypatch, capsys, more, said):
     keys = ["--tables", write(tmp_path, 42, 0.0, -0.1), "--out", tmp_path / "out.csv"]
+    for name, content in {
+        "empty": b"",
+        "latin": b"\xfc\n",
+        "words": b"arm,column,n\nen,full,many\n",
+        "other": b"a\n1\n",
+    }.items():
+        (tmp_path / f"{name}.csv").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
     assert call(script, [*keys, *more], monkeypatch) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "out.csv").exists()
+
+
+def test_a_name_with_a_dot_stays_whole(tmp_path, monkeypatch):
+    assert call(script, ["--tables", write(tmp_path, 42, 0.0, -0.1), "--out", tmp_path / "gpt-3.5"], monkeypatch) == 0
+    assert (tmp_path / "gpt-3.5.csv").exists() and not (tmp_path / "gpt-3.csv").exists()

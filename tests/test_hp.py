@@ -150,6 +150,7 @@ def test_the_quiz_is_resumed_under_the_same_configuration_only(ask, capsys):
         (lambda rows: rows.pop(), "63 rows where English has 64"),
         (lambda rows: rows[0].update(GT="A"), "row 1: answer A where English has D"),
         (lambda rows: [row.pop("GT") for row in rows], "row 1: a record with question, A, B, C, D, GT is needed"),
+        (lambda rows: rows[0].update(question="\0"), "row 1: "),
     ],
 )
 def test_a_malformed_quiz_is_refused_by_file_and_row(ask, tmp_path, capsys, change, said):
@@ -176,6 +177,35 @@ def test_a_missing_language_is_named(ask, tmp_path, capsys):
     (folder / "Spanish.csv").unlink()
     assert ask(folder)[0] == 2 and "Spanish.csv: no such file" in capsys.readouterr().err
     assert ask(SAMPLE, "--languages", "en,pt")[0] == 2 and "sample.csv, row 1" in capsys.readouterr().err
+
+
+def test_categories_and_ids_may_be_numbers(ask, tmp_path):
+    folder = language_files(tmp_path / "numbers")
+    for path in folder.glob("*.csv"):
+        table = pd.read_csv(path).assign(category=[None, 5] * 32, id=range(64))
+        table.to_json(folder / f"{path.stem}.jsonl", orient="records", lines=True)
+        path.unlink()
+    code, out = ask(folder, settings="en")
+    assert code == 0 and set(pd.read_csv(out / "en.csv")["subject"]) <= {"quiz", "5.0", "5"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["--runs", ""], "write name=path"),
+        (["--runs", "a={run},a={run}"], "twice"),
+        (["--runs", "a={run}/en.csv"], "en.csv/run.json"),
+        (["--runs", "a=nowhere"], "nowhere/run.json"),
+        (["--out", ""], "out is empty"),
+        (["--out", "{run}/en.csv/table"], "en.csv"),
+    ],
+)
+def test_tables_of_what_is_no_run_are_refused(ask, tmp_path, monkeypatch, capsys, keys, said):
+    _, run = ask(SAMPLE, settings="en")
+    keys = [word.format(run=run) for word in keys]
+    assert call(tabulate, ["--runs", f"a={run}", "--out", tmp_path / "table", *keys], monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error and not list(tmp_path.glob("table.*"))
 
 
 TEXTS = [
@@ -217,20 +247,40 @@ def test_agreement_with_a_released_index(corpus, monkeypatch, released):
 
 
 @pytest.mark.parametrize(
-    ("index", "said"), [("[9]", "document 9, the corpus has 4"), ("{}", "not a JSON list"), ("x", "not a JSON list")]
+    ("index", "said"),
+    [
+        ("[9]", "document 9, the corpus has 4"),
+        ("{}", "not a JSON list"),
+        ("x", "not a JSON list"),
+        ("[NaN]", "not a JSON list"),
+        ("[Infinity]", "not a JSON list"),
+        ("[" * 100_000, "not a JSON list"),
+    ],
 )
 def test_a_wrong_index_is_refused_and_nothing_is_written(corpus, monkeypatch, capsys, index, said):
     keys, folder = corpus
     (folder / "index.json").write_text(index)
     assert call(script, [*keys, "--index", folder / "index.json"], monkeypatch) == 2
-    assert said in capsys.readouterr().err and not list((folder / "out").glob("*"))
+    assert said in capsys.readouterr().err and not list((folder / "out").glob("[!.]*"))
 
 
 def test_bad_terms_and_counts(corpus, monkeypatch, capsys):
     keys, folder = corpus
     (folder / "terms.txt").write_text("# nothing\n")
-    for more, said in ((["--terms", folder / "terms.txt"], "no terms"), (["--min_count", "0"], "1 or more")):
-        assert call(script, [*keys, *more], monkeypatch) == 2 and said in capsys.readouterr().err
+    (folder / "latin.txt").write_bytes("Zauberer\nHüter\n".encode("latin-1"))
+    for more, said in (
+        (["--terms", folder / "terms.txt"], "no terms"),
+        (["--terms", folder / "latin.txt"], "latin.txt: not UTF-8 text"),
+        (["--terms", folder / "none.txt"], "none.txt: No such file"),
+        (["--min_count", "0"], "1 or more"),
+        (["--documents", "foo"], "documents"),
+        (["--out", folder / "terms.txt"], "terms.txt: "),
+        (["--out", folder], "holds latin.txt, which is not of this command"),
+        (["--input", folder / "none.txt"], "none.txt"),
+    ):
+        assert call(script, [*keys, *more], monkeypatch) == 2
+        error = capsys.readouterr().err
+        assert said in error and "Traceback" not in error
 
 
 def test_real_wikitext_is_split(real_data, tmp_path, monkeypatch):

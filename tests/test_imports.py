@@ -1,6 +1,8 @@
 """Imports point one way: `common` imports no task, a task no other task, and there is no circle anywhere."""
 
 import ast
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from tests.scripts import ROOT
@@ -72,6 +74,12 @@ def test_folders_import_common_and_themselves_only():
 def test_no_two_tasks_have_modules_of_the_same_name():
     names = [path.name for path in FILES if path.parts[0] in TASKS]
     assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
+
+
+def test_no_module_hides_a_package():
+    """A script's own folder comes first in sys.path, for whatever its libraries import too."""
+    installed = {*packages_distributions(), *sys.stdlib_module_names}
+    assert not [str(path) for path in FILES if path.parts[0] in TASKS and path.stem in installed]
 
 
 def test_common_is_small():

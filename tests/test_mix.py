@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -102,10 +104,15 @@ def test_parquet_holds_the_same(mix, small):
         (["--documents", "rows", "--input", "nowhere.txt"], "nowhere.txt"),
         (["--languages", "en,it"], "en-it.tsv"),
         (["--no-such-key", "1"], "no_such_key"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--out", ""], "out is empty"),
+        (["--input", "{folder}/text.json"], "text.json"),
+        (["--input", "{folder}/words"], "words"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, small, arguments, said):
     folder, common = small
+    arguments = [word.format(folder=folder) for word in arguments]
     assert call(script, [*common, "--out", folder / "out.jsonl", *arguments], monkeypatch) == 2
     assert said in capsys.readouterr().err
     assert not (folder / "out.jsonl").exists()
@@ -120,6 +127,107 @@ def test_another_configuration_does_not_overwrite(monkeypatch, capsys, small):
     assert call(script, [*arguments, "--seed", "7"], monkeypatch) == 2
     assert "another configuration" in capsys.readouterr().err
     assert (folder / "out.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (b'{"text": null}', "row 1: text is None"),
+        (b'{"text": 7}', "row 1: text is 7"),
+        (b'{"text": ["a"]}', "row 1: text is ['a']"),
+        (b'{"text": "a"}\n\n', "row 2: not a JSON object with the key text"),
+        (b'{"text": "\\ud800"}', "row 1: text has '\\ud800', half a character"),
+        ('{"text": "\u00fc"}'.encode("latin-1"), "row 1: not a JSON object with the key text, in UTF-8"),
+    ],
+)
+def test_a_malformed_corpus_is_refused_by_row(monkeypatch, capsys, small, rows, said):
+    folder, common = small
+    (folder / "text.jsonl").write_bytes(rows)
+    keys = ["--input", folder / "text.jsonl", "--documents", "rows", "--out", folder / "out.jsonl"]
+    assert call(script, [*common, *keys], monkeypatch) == 2
+    assert f"text.jsonl {said}" in capsys.readouterr().err and not (folder / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("provenance", [None, "", "{", "[]", "\udcff"])
+def test_a_corpus_of_unknown_origin_stays(monkeypatch, capsys, small, provenance):
+    folder, common = small
+    (folder / "out.jsonl").write_text("mine")
+    if provenance is not None:
+        (folder / "out.jsonl.run.json").write_bytes(provenance.encode(errors="surrogateescape"))
+    assert call(script, [*common, "--out", folder / "out.jsonl"], monkeypatch) == 2
+    assert "out.jsonl: from another configuration" in capsys.readouterr().err
+    assert (folder / "out.jsonl").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a file", "Not a directory"), ("a folder with others' files", "holds mine.txt, which is not")]
+)
+def test_others_shards_stay(monkeypatch, capsys, small, name, said):
+    folder, common = small
+    shards = folder / "out.jsonl.shards"
+    if name == "a file":
+        shards.write_text("mine")
+    else:
+        shards.mkdir()
+        (shards / "mine.txt").write_text("mine")
+    assert call(script, [*common, "--out", folder / "out.jsonl"], monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert str(shards) in error and "Traceback" not in error and shards.exists()
+    assert name == "a file" or (shards / "mine.txt").read_text() == "mine"
+
+
+def test_a_shard_that_was_cut_short_is_named(mix, monkeypatch, capsys, small):
+    folder, common = small
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(script, "summarize", stop)
+        assert call(script, [*common, "--out", folder / "out.jsonl"], monkeypatch) == 130
+    (shard,) = folder.glob("out.jsonl.shards/*/000000.jsonl")
+    shard.write_bytes(shard.read_bytes()[:-20])
+    assert call(script, [*common, "--out", folder / "out.jsonl"], monkeypatch) == 2
+    assert "000000.jsonl: cut short or changed; delete it" in capsys.readouterr().err
+    shard.unlink()
+    mix(*common, "--out", folder / "out.jsonl")
+    assert not shard.parents[1].exists()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_workers_end_with_their_parent_and_a_second_process_is_refused(small, stop):
+    folder, common = small
+    text = "\n".join(f"Sentence {i} has a dog in it ." for i in range(60_000))
+    (folder / "text.txt").write_text(text)
+    keys = [*common, "--documents", "rows", "--unit", "word", "--processes", "2", "--out", folder / "out.jsonl"]
+    command = [sys.executable, str(ROOT / "FT/mix.py"), *map(str, keys)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    workers = []
+    deadline = time.monotonic() + 60
+    while len(workers) < 2 or not list(folder.glob("out.jsonl.shards/*/*.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline
+        workers = children(process.pid)
+        time.sleep(0.01)
+    if stop == signal.SIGTERM:
+        second = subprocess.run(command, capture_output=True, text=True)
+        assert second.returncode == 2 and f"process {process.pid} on" in second.stderr and process.poll() is None
+    process.send_signal(stop)
+    error = process.communicate(timeout=20)[1]
+    assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[stop]
+    assert "Traceback" not in error and (stop == signal.SIGKILL or "stopped: the same command goes on" in error)
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def children(parent: int) -> list[int]:
+    """The spawned workers of a process, which are its children but for the tracker of resources."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(path.read_text().rsplit(")", 1)[1].split()[1]) == parent:
+                found += [int(path.parent.name)] * (b"spawn_main" in path.with_name("cmdline").read_bytes())
+    return found
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The bash scripts: the YAML decides what the caller did not set; data sets come from data.yaml."""
 
+import fcntl
 import json
 import os
 import re
@@ -16,7 +17,19 @@ import yaml
 from common.cli import get
 from tests.mmlu import write_variants
 
-VARIABLES = ("CONFIG", "DATA_CONFIG", "RESULTS", "DTYPE", "LANGUAGES", "SEED", "LAUNCH", "METHODS", "CORPUS", "PLAN")
+VARIABLES = (
+    "CONFIG",
+    "DATA_CONFIG",
+    "RESULTS",
+    "DTYPE",
+    "LANGUAGES",
+    "SEED",
+    "LAUNCH",
+    "METHODS",
+    "CORPUS",
+    "PLAN",
+    "WAIT",
+)
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in VARIABLES}
 # Each script, the YAML it reads without a model, and the Python script that is given the YAML's keys.
 SCRIPTS = {
@@ -53,28 +66,32 @@ def bash(root, script, *arguments, **variables):
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
 
 
+ODD = """it's "my" $work & #1"""  # in every path below
+
+
 @pytest.fixture
 def copy(root, tmp_path):
     """A copy of the repository to edit, and a Python that writes down how it is called and runs common.cli alone."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True
     )
-    folder = tmp_path / "copy"
+    folder = tmp_path / ODD / "copy"
     for name in listed.stdout.splitlines():
         if (root / name).is_file() and not name.startswith("tests/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, folder / name)
-    recorder = tmp_path / "python"
+    recorder = folder.parent / "python"
+    calls = shlex.quote(str(folder.parent / "calls"))
     recorder.write_text(
         f"#!/usr/bin/env bash\n"
         f'if [[ "$1 ${{2:-}}" = "-m common.cli" ]]; then exec {sys.executable} "$@"; fi\n'
-        f'printf "%q " "$@" >> {tmp_path}/calls; echo >> {tmp_path}/calls\n'
+        f'[[ "$1" = -c ]] || {{ printf "%q " "$@"; echo; }} >> {calls}\n'
     )
     recorder.chmod(0o755)
     data = {key: f"{key}_data" for key in yaml.safe_load((root / "data.yaml").read_text())}
     for key in ("tofu_corpus", "held_out_languages"):
         data[key] = None
-    (tmp_path / "data.yaml").write_text(yaml.safe_dump(data | {"wikitext_tokenized": False}))
+    (folder.parent / "data.yaml").write_text(yaml.safe_dump(data | {"wikitext_tokenized": False}))
     return folder
 
 
@@ -172,6 +189,51 @@ def test_another_file_the_environment_and_the_command_line(copy, script):
     assert above_all[key] == {"5"} and (not dtypes or above_all["dtype"] == {"bfloat16"})
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_blanks_and_quotes_in_paths(copy, script):
+    model, results = copy.parent / "a model", copy.parent / "my results"
+    model.mkdir()
+    made = calls(copy, script, model, "--seed", 7, "--wait", RESULTS=results)
+    words = [word for call in made for word in call]
+    assert all(word.count("it's") == word.count(ODD) for word in words) and "--wait" not in words
+    assert any(str(model) in word for word in words) and any(str(results) in word for word in words)
+
+
+@pytest.mark.parametrize(
+    ("model", "folder"), [("a,b", "results"), ("a=b", "results"), ("-a", "results"), ("ab", "my,results")]
+)
+def test_names_that_tables_cannot_hold_are_refused_first(copy, model, folder):
+    (copy / model).mkdir()
+    results, python = copy.parent / folder, copy.parent / "python"
+    done = bash(copy, "HP/scripts/quiz.sh", copy / model, RESULTS=results, PYTHON=python)
+    assert done.returncode == 2 and f"model {model}, results in {results}: rename" in done.stderr
+    assert not (copy.parent / "calls").exists()
+
+
+def test_a_launcher_that_is_not_there_is_named(copy):
+    done = bash(copy, "FT/scripts/remedy.sh", LAUNCH="no_such_program launch", PYTHON=copy.parent / "python")
+    assert done.returncode == 2 and "LAUNCH: no such program no_such_program" in done.stderr
+
+
+def test_a_second_script_on_the_same_results_is_refused_or_waits(root, tmp_path, tiny_checkpoint):
+    keys = ["HP/scripts/quiz.sh", tiny_checkpoint, "--data", root / "HP/data/sample.csv", "--settings", "en"]
+    (tmp_path / "quiz").mkdir()
+    with open(tmp_path / "quiz" / ".lock", "w") as lock:
+        lock.write("process 1 on that machine")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = bash(root, *keys, RESULTS=tmp_path)
+        assert done.returncode == 2 and "process 1 on that machine writes there" in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr and not list(tmp_path.glob("by_language*"))
+        environment = ENVIRONMENT | {"PYTHON": sys.executable, "RESULTS": str(tmp_path)}
+        command = ["bash", *map(str, keys), "--wait"]
+        waiting = subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True)
+        while "waiting for process 1 on that machine" not in (line := waiting.stderr.readline()):
+            assert line
+    waiting.communicate()  # the lock is free
+    assert waiting.returncode == 0 and (tmp_path / "by_language.csv").exists()
+
+
 @pytest.mark.parametrize("script", [script for script in SCRIPTS if script not in LONG])
 def test_languages_reach_every_python_script_that_takes_them(copy, script):
     for call in calls(copy, script, LANGUAGES="en,de,ru"):
@@ -205,9 +267,13 @@ def test_unknown_keys_of_a_data_file_and_unknown_methods_are_refused(root, tmp_p
     (tmp_path / "data.yaml").write_text("mnlu: here\n")
     done = bash(root, "HP/scripts/quiz.sh", "gpt2", DATA_CONFIG=tmp_path / "data.yaml", RESULTS=tmp_path / "results")
     assert done.returncode == 2 and "unknown key mnlu" in done.stderr
-    for method in ("hint_variuos", "../zero_shot"):
+    for method, said in (
+        ("hint_variuos", "no method hint_variuos in METHODS; there are: hint_different"),
+        ("../zero_shot", "no method ../zero_shot"),
+        ("xlt,xlt", "METHODS has xlt twice"),
+    ):
         done = bash(root, "MMLU/scripts/mitigation.sh", "gpt2", METHODS=method, RESULTS=tmp_path / "results")
-        assert done.returncode == 2 and f"no method {method}" in done.stderr
+        assert done.returncode == 2 and said in done.stderr
 
 
 def test_a_yaml_edited_by_hand_is_the_run(copy, tiny_checkpoint, tmp_path):

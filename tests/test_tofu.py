@@ -46,7 +46,7 @@ def row(number, code="en"):
 
 def write(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows), encoding="utf-8")
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
     return path
 
 
@@ -230,15 +230,13 @@ def test_an_interrupted_run_is_recorded_and_binds_no_other_configuration(ask, da
 
     with monkeypatch.context() as patched:
         patched.setitem(asked, "generate", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            ask(*data, "--settings", "en")
+        assert ask(*data, "--settings", "en")[0] == 130
     code, out = ask(*data, "--settings", "en")
     sessions = json.loads((out / "answers" / "run.json").read_text())["sessions"]
     assert code == 0 and sessions[0]["end"] is None and sessions[1]["end"] and len(sessions) == 2
     with monkeypatch.context() as patched:
         patched.setitem(asked, "generate", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            ask(*data, "--settings", "en", out="other")
+        assert ask(*data, "--settings", "en", out="other")[0] == 130
     assert ask(*data, "--settings", "en", "--max_new_tokens", "5", out="other")[0] == 0  # nothing was finished
 
 
@@ -324,6 +322,9 @@ def test_corpus_of_what_is_taught(data, tmp_path, monkeypatch):
         (lambda rows: rows[2].update(answer=" "), "row 3: an empty question or answer"),
         (lambda rows: rows[2].pop("question"), "row 3: a record with question, answer is needed"),
         (lambda rows: rows[2].update(answer=7), "row 3: 7 is not text"),
+        (lambda rows: rows[2].update(answer="\ud800"), "row 3: '\\ud800' is half a character"),
+        (lambda rows: rows[2].update(perturbed_answer=7), "row 3: perturbed_answer is 7"),
+        (lambda rows: rows[2].update(perturbed_answer={"a": "b"}), "row 3: perturbed_answer is {'a': 'b'}"),
     ],
 )
 def test_malformed_translations_are_refused_by_file_and_row(ask, data, tmp_path, capsys, change, said):
@@ -344,9 +345,63 @@ def test_other_refusals(ask, data, tmp_path, capsys):
         (("--data", tmp_path / "none.json"), "none.json: cannot be read"),
         (("--data", "locuslab/TOFU"), "--subset"),
         ((*data, "--max_new_tokens", "0"), "max_new_tokens is 0"),
+        ((*data, "--seed", "-1"), "seed is -1"),
+        ((*data, "--settings", "foo"), "setting 'foo' is not there"),
     ]:
         code, out = ask(*keys)
         assert code == 2 and said in capsys.readouterr().err and not out.exists()
+    (tmp_path / "file").write_text("mine")
+    code, out = ask(*data, out="file")
+    assert code == 2 and "file" in capsys.readouterr().err and out.read_text() == "mine"
+    code, out = ask(*data, out="en")
+    assert (
+        code == 2
+        and "holds authors.json" in capsys.readouterr().err
+        and [p.name for p in out.iterdir()] == [data[1].name]
+    )
+
+
+def test_what_is_there_is_not_overwritten(data, tmp_path, monkeypatch, capsys):
+    """Not by a corpus nor by translations, such as those that somebody has corrected."""
+    words = dictionary(tmp_path / "words")
+    for module, keys, path in (
+        (make_corpus, ["--out", tmp_path / "corpus.jsonl"], tmp_path / "corpus.jsonl"),
+        (translate, ["--out", tmp_path / "made", "--languages", "de", *words], tmp_path / "made/de/authors.json"),
+    ):
+        for _ in range(2):
+            assert call(module, ["--data", data[1], *keys], monkeypatch) == 0
+        path.write_text("mine")
+        assert call(module, ["--data", data[1], *keys], monkeypatch) == 2
+        assert f"{path}: is there with another content" in capsys.readouterr().err and path.read_text() == "mine"
+
+
+def test_other_refusals_of_corpora_and_translations(data, tmp_path, monkeypatch, capsys):
+    words = dictionary(tmp_path / "words")
+    (tmp_path / "file").write_text("mine")
+    for module, keys, said in (
+        (make_corpus, ["--out", tmp_path / "en"], "must end in .jsonl"),
+        (make_corpus, ["--out", data[1]], "must end in .jsonl"),
+        (make_corpus, ["--out", tmp_path / "file" / "c.jsonl"], str(tmp_path / "file")),
+        (translate, ["--languages", "", "--out", tmp_path / "made", *words], "languages names none but English"),
+        (translate, ["--languages", "en", "--out", tmp_path / "made", *words], "languages names none but English"),
+        (translate, ["--languages", "xx", "--out", tmp_path / "made", *words], "unknown language 'xx'"),
+        (translate, ["--languages", "de", "--out", tmp_path / "file", *words], str(tmp_path / "file")),
+    ):
+        assert call(module, ["--data", data[1], *keys], monkeypatch) == 2
+        error = capsys.readouterr().err
+        assert said in error and "Traceback" not in error and not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"id,said\n1,a\n", b"id,probability,truth_ratio,rouge_l_recall\n1,x,,\n"]
+)
+def test_answers_that_were_changed_are_refused(ask, data, tmp_path, monkeypatch, capsys, content):
+    _, out = ask(*data, "--settings", "en")
+    (out / "answers" / "de.csv").write_bytes(content)
+    assert call(tabulate, ["--runs", f"a={out}", "--out", tmp_path / "table"], monkeypatch) == 2
+    assert f"{out}/answers: not as TOFU/evaluate_tofu.py wrote it" in capsys.readouterr().err
+    assert ask(*data, "--settings", "en")[0] == 0  # the finished answers are still there
+    assert call(tabulate, ["--runs", f"a={out}", "--out", tmp_path / "table"], monkeypatch) == 0
 
 
 def test_words_of_every_script_count():

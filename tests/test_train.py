@@ -1,7 +1,10 @@
 """FT/train.py: exact packing, kills, processes, adapters, and what it refuses."""
 
+import errno
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +13,7 @@ import time
 import pandas as pd
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
@@ -145,6 +149,22 @@ def test_a_model_is_evaluated_in_the_same_precision_before_and_after(
         ({"batch_size": 0}, "batch_size is 0"),
         ({"eval_data": "nowhere"}, "en.test.txt"),
         ({"method": "qlora"}, "method"),
+        ({"data": "text.json"}, "must end in .jsonl or .parquet"),
+        ({"learning_rate": "0"}, "learning_rate is 0.0; it must be above 0"),
+        ({"learning_rate": "-0.001"}, "learning_rate is -0.001"),
+        ({"learning_rate": ".nan"}, "learning_rate is nan"),
+        ({"learning_rate": ".inf"}, "learning_rate is inf"),
+        ({"epochs": "0"}, "epochs is 0.0"),
+        ({"epochs": ".nan"}, "epochs is nan"),
+        ({"lora_r": 0, "method": "lora"}, "lora_r is 0"),
+        ({"lora_alpha": -1, "method": "lora"}, "lora_alpha is -1"),
+        ({"lora_dropout": "1.0"}, "lora_dropout is 1.0"),
+        ({"weight_decay": "-0.1"}, "weight_decay is -0.1"),
+        ({"warmup_steps": -1}, "warmup_steps is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"processes": 0}, "processes is 0"),
+        ({"learning_rate": "1e30", "log_steps": 2}, "the loss is nan; lower learning_rate"),
     ],
 )
 def test_bad_input_is_one_sentence(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys, changes, said):
@@ -152,12 +172,124 @@ def test_bad_input_is_one_sentence(tiny_checkpoint, corpus, tmp_path, monkeypatc
     assert said in capsys.readouterr().err and not (tmp_path / "out" / "run.json").exists()
 
 
-@pytest.mark.parametrize("text", ["", '{"text": ""}\n{"text": null}\n'])
-def test_a_corpus_without_text_is_refused(tiny_checkpoint, tmp_path, monkeypatch, capsys, text):
-    (tmp_path / "mixed.jsonl").write_text(text)
+GOOD = b'{"text": "A river flows."}\n'
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (b"", "mixed.jsonl: no text in this file"),
+        (b'{"text": ""}\n{"text": " "}\n', "mixed.jsonl: no text in this file"),
+        (GOOD + b'{"text": null}\n', "mixed.jsonl row 2: text is None"),
+        (GOOD + b'{"text": 7}\n', "mixed.jsonl row 2: text is 7"),
+        (GOOD + b'{"text": ["a"]}\n', "mixed.jsonl row 2: text is ['a']"),
+        (GOOD + b'{"text": true}\n', "mixed.jsonl row 2: text is True"),
+        (GOOD + b'{"text": "\\ud800"}\n', "mixed.jsonl row 2: text has '\\ud800', half a character"),
+        (GOOD + b'{"txet": "a"}\n', "mixed.jsonl row 2: not a JSON object with the key text"),
+        (GOOD + b'{"text": "a', "mixed.jsonl row 2: not a JSON object"),
+        (GOOD + b"[" * 100_000, "mixed.jsonl row 2: not a JSON object"),
+        (
+            GOOD + '{"text": "\u00fc"}'.encode("latin-1"),
+            "mixed.jsonl row 2: not a JSON object with the key text, in UTF-8",
+        ),
+        ('{"text": "a"}'.encode("utf-16"), "mixed.jsonl row 1: not a JSON object"),
+        (bytes(range(256)), "mixed.jsonl row 1: not a JSON object"),
+    ],
+)
+def test_a_malformed_corpus_is_refused_by_row(tiny_checkpoint, tmp_path, monkeypatch, capsys, rows, said):
+    (tmp_path / "mixed.jsonl").write_bytes(rows)
     keys = arguments(tiny_checkpoint, tmp_path, tmp_path / "out")
     assert call(script, keys, monkeypatch) == 2
-    assert "mixed.jsonl: no text in this file" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ({"text": ["a", None]}, "row 2: text is None"),
+        ({"text": [1, 2]}, "row 1: text is 1"),
+        ({"txet": ["a"]}, "no column `text` but txet"),
+        ({"text": []}, "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_malformed_parquet_file_is_refused_by_row(tiny_checkpoint, tmp_path, monkeypatch, capsys, column, said):
+    path = tmp_path / "mixed.parquet"
+    path.write_bytes(b"no such") if column is None else pd.DataFrame(column).to_parquet(path)
+    keys = arguments(tiny_checkpoint, tmp_path, tmp_path / "out", data=path)
+    assert call(script, keys, monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert said in error and "mixed.parquet" in error and "Traceback" not in error
+
+
+def test_nothing_of_others_is_overwritten(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
+    """The model itself, another model's folder, and one that another process writes to."""
+    base = shutil.copytree(tiny_checkpoint, tmp_path / "base")
+    before = {path.name: path.read_bytes() for path in base.iterdir()}
+    for model in (base, tiny_checkpoint):
+        assert call(script, arguments(model, corpus, base), monkeypatch) == 2
+        assert f"{base}: holds" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in base.iterdir()} == before
+    (tmp_path / "out").mkdir()
+    with open(tmp_path / "out" / ".lock", "w") as lock:
+        lock.write("process 1 on that machine")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert call(script, arguments(tiny_checkpoint, corpus, tmp_path / "out"), monkeypatch) == 2
+    assert "process 1 on that machine writes there" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+
+
+def test_a_truncated_model_is_refused(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
+    path = shutil.copytree(tiny_checkpoint, tmp_path / "base") / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert call(script, arguments(tmp_path / "base", corpus, tmp_path / "out"), monkeypatch) == 2
+    assert f"model '{tmp_path}/base' cannot be loaded" in capsys.readouterr().err
+
+
+def test_fewer_steps_than_are_logged_at(tiny_checkpoint, corpus, tmp_path, monkeypatch):
+    keys = arguments(tiny_checkpoint, corpus, tmp_path / "out", max_steps=3, log_steps=10)
+    assert call(script, keys, monkeypatch) == 0
+    log = pd.read_csv(tmp_path / "out" / "log.csv")
+    assert log["loss"].notna().tolist() == [True, True] and log["step"].tolist() == [2, 3]
+    assert (tmp_path / "out" / "run.json").exists() and (tmp_path / "out" / "loss.png").exists()
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("place", ["train_end", "save_2", "save_4"])
+def test_stopped_at_any_step_it_ends_with_the_same_bits(tiny_checkpoint, corpus, tmp_path, monkeypatch, method, place):
+    """After the last checkpoint too, where nothing is left to train, and where a checkpoint is cut short."""
+    whole, out = tmp_path / "whole", tmp_path / "stopped"
+    keys = {"method": method, "max_steps": 5, "schedule": "constant", "log_steps": 4}
+    assert call(script, arguments(tiny_checkpoint, corpus, whole, **keys), monkeypatch) == 0
+
+    class Stop(script.TrainerCallback):
+        def on_train_end(self, args, state, control, **_):
+            if place == "train_end":
+                raise KeyboardInterrupt
+
+        def on_save(self, args, state, control, **_):
+            if place == f"save_{state.global_step}":
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(script.Trainer, "remove_callback", lambda trainer, _: trainer.add_callback(Stop()))
+        assert call(script, arguments(tiny_checkpoint, corpus, out, **keys), monkeypatch) == 130
+    if place == "save_4":
+        state = next(out.glob("checkpoints/*/checkpoint-4")) / "trainer_state.json"
+        state.write_bytes(state.read_bytes()[:-100])
+    assert not (out / "run.json").exists()
+    assert call(script, arguments(tiny_checkpoint, corpus, out, **keys), monkeypatch) == 0
+    for name in ("model.safetensors", "log.csv"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
+    assert not (out / "checkpoints").exists()
+
+
+def test_an_adapter_has_the_same_bytes_in_every_process(tiny_checkpoint, corpus, tmp_path, monkeypatch):
+    keys = arguments(tiny_checkpoint, corpus, tmp_path / "out", method="lora", merge="false", max_steps=1)
+    assert call(script, keys, monkeypatch) == 0
+    modules = json.loads((tmp_path / "out" / "adapter_config.json").read_text())["target_modules"]
+    assert len(modules) == 14 and modules == sorted(modules)
 
 
 def test_memory_that_does_not_suffice_says_what_to_change(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
@@ -167,6 +299,27 @@ def test_memory_that_does_not_suffice_says_what_to_change(tiny_checkpoint, corpu
     monkeypatch.setattr(script.Trainer, "training_step", fail)
     assert call(script, arguments(tiny_checkpoint, corpus, tmp_path / "out"), monkeypatch) == 2
     assert "lower batch_size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64960 vs 64848"),
+        OSError(errno.ENOSPC, "No space left on device", "checkpoint"),
+    ],
+)
+def test_a_full_disk_is_said_and_training_goes_on(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys, error):
+    def fail(*_, **__):
+        raise error
+
+    keys = arguments(tiny_checkpoint, corpus, tmp_path / "out", max_steps=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(script.Trainer, "_save_optimizer_and_scheduler", fail)
+        assert call(script, keys, monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert "No space left on device; make room and run the same command again" in said and "Traceback" not in said
+    assert call(script, keys, monkeypatch) == 0
 
 
 def test_killed_training_goes_on_to_the_same_bits(tiny_checkpoint, corpus, tmp_path):

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it: what they share.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
@@ -12,7 +13,7 @@ begin() {
     build_variants mmlu "$variants" "${LANGUAGES:-}"
     if [[ -n "$held_out" ]]; then
         build_variants mmlu "${variants}_held_out" "en,$held_out"
-        cp "${variants}_held_out"/full_*.csv "$variants/"
+        cp -u "${variants}_held_out"/full_*.csv "$variants/"
         tabulate+=(--held_out "$held_out")
     fi
     ! is_world || tabulate+=(--subjects english_only)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it: what they share.
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 

@@ -6,9 +6,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 trains
 begin "$@"
 teach
-for unit in "en --unit sentence --probability 0" "word --unit word"; do
-    read -r arm unit_keys <<< "$unit"
-    mix "$out/corpora/$arm.jsonl" $unit_keys
+mix "$out/corpora/en.jsonl" --unit sentence --probability 0
+mix "$out/corpora/word.jsonl" --unit word
+for arm in en word; do
     train "$out/corpora/$arm.jsonl" "$out/models/taught" "$arm" "${teaching[@]:0:2}"
 done
 table remedy
