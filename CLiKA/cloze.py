@@ -72,7 +72,7 @@ def read_cloze(path: Path) -> list[Sentence]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not rows or not set(COLUMNS) <= set(rows[0]):
         raise InputError(f"{path}: no rows under the columns {', '.join(COLUMNS)}, separated by tabs")
@@ -114,6 +114,8 @@ def read_parallel(config: ClozeConfig) -> dict[str, list[Sentence]]:
                 raise InputError(f"{where}, row {int(row.id)}: other candidates or another answer than in {codes[0]}")
     # A single candidate is always right and always ranked alike.
     kept = [place for place, row in enumerate(first) if len(row.candidates) > 1][: config.limit]
+    if not kept:
+        raise InputError(f"{folder}: no sentence with two candidates or more, and one alone is always right")
     if len(kept) < len(first) and config.limit is None:
         print(f"note: {len(first) - len(kept)} sentences have a single candidate and are left out")
     return {code: [rows[place] for place in kept] for code, rows in parallel.items()}

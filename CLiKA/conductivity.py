@@ -18,15 +18,18 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from rows import read_rows
+
 from common.cli import InputError, comma_list, parse, run
 from common.languages import PAPER, get
 from common.prompts import mmlu_prompt
 from common.questions import FOUR, Question, monolingual, write_questions
-from common.reporting.files import read_text, write_text_atomic
+from common.reporting.files import claim, write_text_atomic
 
 DESIGN = Path(__file__).parent / "data" / "places.csv"
 COLUMNS = ("language", "value", "name", "statements", "question", "option")
 SUBJECT = "places"
+MOST_PLACES, MOST_QUESTIONS = 10_000, 1000  # there are 274,400 names
 ONSETS, VOWELS, ENDS = "b d f g k l m n p r s t v z".split(), "aeiou", "l n r s".split()
 
 
@@ -55,9 +58,10 @@ class Conductivity:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        if self.places < 1 or self.questions < 0:
+        if not (1 <= self.places <= MOST_PLACES and 0 <= self.questions <= MOST_QUESTIONS):
             raise InputError(
-                f"places {self.places}, questions {self.questions}: at least one place, no negative number"
+                f"places {self.places}, questions {self.questions}: it must be 1 to {MOST_PLACES:,} places and 0 to"
+                f" {MOST_QUESTIONS:,} questions"
             )
 
 
@@ -82,19 +86,14 @@ class Place:
 
 def read_design(path: str, languages: list[str]) -> dict[tuple[str, str], Wording]:
     """{(language, value): wording}; InputError for an incomplete row, naming it, and for a language lacking a value."""
-    try:
-        table = read_text(Path(path))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a CSV file: {error}") from error
-    missing = [column for column in COLUMNS if column not in table]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; it needs {','.join(COLUMNS)}")
     design = {}
-    for number, row in enumerate(table.itertuples(), 1):
+    for number, row in enumerate(read_rows(path, COLUMNS).itertuples(), 1):
         for column, slot in (("name", "{stem}"), ("statements", "{name}"), ("question", "{name}"), ("option", "")):
             texts = getattr(row, column).split(" | ")
             if not all(text.strip() and slot in text for text in texts):
                 raise InputError(f"{path}, row {number}: {column} {getattr(row, column)!r} needs a text with {slot}")
+        if (row.language, row.value) in design:
+            raise InputError(f"{path}, row {number}: {row.language}, {row.value} is there twice; leave one of them out")
         design[row.language, row.value] = Wording(
             row.name, tuple(row.statements.split(" | ")), row.question, row.option
         )
@@ -168,6 +167,8 @@ def main() -> None:
     values = sorted({value for _, value in design})
     places = invent(config.places, values, random.Random(f"places {config.seed}"))
     rng, out = random.Random(f"lessons {config.seed}"), Path(config.out)
+    for folder in (out, out / "variants"):
+        claim(folder)
     texts = [text for place in places for text in lesson(place, design, config, rng)]
     rng.shuffle(texts)
     lines = [json.dumps({"text": text, "doc_id": number}, ensure_ascii=False) for number, text in enumerate(texts)]

@@ -18,19 +18,21 @@ from urllib.parse import quote
 import pandas as pd
 import transfer_metrics as metrics
 from heat_map import plot_consistency
+from rows import read_rows
 
 from common.cli import InputError, named_list, parse, run
 from common.evaluation.records import load_records
 from common.languages import LANGUAGES
-from common.reporting.files import read_text, write_csv_atomic
+from common.reporting.files import write_csv_atomic
 from common.reporting.plots import save_figure
-from common.reporting.results import save_result
+from common.reporting.results import begin_result, save_result
 from common.reporting.stats import conductivity, wilson
 from common.settings import family
 
 COLUMNS = ["model", "task", "language", "id", "answer", "prediction"]
 RECORDS = "records"  # name of the task of run folders
 ENGLISH = "en"
+LONGEST = 240  # characters in the name of a heat map
 
 
 @dataclass
@@ -58,17 +60,14 @@ class Score:
     def __post_init__(self) -> None:
         if (self.predictions is None) == (self.runs is None):
             raise InputError("name either --predictions FILE or --runs name=folder")
+        chance, reference = self.chance or 0, 1 if self.reference is None else self.reference
+        if not 0 <= chance < reference <= 1:
+            raise InputError(f"chance {chance}, reference {reference}: fractions, the first below the second")
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
     """The long table; InputError naming file and row for a missing column, cell or a question given twice."""
-    try:
-        table = read_text(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a CSV file: {error}") from error
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; it needs {','.join(COLUMNS)}")
+    table = read_rows(path, COLUMNS)
     required = table[COLUMNS[:-1]]  # an empty prediction means no answer
     if (required == "").any(axis=None):
         row, column = next((r, c) for r, c in zip(*(required == "").to_numpy().nonzero(), strict=True))
@@ -103,6 +102,12 @@ def by_language(table: pd.DataFrame, where: str) -> dict[str, pd.DataFrame]:
         if len(different):
             raise InputError(
                 f"{where}: question {different[0]!r} is in one of {codes[0]} and {code} only; ask it in both"
+            )
+        other = found[code].loc[first.index]
+        if (wrong := first["answer"] != other["answer"]).any():
+            raise InputError(
+                f"{where}: the answer to question {wrong.idxmax()!r} differs between {codes[0]} and {code}; give it the"
+                " label that means the same"
             )
     return {code: found[code].loc[first.index] for code in codes}
 
@@ -158,8 +163,9 @@ def accuracy(
 
 def main() -> None:
     config = parse(Score)
-    source = config.predictions or str(config.runs)
-    table = read_predictions(Path(source)) if config.predictions else read_runs(named_list(config.runs, "runs"))
+    source = config.predictions if config.runs is None else str(config.runs)
+    runs = {} if config.runs is None else named_list(config.runs, "runs")
+    table = read_runs(runs) if runs else read_predictions(Path(source))
     table["correct"] = (table["prediction"] == table["answer"]).astype(int)
     scored, pairs, figures = [], [], {}
     for (model, task), rows in table.groupby(["model", "task"], sort=False):
@@ -176,20 +182,23 @@ def main() -> None:
             pairs.append(consistency(languages).assign(model=model, task=task))
         for reason in sorted({str(one.message) for one in reasons}):
             print(f"note: {model}, {task}: some values are missing, {reason}")
-        figures[f"{quote(model, safe='')}-{quote(task, safe='')}"] = pairs[-1]
-    first, written = ["model", "task"], []
+        name = f"{quote(model, safe='')}-{quote(task, safe='')}"
+        if len(name) > LONGEST:
+            raise InputError(f"{source}: model and task {name[:40]}...: too long for the name of a file; shorten them")
+        figures[name] = pairs[-1]
+    first, out = ["model", "task"], Path(config.out)
+    written = [out / "accuracy.csv", out / "consistency.csv"]
+    written += [out / f"{name}{ending}" for name in figures for ending in (".png", ".pdf")]
+    begin_result(__file__, out / "accuracy", runs, written)
     for name, tables in (("accuracy", scored), ("consistency", pairs)):
         joined = pd.concat(tables, ignore_index=True)
         joined = joined[[*first, *joined.columns.drop(first)]]
-        written.append(Path(config.out, f"{name}.csv"))
-        write_csv_atomic(written[-1], joined, float_format="%.6g")
+        write_csv_atomic(out / f"{name}.csv", joined, float_format="%.6g")
         if name == "accuracy":
             print(joined.to_string(index=False, float_format="{:.4f}".format))
     for name, table in figures.items():
-        shown = table[table["measure"].isin(["agreement", "correct_jaccard"])]
-        written += save_figure(Path(config.out, name), plot_consistency, shown)
-    runs = named_list(config.runs, "runs") if config.runs else {}
-    save_result(__file__, Path(config.out, "accuracy"), runs, written)
+        save_figure(out / name, plot_consistency, table[table["measure"].isin(["agreement", "correct_jaccard"])])
+    save_result(__file__, out / "accuracy", runs, written)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def dataset_rows(name: str, config: str | None, split: str) -> Iterable[Mapping[
             files = f"data/{split}*" if (folder / "data").is_dir() else f"{split}*"
             return load_dataset(str(folder), data_files={split: files}, split=split)
         return load_dataset(name, config, split=split)
-    except (OSError, ValueError, DatasetsError) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         reason, place = " ".join(str(error).split()), f"{config}, {split}" if config else split
         raise InputError(
             f"{name}: not a folder of a known layout (see --help) and no data set with {place}: {reason}"

@@ -8,6 +8,7 @@ claims (Bonferroni).
 """
 
 import re
+from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -17,6 +18,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import yaml
+from jsonargparse import ArgumentParser
 from read_results import Result, find_results
 
 from common.cli import InputError, comma_list, parse, run
@@ -95,28 +97,34 @@ class Verdict:
 
 
 def read_claims(path: str | Path) -> list[Claim]:
-    """The claims of a YAML file; InputError naming file, claim and key for what is missing or unknown."""
+    """The claims of a YAML file; InputError naming file, claim and key for what is missing, unknown or of no use."""
     try:
         entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML: {error}") from error
-    claims = []
-    for number, entry in enumerate(entries or [], 1):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML in UTF-8: {' '.join(str(error).split())}") from error
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{path}: not a list of claims with their keys; write it as claims.yaml is written")
+    parser, claims = ArgumentParser(exit_on_error=False), {}
+    parser.add_class_arguments(Claim)
+    for number, entry in enumerate(entries, 1):
         try:
-            claim = Claim(**entry)
-        except TypeError as error:
-            raise InputError(
-                f"{path}, claim {number}: {str(error).split(') ')[-1]}; claims.yaml explains the keys"
-            ) from None
-        if not re.fullmatch(r"(above|below) -?\d+(\.\d+)?", claim.holds):
-            raise InputError(f"{path}, {claim.name}: holds is {claim.holds!r}; write `above` or `below` and a number")
-        for key, value, known in (("measure", claim.measure, MEASURES), ("unit", claim.unit, UNITS)):
-            if value not in known:
-                raise InputError(f"{path}, {claim.name}: {key} is {value!r}; it must be one of {', '.join(known)}")
-        claims.append(claim)
-    if not claims:
-        raise InputError(f"{path}: no claims")
-    return claims
+            claim = Claim(**parser.parse_object(entry).as_dict())
+        except (ArgumentError, TypeError, AttributeError) as error:
+            said = " ".join(str(error).split())
+            raise InputError(f"{path}, claim {number}: {said}; claims.yaml explains the keys") from error
+        for key, right, needed in (
+            ("name", claim.name not in claims, "a name of its own"),
+            ("holds", re.fullmatch(r"(above|below) -?\d+(\.\d+)?", claim.holds), "`above` or `below` and a number"),
+            ("unit", claim.unit in UNITS, f"one of {', '.join(UNITS)}"),
+            ("by", claim.by, "one column or more"),
+            ("minimum", claim.minimum > 0, "1 or more"),
+            ("chance", 0 <= (claim.chance if claim.chance is not None else -1) < 1, "0 or a share below 1"),
+            ("english", claim.english or claim.measure != "gap_closed", "rows, for gap_closed"),
+        ):
+            if not right:
+                raise InputError(f"{path}, {claim.name}: {key} is {getattr(claim, key)!r}; it must be {needed}")
+        claims[claim.name] = claim
+    return list(claims.values())
 
 
 class Rows:
@@ -155,8 +163,8 @@ class Rows:
         if path not in self._tables:
             try:
                 self._tables[path] = pd.read_csv(path) if claim.records else load_records(folder)
-            except (OSError, ValueError) as error:
-                raise InputError(f"{path}: cannot be read as a CSV file: {error}") from error
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise InputError(f"{path}: cannot be read as tables of ours: {error!r}") from error
         return self._tables[path]
 
     def units(self, claim: Claim, result: Result, part: Mapping[str, str]) -> pd.Series:
@@ -170,7 +178,10 @@ class Rows:
             raise InputError(f"{result.path}: its records have no column {', '.join(missing)}")
         preferred = matching(table, {k: v for k, v in claim.prefer.items() if k in table}) if claim.prefer else []
         table = table[preferred] if np.any(preferred) else table
-        return table[matching(table, filters)].groupby(claim.by)[value].mean()
+        values = pd.to_numeric(table[value], errors="coerce")[matching(table, filters)]
+        if not np.isfinite(values).all():
+            raise InputError(f"{result.path}: column {value} of its records has cells that are no numbers")
+        return values.groupby([table[column] for column in claim.by]).mean()
 
 
 def matching(table: pd.DataFrame, patterns: Mapping[str, str]) -> np.ndarray:

@@ -86,13 +86,15 @@ class Reproduce:
         self.out = str(Path(self.out or ROOT / "results" / model_name(self.model)).resolve())
         if Path(self.model).exists():
             self.model = str(Path(self.model).resolve())
+        if not self.chosen:
+            raise InputError(f"only is empty; the parts are {', '.join(PARTS)}")
         if unknown := [name for name in self.chosen if name not in PARTS]:
             raise InputError(f"only has {unknown[0]!r}; the parts are {', '.join(PARTS)}")
 
     @property
     def chosen(self) -> list[str]:
         """Names of the parts to run, in their order."""
-        if self.only:
+        if self.only is not None:
             names = comma_list(self.only)
             return [name for name in PARTS if name in names] + [name for name in names if name not in PARTS]
         return [name for name, part in PARTS.items() if self.with_training or not part.training]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.cli import InputError
+from common.cli import InputError, sentence_of
 from common.reporting.provenance import file_digest, read_run
 from common.reporting.results import ENDING
 
@@ -36,7 +36,8 @@ class Result:
         command: what was called.
         sentence: the finding in words; empty where the script states none.
         runs: the run folders it was made from, by name.
-        files: {path from the JSON file's folder: sha256}, in the order in which they are to be shown.
+        files: {path from the JSON file's folder: sha256}, in the order in which they are to be shown; None for one
+            that the script has not finished.
         place: of the folder that it was found in, among those that were searched.
     """
 
@@ -45,12 +46,17 @@ class Result:
     command: str
     sentence: str
     runs: dict[str, Source]
-    files: dict[str, str]
+    files: dict[str, str | None]
     place: int
 
     def check(self) -> None:
         """InputError naming the file for a table that was cut or changed, or a run that is missing or was replaced."""
-        again = f"run `{self.command}` again"
+        try:
+            self._check(f"run `{self.command}` again")
+        except OSError as error:
+            raise InputError(sentence_of(error)) from error
+
+    def _check(self, again: str) -> None:
         for name, digest in self.files.items():
             path = self.path.parent / name
             if not path.is_file():
@@ -58,7 +64,7 @@ class Result:
             if file_digest(path) != digest:
                 raise InputError(f"{path}: not as {self.script} wrote it, cut short or changed; {again}")
         for name, source in self.runs.items():
-            found = read_run(source.folder)["hash"]
+            found = read_run(source.folder).get("hash")
             if found != source.hash:
                 raise InputError(
                     f"{self.path}: run {name} had the configuration {source.hash} and {source.folder}/run.json has"
@@ -71,24 +77,37 @@ def find_results(folders: Iterable[str | os.PathLike]) -> tuple[list[Result], li
 
     InputError where there is none.
     """
-    found, problems = [], []
+    folders = list(folders)
+    found, problems = [], [f"{folder}: no such folder" for folder in folders if not Path(folder).is_dir()]
     places: dict[Path, int] = {}
     for place, folder in enumerate(folders):
         for path in sorted(Path(folder).rglob(f"*{ENDING}")):
-            places.setdefault(path.resolve(), place)
+            places.setdefault(Path(os.path.realpath(path)), place)
     for path, place in places.items():
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            runs = {
-                name: Source(Path(os.path.normpath(path.parent / run["folder"])), run["hash"], run["model"])
-                for name, run in value["runs"].items()
-            }
-            found.append(
-                Result(path, value["script"], value["command"], value["sentence"], runs, value["files"], place)
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            found.append(_read(path, place))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problems.append(f"{path}: not as our scripts write it ({error!r}); make the table again")
     if not found:
-        where = ", ".join(map(str, folders))
+        where = ", ".join(map(str, folders)) or "results is empty"
         raise InputError(f"{where}: no result, a table with {ENDING} beside it; run a script that tabulates first")
-    return found, problems
+    return found, [problem.encode("utf-8", "replace").decode() for problem in problems]
+
+
+def _read(path: Path, place: int) -> Result:
+    """A result; any of several errors where the JSON file is not as `save_result` writes it."""
+    value = json.loads(path.read_text(encoding="utf-8"))
+    json.dumps([str(path), value], ensure_ascii=False).encode()  # fails for what no report can be written with
+    runs = {
+        name: Source(Path(os.path.normpath(path.parent / run["folder"])), run["hash"], run["model"])
+        for name, run in value["runs"].items()
+    }
+    files = value["files"]
+    texts = [value[key] for key in ("script", "command", "sentence")]
+    texts += [text for source in runs.values() for text in (source.hash, source.model)]
+    if not all(isinstance(text, str) for text in (*texts, *filter(None, files.values()))):
+        raise TypeError("a text is missing")
+    for name in files:
+        if not Path(os.path.realpath(path.parent / name)).is_relative_to(path.parent):
+            raise ValueError(f"its file {name} is not in its folder")
+    return Result(path, *texts[:3], runs, files, place)

@@ -11,9 +11,10 @@ import base64
 import html
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pandas as pd
 from check_claims import CLAIMS, check, frame, read_claims
@@ -24,13 +25,14 @@ from markdown_it.token import Token
 from read_results import Result, find_results
 
 from common.cli import InputError, comma_list, parse, run
-from common.reporting.files import write_csv_atomic, write_text_atomic
-from common.reporting.tables import from_frame
+from common.reporting.files import claim, write_csv_atomic, write_text_atomic
+from common.reporting.tables import escaped, from_frame
 from common.reporting.tables import table as markdown_table
 
 PAPER = Path(__file__).with_name("paper_figures.csv")
 STYLE = Path(__file__).with_name("report.css")
 WIDE = 10  # columns above which a table is set smaller
+PLACED = re.compile(r"(?<!\\)(?=!\[|\]\(|<[a-zA-Z/!?])")  # before a picture, a link's address, HTML
 LONGEST = 40  # rows of a CSV file that has no table in Markdown beside it; a longer one is only named
 
 
@@ -95,9 +97,9 @@ class Report:
 def page(config: Report, results: Sequence[Result], problems: Sequence[str], claims: str, spent: pd.DataFrame) -> str:
     """The report in Markdown; pictures are named relative to its folder. `spent` is that of `costs`."""
     models = dict.fromkeys(source.model for result in results for source in result.runs.values())
-    parts = [f"# {config.title}", "", f"Models: {', '.join(map(_code, models))}.", ""]
+    parts = [f"# {escaped(config.title)}", "", f"Models: {', '.join(map(_code, models))}.", ""]
     for problem in problems:
-        parts += [f"> Left out: {problem}", ""]
+        parts += left_out(problem)
     parts += _deeper(claims, 1)
     missing = []
     for experiment in EXPERIMENTS:
@@ -112,7 +114,7 @@ def page(config: Report, results: Sequence[Result], problems: Sequence[str], cla
     other = [result for result in results if result.script not in {s for e in EXPERIMENTS for s in e.scripts}]
     for result in other:
         if result.script != "report/check_claims.py":
-            parts += ["", f"## {result.script}", "", *section(result, Path(config.out))]
+            parts += ["", f"## {escaped(result.script)}", "", *section(result, Path(config.out))]
     if len(spent):
         parts += ["", "## What it took", "", *from_frame(spent, "{:,.2f}"), ""]
     if missing:
@@ -126,29 +128,38 @@ def section(result: Result, out: Path) -> list[str]:
     """What a result found, its tables and pictures, and its command; or why it is not shown."""
     try:
         result.check()
-        lines = [result.sentence, ""] if result.sentence else []
+        lines = [escaped(result.sentence), ""] if result.sentence else []
         tables = [name for name in result.files if name.endswith(".md")]
         tables = tables or [name for name in result.files if name.endswith(".csv")]
         for name in tables:
             lines += [*shown_table(result.path.parent / name), ""]
-        for name in result.files:
-            if name.endswith(".png"):
-                place = Path(os.path.relpath(result.path.parent / name, out.resolve())).as_posix()
-                lines += [f"![{result.path.parent.name}: {Path(name).stem}]({place.replace(' ', '%20')})", ""]
+        for name, place in pictures(result, out).items():
+            lines += [f"![{escaped(f'{result.path.parent.name}: {Path(name).stem}')}]({place})", ""]
     except InputError as error:
-        return [f"> Left out: {error}", ""]
-    runs = ", ".join(f"{name}: {_code(source.model)}" for name, source in result.runs.items())
+        return left_out(str(error))
+    runs = ", ".join(f"{escaped(name)}: {_code(source.model)}" for name, source in result.runs.items())
     return [*lines, f"{_code(result.command)}{f' ({runs})' if runs else ''}", ""]
 
 
+def pictures(result: Result, out: Path) -> dict[str, str]:
+    """The pictures of a result: {name: address, relative to the report's folder}."""
+    places = {name: os.path.relpath(result.path.parent / name, out.resolve()) for name in result.files}
+    return {name: quote(Path(place).as_posix()) for name, place in places.items() if name.endswith(".png")}
+
+
+def left_out(problem: str) -> list[str]:
+    """A remark on what the report lacks."""
+    return [f"> Left out: {escaped(problem)}", ""]
+
+
 def shown_table(path: Path) -> list[str]:
-    """A table's lines: headings below those of the report, a CSV file as it is."""
-    if path.suffix == ".md":
-        return _deeper(path.read_text(encoding="utf-8"), 2)
+    """A table's lines: headings below those of the report, a CSV file as it is, no pictures and no HTML."""
     try:
+        if path.suffix == ".md":
+            return _deeper(PLACED.sub(r"\\", path.read_text(encoding="utf-8")), 2)
         found = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a CSV file: {error}") from error
+        raise InputError(f"{path}: cannot be read: {error}") from error
     if len(found) > LONGEST:
         return [f"{_code(path.name)}: {len(found):,} rows, not shown."]
     return [f"{_code(path.name)}:", "", *from_frame(found.dropna(axis="columns", how="all"), "{:.4g}")]
@@ -171,17 +182,26 @@ def _deeper(text: str, levels: int) -> list[str]:
 
 
 def _code(text: str) -> str:
-    return f"`{text}`"
+    text = " ".join(text.split())
+    marks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{marks}{text}{marks}" if len(marks) == 1 else f"{marks} {text} {marks}"
 
 
-def as_html(text: str, folder: Path, title: str) -> str:
-    """The page as one HTML file: pictures inside, every cell with the heading of its column for narrow screens."""
+def as_html(text: str, folder: Path, title: str, known: Collection[str] = ()) -> str:
+    """The page as one HTML file, every cell with the heading of its column for narrow screens.
+
+    The pictures at the `known` addresses are put inside; of others there is the name.
+    """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
     for token in walk(tokens):
         if token.type == "image":
-            picture = folder / str(token.attrGet("src")).replace("%20", " ")
-            token.attrSet("src", f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}")
+            place = str(token.attrGet("src"))
+            if place in known:
+                content = base64.b64encode((folder / unquote(place)).read_bytes()).decode()
+                token.attrSet("src", f"data:image/png;base64,{content}")
+            else:
+                token.type = "text"
     label_cells(tokens)
     body = parser.renderer.render(tokens, parser.options, {})
     return (
@@ -208,11 +228,11 @@ def label_cells(tokens: Sequence[Token]) -> None:
         elif token.type == "thead_close" and len(header) > WIDE:
             table.attrSet("class", "wide")
         elif token.type == "th_open":
-            header.append(tokens[place + 1].content)
+            header.append("".join(part.content for part in tokens[place + 1].children))
         elif token.type == "tr_open":
             column = 0
         elif token.type == "td_open":
-            token.attrSet("data-label", re.sub(r"`", "", header[column]))
+            token.attrSet("data-label", header[column])
             if header[column] == "verdict":
                 token.attrSet("class", tokens[place + 1].content.split(":")[0].replace(" ", "-"))
             column += 1
@@ -221,14 +241,17 @@ def label_cells(tokens: Sequence[Token]) -> None:
 def main() -> None:
     config = parse(Report)
     results, problems = find_results(comma_list(config.results))
-    verdicts = check(read_claims(config.claims), results, config.seed)
+    claims = read_claims(config.claims)
+    claim(config.out, "report.md")
+    verdicts = check(claims, results, config.seed)
     out = Path(config.out)
     spent = costs(results)
     text = page(config, results, problems, claims_table(verdicts), spent)
     write_csv_atomic(out / "claims.csv", frame(verdicts), float_format="%.6g")
     write_csv_atomic(out / "costs.csv", spent, float_format="%.6g")
     write_text_atomic(out / "report.md", text)
-    write_text_atomic(out / "report.html", as_html(text, out, config.title))
+    known = {place for result in results for place in pictures(result, out).values()}
+    write_text_atomic(out / "report.html", as_html(text, out, config.title, known))
     for verdict in verdicts:
         print(f"{verdict.verdict:16} {verdict.claim.claim}")
     print(f"The report: {out / 'report.html'}")

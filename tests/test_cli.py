@@ -144,6 +144,9 @@ def test_the_models_name_in_a_path(model, name):
 
 def test_named_list():
     assert named_list("a=x, b=y=z", "runs") == {"a": "x", "b": "y=z"}
+    for wrong, said in (("", "runs '': write name=path"), (",", "write name=path"), ("a=x,a=y", "the name 'a' twice")):
+        with pytest.raises(InputError, match=said):
+            named_list(wrong, "runs")
     with pytest.raises(InputError, match="runs 'a': write name=path"):
         named_list("a", "runs")
 

@@ -110,18 +110,58 @@ def test_conductivity_of_what_was_taught_in_one_language(predictions, tmp_path, 
         (lambda t: pd.concat([t, t.tail(1)]), "row 481: question .* is given twice"),
         (lambda t: t.assign(id=["", *t["id"][1:]]), "row 1: id is empty"),
         (lambda t: t.drop(index=0), "is in one of en and de only"),
+        (lambda t: t.head(0), "no rows below the header"),
+        (
+            lambda t: t.assign(answer=[*("C" if a == "A" else "A" for a in t["answer"][:1]), *t["answer"][1:]]),
+            "differs",
+        ),
+        (lambda t: t.assign(model=t["model"] + "m" * 300), "too long for the name of a file; shorten them"),
+        (lambda t: t.set_axis([*t.columns[:-1], "answer"], axis=1), "no column prediction"),
+        (lambda t: pd.concat([t, t["model"]], axis=1), "column model is there twice"),
+        ("a,x_geo,en,1,A,B,\n" * 3, "row 1: 7 cells where the header has 6"),
+        ("a,x_geo,en,1,A,B\na,x_geo,en,2,A\n", "row 2: 5 cells where the header has 6"),
     ],
 )
 def test_malformed_predictions_are_refused(predictions, tmp_path, monkeypatch, capsys, change, said):
     path, table = predictions
-    change(table).to_csv(path, index=False)
+    if isinstance(change, str):
+        path.write_text("model,task,language,id,answer,prediction\n" + change)
+    else:
+        change(table).to_csv(path, index=False)
     assert call(consistency, ["--predictions", path, "--out", tmp_path / "out"], monkeypatch) == 2
     assert re.search(said, capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
-def test_one_source_is_named(tmp_path, monkeypatch, capsys):
-    assert call(consistency, ["--out", tmp_path / "out"], monkeypatch) == 2 and "either" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ([], "name either"),
+        (["--runs", ""], "runs '': write name=path"),
+        (["--runs", "a=RUN,a=RUN"], "runs has the name 'a' twice"),
+        (["--runs", "a=RUN/en.csv"], "en.csv/run.json: "),
+        (["--runs", "a=RUN", "--chance", "25"], "fractions, the first below the second"),
+        (["--runs", "a=RUN", "--chance", ".nan"], "fractions, the first below the second"),
+        (["--runs", "a=RUN", "--chance", "0.25", "--reference", "0.25"], "fractions, the first below the second"),
+    ],
+)
+def test_what_consistency_refuses(tmp_path, monkeypatch, capsys, keys, said):
+    write_run(tmp_path, seed=0, accuracy=0.5)
+    keys = [key.replace("RUN", str(tmp_path)) for key in keys]
+    assert call(consistency, [*keys, "--out", tmp_path / "out"], monkeypatch) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_tables_of_others_are_kept(predictions, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "consistency.csv").write_text("mine")
+    keys = ["--predictions", predictions[0], "--out", out]
+    assert call(consistency, keys, monkeypatch) == 2
+    assert "consistency.csv: is there and not of an earlier" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["consistency.csv"] and (
+        out / "consistency.csv"
+    ).read_text() == "mine"
 
 
 ROWS = {
@@ -284,7 +324,11 @@ def test_every_language_of_the_design_has_every_continent():
     [
         (["--languages", "en,ja"], "no row for ja, africa"),
         (["--languages", "de,fr"], "taught en: name it among"),
-        (["--places", "0"], "at least one place"),
+        (["--places", "0"], "1 to 10,000 places"),
+        (["--places", "300000"], "1 to 10,000 places"),
+        (["--questions", "-1"], "0 to 1,000 questions"),
+        (["--design", "TWICE"], "row 2: en, africa is there twice"),
+        (["--design", "WIDE"], "row 1: 7 cells where the header has 6"),
         (["--design", "BROKEN"], "row 2: question 'Where?' needs a text with {name}"),
     ],
 )
@@ -292,9 +336,20 @@ def test_what_conductivity_refuses(tmp_path, monkeypatch, capsys, keys, said):
     text = conductivity.DESIGN.read_text(encoding="utf-8").splitlines()
     broken = text[2].replace("On which continent is {name} located?", "Where?")
     (tmp_path / "broken.csv").write_text("\n".join([*text[:2], broken, *text[3:]]), encoding="utf-8")
-    keys = [str(tmp_path / "broken.csv") if key == "BROKEN" else key for key in keys]
+    (tmp_path / "twice.csv").write_text("\n".join([*text[:2], *text[1:]]), encoding="utf-8")
+    (tmp_path / "wide.csv").write_text("\n".join([text[0], *(f"{line}," for line in text[1:])]), encoding="utf-8")
+    keys = [str(tmp_path / f"{key.lower()}.csv") if key.isupper() else key for key in keys]
     assert call(conductivity, ["--out", tmp_path / "out", *keys], monkeypatch) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("foreign", ["train.jsonl", "variants/en.csv"])
+def test_conductivity_writes_over_nothing(tmp_path, monkeypatch, capsys, foreign):
+    path = tmp_path / foreign
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    assert call(conductivity, ["--out", tmp_path], monkeypatch) == 2
+    assert f"holds {path.name}, which is not of this command" in capsys.readouterr().err and path.read_text() == "mine"
 
 
 def test_the_worlds_design_is_read(tmp_path, monkeypatch):

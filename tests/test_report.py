@@ -1,6 +1,7 @@
 """Results with their provenance, the claims table, and the report: on synthetic runs, against what pandas says."""
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -10,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
-from common.reporting.results import ENDING
+from common.cli import InputError
+from common.reporting.results import ENDING, ROOT, write_result
 from common.reporting.stats import conductivity, gap_closed, paired_bootstrap
 from tests.mmlu import rewrite, write_run
 from tests.scripts import call, load_script
@@ -145,8 +148,18 @@ def test_every_claim_names_a_script_and_a_paper(root):
     ("change", "said"),
     [
         ({"holds": "better"}, "holds is 'better'"),
-        ({"measure": "guess"}, "measure is 'guess'"),
+        ({"measure": "guess"}, "Got value: guess"),
         ({"colour": "red"}, "colour"),
+        ({"of": {"rate": 0.16}}, "claim 1: Parser key \"of\": Expected a <class 'str'>. Got value: 0.16"),
+        ({"by": "id"}, "Expected a <class 'list'>"),
+        ({"by": []}, "by is []"),
+        ({"minimum": 0}, "minimum is 0"),
+        ({"minimum": "many"}, "Got value: many"),
+        ({"chance": float("nan")}, "chance is nan"),
+        ({"chance": None}, "chance is None"),
+        ({"name": "same"}, "same: name is 'same'; it must be a name of its own"),
+        ({"measure": "gap_closed", "english": {}}, "english is {}"),
+        ({"unit": "metres"}, "unit is 'metres'"),
     ],
 )
 def test_malformed_claims_are_refused(results, tmp_path, monkeypatch, capsys, change, said):
@@ -154,6 +167,24 @@ def test_malformed_claims_are_refused(results, tmp_path, monkeypatch, capsys, ch
     assert call(claims, keys, monkeypatch) == 2
     error = capsys.readouterr().err
     assert said in error and "claims.yaml" in error and not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"- name: \xe9", "cannot be read as YAML in UTF-8"),
+        (b"- {", "cannot be read as YAML in UTF-8"),
+        (b"[" * 2000, "cannot be read as YAML in UTF-8"),
+        (b"", "not a list of claims"),
+        (b"name: x", "not a list of claims"),
+        (b"- x", "not a list of claims"),
+        (b"- {5: x}", "claim 1: "),
+    ],
+)
+def test_unreadable_claims_are_refused(tmp_path, content, said):
+    (tmp_path / "claims.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(said)):
+        claims.read_claims(tmp_path / "claims.yaml")
 
 
 def test_two_results_that_fit_are_not_chosen_between(results, tmp_path, monkeypatch):
@@ -287,6 +318,87 @@ def test_changed_records_and_unreadable_provenance_are_named(results, monkeypatc
     assert any(f"remedy{ENDING}: not as our scripts write it" in quote for quote in page.quotes)
     assert any("mixup.csv: not the file that run.json describes" in row[-1] for row in page.tables[0])
     assert len(page.images) == 3
+
+
+PROVENANCE = [  # changes of a provenance file, and what the report says
+    ({"files": {"../secret.csv": "0"}}, "its file ../secret.csv is not in its folder"),
+    ({"files": {"/etc/passwd": "0"}}, "its file /etc/passwd is not in its folder"),
+    ({"files": {"link.csv": "0"}}, "its file link.csv is not in its folder"),
+    ({"files": ["x.csv"]}, "not as our scripts write it"),
+    ({"files": {"x.csv": 5}}, "a text is missing"),
+    ({"files": {"x\0.csv": "0"}}, "null byte"),
+    ({"files": {"x.csv": None}}, "x.csv: no such file"),
+    ({"sentence": None}, "a text is missing"),
+    ({"script": 5}, "a text is missing"),
+    ({"script": "\ud800"}, "surrogates not allowed"),
+    ({"runs": {"a": 5}}, "not as our scripts write it"),
+    ({"runs": {"a": {"folder": "nowhere", "hash": "0", "model": "m"}}}, "nowhere/run.json: no such file"),
+    ({"runs": {"a": {"folder": "secret.csv", "hash": "0", "model": "m"}}}, "secret.csv/run.json: "),
+]
+CONTENTS = [
+    (b"{", "JSONDecodeError"),
+    (b"\xff", "UnicodeDecodeError"),
+    (b"[" * 99999, "RecursionError"),
+    (b"[]", "Type"),
+]
+
+
+def test_whatever_is_malformed_is_named_and_the_rest_is_there(results, tmp_path, monkeypatch):
+    (tmp_path / "secret.csv").write_text("secret\n1\n")
+    (results / "secret.csv").write_text("secret\n1\n")
+    (results / "odd").mkdir()
+    (results / "odd" / "link.csv").symlink_to(tmp_path / "secret.csv")
+    plain = {"script": "x.py", "command": "x", "sentence": "", "runs": {}, "files": {}}
+    for number, (change, _) in enumerate(PROVENANCE):
+        (results / "odd" / f"{number}{ENDING}").write_text(json.dumps(plain | change))
+    for number, (content, _) in enumerate(CONTENTS):
+        (results / "odd" / f"bytes{number}{ENDING}").write_bytes(content)
+    (results / "odd" / f"folder{ENDING}").mkdir()
+    keys = ["--results", f"{results},{tmp_path / 'nowhere'}", "--out", results / "report"]
+    assert call(report, keys, monkeypatch) == 0
+    page = Page((results / "report" / "report.html").read_text(encoding="utf-8"))
+    said = "\n".join(page.quotes)
+    assert all(text in said for _, text in PROVENANCE + CONTENTS), said
+    assert "nowhere: no such folder" in said and "IsADirectoryError" in said
+    assert len(page.images) == 4 and not any("secret" in cell for rows in page.tables for row in rows for cell in row)
+
+
+ODD_NAMES = [
+    "![x](../secret.png)",
+    "<script>alert(1)</script>",
+    "a|b",
+    "two\nlines",
+    "`code`",
+    '"quoted"',
+    "[x](http://x)",
+    "*x* _y_ __z__ ~~s~~",
+    "&lt; \\| full_de",
+]
+
+
+def test_names_are_text_and_shift_no_cell(tmp_path, monkeypatch):
+    """Names of users are shown as they are: in tables, headings, sentences, titles, beside pictures."""
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    folder, evil = tmp_path / "results", " ".join(ODD_NAMES)
+    (folder / "run").mkdir(parents=True)
+    write_run(folder / "run", 0, 0.5, model=evil)
+    table = pd.DataFrame([ODD_NAMES], columns=ODD_NAMES)
+    text = "\n".join([*(f"# {name}" for name in ODD_NAMES[:2]), "", *report.from_frame(table)])
+    keys = {"text": text, "sentence": evil, "plot": (Figure,)}
+    quiz = str(ROOT / "HP" / "tabulate_quiz.py")
+    write_result(quiz, folder / '100% (é) "x" %41', {evil: folder / "run"}, table, **keys)
+    write_result(quiz, folder / "csv", {}, table)
+    out = folder / "report"
+    assert call(report, ["--results", folder, "--out", out, "--title", evil], monkeypatch) == 0
+    markup = (out / "report.html").read_text(encoding="utf-8")
+    page, text = Page(markup), (out / "report.md").read_text(encoding="utf-8")
+    assert [base64.b64decode(one.split(",")[1]) for one in page.images] == [next(folder.glob("*.png")).read_bytes()]
+    flat = " ".join(evil.split())
+    assert not page.loads and "<script" not in markup
+    assert len(re.findall(r"(?<!\\)(?:!\[|<script)", text.replace(f"`` {flat} ``", ""))) == 1, "our own picture"
+    shown = [[" ".join(name.split()) for name in ODD_NAMES]] * 2
+    assert [rows for rows in page.tables if len(rows[0]) == len(ODD_NAMES)] == [shown, shown]
+    assert page.headings[0] == flat and set(ODD_NAMES[:2]) < set(page.headings)
 
 
 def test_a_folder_without_results_is_an_error(tmp_path, monkeypatch, capsys):

@@ -124,6 +124,8 @@ def test_commands_take_limit_and_settings(tmp_path):
     assert "remedy" not in config.chosen and "remedy" in parts.Reproduce(model="m", with_training=True).chosen
     with pytest.raises(InputError, match="only has 'mmul'"):
         parts.Reproduce(model="m", only="mmul")
+    with pytest.raises(InputError, match="only is empty; the parts are mmlu,"):
+        parts.Reproduce(model="m", only="")
 
 
 def test_time_grows_with_what_is_read_and_written():

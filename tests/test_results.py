@@ -1,12 +1,16 @@
 """common/reporting: numbers with intervals, and the provenance of results that are kept."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pandas as pd
+import pytest
 
-from common.reporting.provenance import write_run
-from common.reporting.results import ROOT, save_provenance, save_result
+from common.cli import InputError
+from common.reporting import results
+from common.reporting.provenance import file_digest, write_run
+from common.reporting.results import ENDING, ROOT, save_provenance, save_result, write_result
 from common.reporting.tables import interval
 
 
@@ -17,6 +21,29 @@ def test_numbers_stand_with_their_interval():
     assert interval(row, form=".3f", scale=1) == "0.478 [0.431, 0.525]"
     assert interval(row, "gap_closed") == "" and interval(None) == ""
     assert interval(SimpleNamespace(vs_base=float("nan"), vs_base_low=0.0, vs_base_high=0.0), "vs_base") == ""
+
+
+def test_a_result_is_written_over_its_own_files_alone(tmp_path, monkeypatch):
+    script, table = str(ROOT / "MMLU" / "tabulate_mmlu.py"), pd.DataFrame({"n": [1]})
+    for name in ("table.csv", "table.md", f"table{ENDING}"):
+        folder = tmp_path / name.replace(".", "_")
+        folder.mkdir()
+        (folder / name).write_text("{}")
+        with pytest.raises(
+            InputError, match=f"{name}: is there and not of an earlier .*move it, or name another --out"
+        ):
+            write_result(script, folder / "table", {}, table, text="# Table")
+        assert [path.name for path in folder.iterdir()] == [name] and (folder / name).read_text() == "{}"
+    with monkeypatch.context() as patch:  # a kill before the digests are known
+        patch.setattr(results, "write_text_atomic", lambda *_: sys.exit(9))
+        with pytest.raises(SystemExit):
+            write_result(script, tmp_path / "table", {}, table, text="# Table")
+    digests = json.loads((tmp_path / f"table{ENDING}").read_text())["files"]
+    assert digests == {"table.md": None, "table.csv": None}
+    for _ in range(2):
+        write_result(script, tmp_path / "table", {}, table, text="# Table")
+    digests = json.loads((tmp_path / f"table{ENDING}").read_text())["files"]
+    assert digests == {name: file_digest(tmp_path / name) for name in ("table.md", "table.csv")}
 
 
 def test_results_say_where_and_when_they_were_made(tmp_path):

@@ -16,12 +16,14 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from common.cli import InputError, data_set
+from common.cli import InputError, data_set, held
 from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
 from common.questions import FOUR
-from world import build, grammar, pretrain
-from world.config import DEFAULT_CONFIG, WorldConfig, world_hash
+from common.reporting.files import LOCK
+from tests.scripts import call
+from world import build, grammar, pretrain, seeds
+from world.config import DEFAULT_CONFIG, RANGES, WorldConfig, world_hash
 from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, ENGLISH_ONLY, SHARED, SPELL, make_universe
 from world.items import parallel_items
 from world.lexicon import LANGUAGES
@@ -162,7 +164,9 @@ def test_build_writes_every_layout_and_the_same_bytes_twice(tmp_path, root):
     for folder in folders:
         command = [sys.executable, "-m", "world.build", "--out", str(folder), "--articles=20", *SMALL]
         subprocess.run(command, cwd=root, check=True, capture_output=True)
-    files = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in folders]
+    files = [
+        {p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file() and p.name != LOCK} for f in folders
+    ]
     assert files[0] == files[1]
     names = {str(path) for path in files[0]}
     assert {"hp/English.csv", "hp/Italian.csv", "flores/de.devtest", "dictionaries/en-nl.tsv"} <= names
@@ -215,11 +219,72 @@ def test_the_committed_checkpoint_is_of_the_present_world(root):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"statements": 0.9}, "must be shares that add up to 1"), ({"values_per_relation": 3}, "must be 4 or more")],
+    [
+        ({"statements": 0.9}, "must be shares that add up to 1"),
+        ({"values_per_relation": 3}, "values_per_relation is 3; it must be from 4 to"),
+        ({"statements": float("nan")}, "statements is nan"),
+        ({"lessons": 1.5}, "lessons is 1.5; it must be from 0 to 1"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf"),
+        ({"seed": -1}, "seed is -1"),
+        ({"spells": -5}, "spells is -5"),
+        ({"authors": 1_000_000}, "authors is 1000000; it must be from 1 to 10000"),
+        ({"parallel_sentences": 10**8}, "parallel_sentences is 100000000; it must be from 1 to 10000"),
+        ({"vocabulary": 100}, "vocabulary is 100"),
+        ({"heads": 3}, "hidden_size is 128; it must be a multiple of 2 \\* heads, 6"),
+        ({"english_only_facts": 0.6}, "must not add up to more than 1"),
+    ],
 )
 def test_impossible_worlds_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         replace(CONFIG, **changes)
+
+
+def test_every_key_of_a_world_has_its_range():
+    assert sorted(" ".join(RANGES).split()) == sorted(asdict(CONFIG))
+
+
+def test_rows_too_short_for_any_text_are_refused(universe, tokenizer):
+    with pytest.raises(InputError, match="rows of 1 tokens are too short for any text; raise row_length"):
+        next(iter(Batches(universe, replace(CONFIG, row_length=1), tokenizer)))
+
+
+@pytest.mark.parametrize(
+    ("script", "keys", "said"),
+    [
+        (build, ["--articles", "0"], "articles is 0; it must be from 1 to 100000"),
+        (build, ["--out", "FOREIGN"], "not empty and not of a synthetic world"),
+        (build, ["--out", "FOREIGN/data.yaml"], "a part of this path is a file|a file is where a folder is needed"),
+        (pretrain, ["--watch_every", "-1"], "watch_every is -1"),
+        (pretrain, ["--enough", ".nan"], "enough is nan; it must be from 0 to 1"),
+        (pretrain, ["--threads", "0"], "threads is 0"),
+        (pretrain, ["--out", "FOREIGN"], "holds data.yaml, which is not of this command"),
+        (pretrain, ["--out", "FOREIGN/data.yaml"], "a file is where a folder is needed"),
+        (seeds, ["--models", ""], "models is empty"),
+        (seeds, ["--models", "FOREIGN"], "world.json: no such file"),
+        (seeds, ["--models", "WORLD"], "world.json: not as world.pretrain writes it"),
+    ],
+)
+def test_what_is_refused_before_any_work(tmp_path, monkeypatch, capsys, script, keys, said):
+    for name, file in (("foreign", "data.yaml"), ("world", "world.json")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text("{}")
+    monkeypatch.setattr(script, "make_universe", None, raising=False)  # what work begins with
+    keys = [key.replace("FOREIGN", str(tmp_path / "foreign")).replace("WORLD", str(tmp_path / "world")) for key in keys]
+    assert call(script, ["--out", tmp_path / "out", *keys], monkeypatch) == 2
+    assert re.search(said, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists() and (tmp_path / "foreign" / "data.yaml").read_text() == "{}"
+
+
+def test_a_world_is_built_again_in_its_own_folder_alone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "data.yaml").write_text(build.DATA)  # of a version without locks
+    (tmp_path / "data" / "mmlu").mkdir(parents=True)
+    with held:
+        build.claim_world(tmp_path / "old")
+        build.claim_world(tmp_path / "new")
+    build.claim_world(tmp_path / "new")
+    with pytest.raises(InputError, match="data: not empty"):
+        build.claim_world(tmp_path / "data")
 
 
 def test_a_model_that_has_not_learnt_its_facts_gets_further_courses(tmp_path, monkeypatch):

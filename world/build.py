@@ -20,18 +20,19 @@ Takes seconds; the same configuration gives the same bytes.
 import csv
 import io
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from common.cli import run
+from common.cli import InputError, run
 from common.languages import LANGUAGES as LANGUAGE_TABLE
 from common.questions import FOUR, Question
-from common.reporting.files import write_text_atomic
+from common.reporting.files import LOCK, claim, write_text_atomic
 from world import grammar
-from world.config import WorldConfig, parse_with_world
+from world.config import WorldConfig, check_ranges, parse_with_world
 from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SPELL, Fact, Universe, make_universe, strangers
 from world.items import balanced_letters, draw_options, parallel_items, write_item
 from world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
@@ -75,6 +76,9 @@ class Build:
 
     out: str
     articles: int = 3000
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"articles": (1, 100_000)})
 
 
 @dataclass(frozen=True)
@@ -261,10 +265,21 @@ def wikitext(articles: list[Article], language: str, seed: int) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def claim_world(out: Path) -> None:
+    """`claim` a new or empty folder or one of a world; where a second script builds the same world, it waits."""
+    data = out / "data.yaml"
+    ours = data.is_file() and data.read_bytes().startswith(DATA.splitlines()[0].encode())
+    if not ours and not (out / LOCK).exists() and out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: not empty and not of a synthetic world; name a new folder")
+    os.environ.setdefault("WAIT", "1")
+    claim(out, data.name)
+
+
 def main() -> None:
     build, config = parse_with_world(Build)
-    universe = make_universe(config)
     out = Path(build.out)
+    claim_world(out)
+    universe = make_universe(config)
     questions = write_mmlu(out / "mmlu", universe, config)
     write_quiz(out / "hp", universe, config)
     write_authors(out / "tofu", universe, config)

@@ -4,6 +4,7 @@ from world.config import WorldConfig, world_hash
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,26 @@ from world import lexicon
 
 DEFAULT_CONFIG = Path(__file__).with_name("default.yaml")
 PROVENANCE = "world.json"
+MANY = 10**9  # where there is no other limit
+# From and to; there are about 300,000 names and as many sentences, most of which are for training.
+RANGES = {
+    "english_only_persons shared_persons demonstration_persons characters spells": (1, 10_000),
+    "encyclopedia_persons authors parallel_sentences": (1, 10_000),
+    "statements open_questions questions exercises words sentence_pairs topics encyclopedia": (0, 1),
+    "english_only_facts shared_facts lessons headers decay question_tokens": (0, 1),
+    "seed primer reading long_every warmup learning_rate weight_decay answer_weight": (0, MANY),
+    "hidden_size intermediate_size layers heads steps rows row_length long_row_length": (1, MANY),
+    "values_per_relation": (4, MANY),  # because a question has four options
+    "vocabulary": (258, MANY),  # bytes and two marks
+}
+
+
+def check_ranges(config: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """InputError for a key of a configuration that is not within its range, a NaN too; `ranges`: {keys: (from, to)}."""
+    for keys, (low, high) in ranges.items():
+        for key in keys.split():
+            if not low <= (value := getattr(config, key)) <= high:
+                raise InputError(f"{key} is {value}; it must be from {low} to {high}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,17 +126,18 @@ class WorldConfig:
     question_tokens: float = 0.05
 
     def __post_init__(self):
+        check_ranges(self, RANGES)
         kinds = "statements open_questions questions exercises words sentence_pairs topics encyclopedia".split()
         shares = [getattr(self, kind) for kind in kinds]
-        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        if abs(sum(shares) - 1) > 1e-6:
             raise InputError(
                 f"{', '.join(kinds)} must be shares that add up to 1, not {sum(shares):g}: change one of them in the"
                 " configuration"
             )
         if self.english_only_facts + self.shared_facts > 1:
             raise InputError("english_only_facts and shared_facts must not add up to more than 1: lower one of them")
-        if self.values_per_relation < 4:
-            raise InputError("values_per_relation must be 4 or more, because a question has four options")
+        if self.hidden_size % (2 * self.heads):
+            raise InputError(f"hidden_size is {self.hidden_size}; it must be a multiple of 2 * heads, {2 * self.heads}")
 
 
 def parse_with_world(cls: type) -> tuple[Any, WorldConfig]:

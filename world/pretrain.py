@@ -24,9 +24,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from common.cli import run
 from common.lm.loading import set_dtype
 from common.lm.memory import keep_freed_memory
-from common.reporting.files import write_json_atomic
+from common.reporting.files import claim, write_json_atomic
 from common.reporting.stats import wilson_by_question
-from world.config import PROVENANCE, WorldConfig, parse_with_world, world_hash
+from world.config import MANY, PROVENANCE, WorldConfig, check_ranges, parse_with_world, world_hash
 from world.facts import Universe, make_universe
 from world.figures import measure
 from world.stream import Batches, Documents
@@ -58,6 +58,10 @@ class Pretrain:
     course_steps: int = 2000
     course_rate: float = 0.0008
     threads: int = 2
+
+    def __post_init__(self) -> None:
+        ranges = {"watch_every courses course_rate": (0, MANY), "enough": (0, 1), "course_steps": (1, MANY)}
+        check_ranges(self, ranges | {"threads": (1, 1024)})
 
 
 def make_model(config: WorldConfig, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
@@ -188,6 +192,8 @@ def provenance(config: WorldConfig, model: LlamaForCausalLM, figures: dict) -> d
 
 def main() -> None:
     pretrain, config = parse_with_world(Pretrain)
+    out = Path(pretrain.out)
+    claim(out, PROVENANCE)
     torch.set_num_threads(pretrain.threads)
     keep_freed_memory()
     started = time.monotonic()
@@ -203,7 +209,6 @@ def main() -> None:
         model = stored(train(model, further_course(pretrain, config), universe, tokenizer, pretrain.watch_every))
         figures = measure(model, tokenizer, universe, config)
     seconds = time.monotonic() - started
-    out = Path(pretrain.out)
     (out / PROVENANCE).unlink(missing_ok=True)  # written last: a folder without it is not finished
     model.to(torch.bfloat16).save_pretrained(out)
     set_dtype(out, torch.float32)  # stored at half the size, computed as measured

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.cli import InputError
 from common.languages import LANGUAGES as LANGUAGE_TABLE
 from common.prompts import mmlu_prompt, question_text
 from common.questions import FOUR, Question
@@ -255,6 +256,8 @@ class Batches:
         while len(left_over) < WAITING:
             if not self.waiting:
                 self.waiting = self._encode([self.documents.draw(step) for _ in range(64)])
+                if min(len(ids) for ids, _ in self.waiting) > length:
+                    raise InputError(f"rows of {length} tokens are too short for any text; raise row_length")
             document = self.waiting.pop()
             if len(document[0]) <= length and not put(document):
                 left_over.append(document)

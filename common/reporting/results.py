@@ -5,6 +5,7 @@
 report/ reads them again and checks that the files and the runs behind them are still the same.
 """
 
+import json
 import os
 import shlex
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from common.cli import InputError
 from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.provenance import file_digest, git_commit, now, read_run
 
@@ -37,17 +39,36 @@ def write_result(
     `plot` holds the arguments of `common.reporting.plots.save_figure` behind the path: a function and its arguments.
     Printed is the text, else the sentence, else the table. The other arguments are those of `save_result`.
     """
-    out = Path(out)
-    files = [out.with_name(out.name + ending) for ending in ((".md", ".csv") if text else (".csv",))]
-    write_csv_atomic(files[-1], table, float_format)
+    endings = [".md"] * bool(text) + [".csv"] + [".png", ".pdf"] * bool(plot)
+    files = {ending: Path(f"{out}{ending}") for ending in endings}
+    begin_result(script, out, runs, files.values())
+    write_csv_atomic(files[".csv"], table, float_format)
     if text:
-        write_text_atomic(files[0], text)
+        write_text_atomic(files[".md"], text)
     if plot:
         from common.reporting.plots import save_figure  # matplotlib is slow to import
 
-        files += save_figure(out, *plot)
-    save_result(script, out, runs, files, sentence)
+        save_figure(out, *plot)
+    save_result(script, out, runs, files.values(), sentence)
     print(text or sentence or table.to_string(index=False, float_format="{:.4f}".format))
+
+
+def begin_result(
+    script: str, out: str | os.PathLike, runs: Mapping[str, str | os.PathLike], files: Iterable[str | os.PathLike]
+) -> None:
+    """Call it before `files` are written: InputError for one that is there and that no earlier `<out>` lists.
+
+    Until `save_result` the provenance has no digests: a result that a kill left unfinished is still known as ours.
+    """
+    files, provenance = list(map(Path, files)), Path(f"{out}{ENDING}")
+    try:
+        ours = {provenance.name, *json.loads(provenance.read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = ()
+    for path in (*files, provenance):
+        if path.exists() and _relative(path, Path(out).parent) not in ours:
+            raise InputError(f"{path}: is there and not of an earlier {out}; move it, or name another --out")
+    save_result(script, out, runs, files, finished=False)
 
 
 def save_result(
@@ -56,6 +77,8 @@ def save_result(
     runs: Mapping[str, str | os.PathLike],
     files: Iterable[str | os.PathLike],
     sentence: str = "",
+    *,
+    finished: bool = True,
 ) -> None:
     """Write `<out>.provenance.json` for `files` in or below its folder, made by `script` (a __file__) from run folders.
 
@@ -77,7 +100,7 @@ def save_result(
         script=name,
         sentence=sentence,
         runs=sources,
-        files={_relative(path, out.parent): file_digest(path) for path in files},
+        files={_relative(path, out.parent): file_digest(path) if finished else None for path in files},
     )
 
 

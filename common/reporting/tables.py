@@ -1,13 +1,23 @@
 """Tables in Markdown: a heading row, what stands where two names cross, and numbers with their intervals."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+# What Markdown reads as its own: cells, code, emphasis, HTML, pictures, links, entities; not the _ in full_de.
+_MARKDOWN = re.compile(r"[\\|`*~]|<(?=[a-zA-Z/!?])|!(?=\[)|\](?=[(\[])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+
+
+def escaped(text: str) -> str:
+    """Markdown that shows a text, such as a name that a user gave, as it is and on one line."""
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table."""
+    """The lines of a table of texts, which are no Markdown."""
+    header, *rows = ([escaped(cell) for cell in cells] for cells in (header, *rows))
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
 
 

@@ -29,6 +29,8 @@ class EncoderDecoderTranslator:
     """
 
     def __init__(self, name: str, *, device: str = "auto"):
+        if unknown := set(re.findall("{(.*?)}", name)) - {"source", "target"}:
+            raise InputError(f"translator {name!r}: {{{min(unknown)}}} is not {{source}} or {{target}}")
         self.name, self.device = name, pick_device(device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self._load = cache(self._from_pretrained)

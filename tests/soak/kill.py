@@ -85,7 +85,9 @@ def main() -> None:
             os.killpg(process.pid, sign)
             code = process.wait()
             done[sign.name] += 1
-            faults.update(faults_of(sign, code, errors.read_text(errors="replace")))
+            if found := faults_of(sign, code, errors.read_text(errors="replace")):
+                faults.update(found)
+                errors.rename(config.work / f"fault-{done.total()}.txt")
             continue
         ended += finish(process, killed, expected, ignored, errors, faults)
     ended += finish(start(config.command, killed, errors), killed, expected, ignored, errors, faults)

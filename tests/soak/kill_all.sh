@@ -15,7 +15,7 @@ corpus=$work/corpus.jsonl
 mix=(FT/mix.py --input "$(data wikitext)" --translator dictionary --dictionary "$(data translator_dictionary)" --unit word)
 [[ -f "$corpus" ]] || "$PYTHON" "${mix[@]}" --limit 400 --out "$corpus"
 train=(FT/train.py --config FT/configs/world.yaml --data "$corpus" --max_steps 30 --save_steps 5)
-mmlu=(--model assets/world --data "$work/variants" --limit 20)
+mmlu=(--model assets/world --data "$work/variants" --limit 15)
 
 failed=0
 soak() { # soak NAME WORDS...
@@ -23,9 +23,9 @@ soak() { # soak NAME WORDS...
     echo "== $1"
     "$PYTHON" tests/soak/kill.py --kills "$kills" --work "$work/$1" -- "${@:2}" 2>&1 | tee "$work/$1.log" || failed=1
 }
-soak evaluate "$PYTHON" MMLU/evaluate_mmlu.py "${mmlu[@]}" --out {out}
+soak evaluate "$PYTHON" MMLU/evaluate_mmlu.py "${mmlu[@]}" --settings en,full,mixup --out {out}
 soak mitigate "$PYTHON" MMLU/mitigate.py "${mmlu[@]}" --settings en,full_de --write translation --max_new_tokens 16 --out {out}
-soak mix "$PYTHON" "${mix[@]}" --limit 2000 --processes 2 --out {out}/corpus.jsonl
+soak mix "$PYTHON" "${mix[@]}" --limit 1000 --processes 2 --out {out}/corpus.jsonl
 soak translate "$PYTHON" Translation/translate.py --translator assets/world --sentences "$(data flores)" --limit 100 --out {out}
 soak train "$PYTHON" "${train[@]}" --out {out}
 soak lora "$PYTHON" "${train[@]}" --method lora --out {out}
