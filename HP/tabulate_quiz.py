@@ -16,7 +16,7 @@ from common.evaluation.records import by_language, load_records
 from common.reporting.plots import plot_arms
 from common.reporting.results import write_result
 from common.reporting.stats import chance_level
-from common.reporting.tables import crossed, interval, sizes
+from common.reporting.tables import crossed, escaped, interval, sizes
 
 EVERYTHING = "all"  # the category of all questions
 
@@ -59,7 +59,7 @@ def markdown(table: pd.DataFrame) -> str:
     ]
     for category, part in table.groupby("category", sort=False):
         cells = {(row.arm, row.language): _cell(row) for row in part.itertuples()}
-        lines += [f"## {category}, {sizes(part)}", "", *crossed("run", cells), ""]
+        lines += [f"## {escaped(category)}, {sizes(part)}", "", *crossed("run", cells), ""]
     return "\n".join(lines)
 
 

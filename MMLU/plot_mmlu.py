@@ -17,7 +17,7 @@ from common.cli import parse, run
 from common.evaluation.records import summarize
 from common.languages import LANGUAGES
 from common.reporting.plots import NEUTRAL, draw_chance, draw_marks, language_style, save_figure, spread
-from common.reporting.results import save_result
+from common.reporting.results import begin_result, save_result
 from common.reporting.stats import chance_level
 from common.settings import family, sort_settings
 
@@ -95,8 +95,10 @@ def main() -> None:
     summary, chance = summarize(records), chance_level(records["option_languages"])
     parts = [run_title(config.run), config.category, f"n = {summary['n'].max()}"]
     title = config.title or ", ".join(filter(None, parts))
+    runs = {config.run: config.run}
+    begin_result(__file__, config.out, runs, [f"{config.out}.png", f"{config.out}.pdf"])
     written = save_figure(config.out, plot_settings, summary, chance, title)
-    save_result(__file__, config.out, {config.run: config.run}, written)
+    save_result(__file__, config.out, runs, written)
     print(*written, sep="\n")
 
 

@@ -18,7 +18,7 @@ from common.evaluation.records import paired_correct, summarize
 from common.languages import LANGUAGES
 from common.reporting.results import write_result
 from common.reporting.stats import paired_bootstrap, wilson_by_question
-from common.reporting.tables import interval
+from common.reporting.tables import escaped, interval
 from common.reporting.tables import table as markdown_table
 from common.settings import family, sort_settings
 
@@ -85,7 +85,7 @@ def markdown(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str], only
     parts += [f"Questions of category {only}." if only else "All questions.", "Percent, with 95% Wilson intervals.", ""]
     for name, table in tables.items():
         sizes = ", ".join(str(n) for n in sorted(set(table["n"])))
-        parts += [f"## {name}", "", f"{titles[name]}, n = {sizes}", "", *_wide(table), ""]
+        parts += [f"## {escaped(name)}", "", f"{escaped(titles[name])}, n = {sizes}", "", *_wide(table), ""]
     if len(tables) > 1:
         parts += ["## Side by side", "", "Accuracy (difference from English).", "", *_side_by_side(tables), ""]
     return "\n".join([*parts, *_beside_paper(tables)]) + "\n"

@@ -19,6 +19,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -56,6 +57,7 @@ def run(main: Callable[[], None]) -> None:
     except OSError as error:
         _end(2, f"error: {sentence_of(error)}")
     except KeyboardInterrupt as stop:
+        warnings.simplefilter("ignore")  # of what was stopped in the middle
         _end(stop.args[0] if stop.args else 130, "stopped: the same command goes on from here")
     except Exception:
         _end(1, f"{traceback.format_exc()}error: a fault of this program; please report it with the lines above")

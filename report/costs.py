@@ -30,7 +30,7 @@ def costs(results: Iterable[Result]) -> pd.DataFrame:
 def _row(folder: Path, model: str, name: str) -> dict | None:
     try:
         found = read_run(folder)
-    except InputError:
+    except (InputError, OSError):
         return None
     sessions = [one for one in found.get("sessions", [found]) if one.get("end")]
     if not sessions:

@@ -47,7 +47,10 @@ def test_table_numbers_come_from_the_records(monkeypatch, runs, tmp_path):
     assert np.isnan(table.loc["en", "delta_low"])
     text = (tmp_path / "table.md").read_text()
     assert f"{100 * row['accuracy']:.2f} [{100 * row['ci_low']:.2f}" in text
-    assert "| setting | - | de | fr | es | it | mean | difference from English |" in text and "world, 0-shot, letter, n = 80" in text
+    assert (
+        "| setting | - | de | fr | es | it | mean | difference from English |" in text
+        and "world, 0-shot, letter, n = 80" in text
+    )
 
 
 def test_means_of_languages_are_over_questions(monkeypatch, runs, tmp_path):

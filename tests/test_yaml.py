@@ -50,7 +50,7 @@ CONFIGS = sorted(
 GIVEN = {
     "model": "m",
     "out": "o.jsonl",
-    "data": "d",
+    "data": "d.jsonl",
     "input": "i",
     "translator": "t",
     "sentences": "s",

@@ -23,12 +23,12 @@ soak() { # soak NAME WORDS...
     echo "== $1"
     "$PYTHON" tests/soak/kill.py --kills "$kills" --work "$work/$1" -- "${@:2}" 2>&1 | tee "$work/$1.log" || failed=1
 }
-soak evaluate "$PYTHON" MMLU/evaluate_mmlu.py "${mmlu[@]}" --settings en,full,mixup --out {out}
-soak mitigate "$PYTHON" MMLU/mitigate.py "${mmlu[@]}" --settings en,full_de --write translation --max_new_tokens 16 --out {out}
-soak mix "$PYTHON" "${mix[@]}" --limit 1000 --processes 2 --out {out}/corpus.jsonl
-soak translate "$PYTHON" Translation/translate.py --translator assets/world --sentences "$(data flores)" --limit 100 --out {out}
-soak train "$PYTHON" "${train[@]}" --out {out}
-soak lora "$PYTHON" "${train[@]}" --method lora --out {out}
-soak consistency "$PYTHON" CLiKA/consistency.py --runs "world=$work/evaluate/whole" --out {out}/table
-soak reproduce bash reproduce.sh assets/world --limit 4 --settings en,full_de,mixup --only mmlu,quiz,tofu --out {out}
+soak evaluate "$PYTHON" MMLU/evaluate_mmlu.py "${mmlu[@]}" --settings en,full,mixup --out "{out}"
+soak mitigate "$PYTHON" MMLU/mitigate.py "${mmlu[@]}" --settings en,full_de --write translation --max_new_tokens 16 --out "{out}"
+soak mix "$PYTHON" "${mix[@]}" --limit 1000 --processes 2 --out "{out}/corpus.jsonl"
+soak translate "$PYTHON" Translation/translate.py --translator assets/world --sentences "$(data flores)" --limit 100 --out "{out}"
+soak train "$PYTHON" "${train[@]}" --out "{out}"
+soak lora "$PYTHON" "${train[@]}" --method lora --out "{out}"
+soak consistency "$PYTHON" CLiKA/consistency.py --runs "world=$work/evaluate/whole" --out "{out}/table"
+soak reproduce bash reproduce.sh assets/world --limit 4 --settings en,full_de,mixup --only mmlu,quiz,tofu --out "{out}"
 exit $failed
