@@ -130,10 +130,13 @@ def _line_ends(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    """The tokens that end a text: the tokenizer's, and those of the generation config, such as the end of a turn."""
+    """The tokens that end a text: all special ones, of which a text has none, and those of the generation config.
+
+    Configurations name one of several, such as the end of a turn, and leave out that of a document.
+    """
     own = model.generation_config.eos_token_id if model.generation_config is not None else None
-    found = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
-    return torch.tensor(sorted({token for token in found if token is not None}), dtype=torch.long)
+    found = {*tokenizer.all_special_ids, *(own if isinstance(own, list) else [own])} - {None}
+    return torch.tensor(sorted(found), dtype=torch.long)
 
 
 @torch.inference_mode()
