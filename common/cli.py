@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 import yaml
@@ -120,6 +120,9 @@ def parse(*classes: type, argv: Sequence[str] | None = None) -> Any:
     words = list(sys.argv[1:] if argv is None else argv)
     if "--wait" in words:  # for every script: where another process writes to the folder, let it end
         os.environ["WAIT"] = "1"
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        if word == "--config" or word.startswith("--config="):
+            read_yaml(word.partition("=")[2] or following)  # which names a file that is no YAML
     flags = {field.name for cls in classes for field in fields(cls) if field.type in (bool, bool | None)}
     try:
         values = parser.parse_args(normalized([word for word in words if word != "--wait"], flags)).as_dict()
@@ -127,7 +130,7 @@ def parse(*classes: type, argv: Sequence[str] | None = None) -> Any:
         sentence = " ".join(str(error).split())
         raise InputError(f"configuration of {classes[0].__name__}: {sentence} (--help lists the keys)") from error
     for field in (field for cls in classes for field in fields(cls)):
-        if values[field.name] is None and field.type in (int, float, str, bool):
+        if values[field.name] is None and type(None) not in get_args(field.type):
             raise InputError(f"{field.name} is null; it needs a value (--help says which)")
     if values.get("out") == "":
         raise InputError("out is empty; name a file or folder")

@@ -70,7 +70,8 @@ def test_defaults_without_a_file():
         ("model: a\n", ["--modle", "b"], "--modle"),
         ("model: a\n", ["--rate", "fast"], "rate"),
         ("model: a\n", ["--sho", "5"], "--sho"),
-        ("model: [a\n", [], "parsing"),
+        ("model: [a\n", [], "run.yaml: cannot be read as YAML"),
+        ("model: a\nshots: null\n", [], "shots"),
     ],
 )
 def test_wrong_keys_and_types_are_refused_by_name(tmp_path, text, argv, named):
@@ -82,6 +83,17 @@ def test_wrong_keys_and_types_are_refused_by_name(tmp_path, text, argv, named):
 def test_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match="absent.yaml"):
         parse(Example, argv=["--config", str(tmp_path / "absent.yaml")])
+
+
+@pytest.mark.parametrize(
+    "content", ["name: é".encode("latin-1"), "name: a".encode("utf-16"), b"\x9e\x00\xff", b"[1, 2]", b"model: \x00"]
+)
+def test_files_that_are_no_yaml_are_named(tmp_path, content):
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    for argv in (["--config", str(path)], [f"--config={path}"]):
+        with pytest.raises(InputError, match="run.yaml: (cannot be read as YAML in UTF-8|not a YAML file of)"):
+            parse(Example, argv=argv)
 
 
 def test_comma_list():
