@@ -36,8 +36,13 @@ def files(folder: Path, ignored: tuple[str, ...]) -> dict[str, bytes]:
 def start(command: list[str], out: Path, errors: Path) -> subprocess.Popen:
     """The command in a process group of its own, what it says on stderr in a file."""
     words = [word.replace("{out}", str(out)) for word in command]
+
+    def heed() -> None:  # Ctrl-C, which a shell lets its background jobs ignore
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    keys = {"stdout": subprocess.DEVNULL, "start_new_session": True, "preexec_fn": heed}
     with open(errors, "wb") as file:
-        return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True)
+        return subprocess.Popen(words, stderr=file, **keys)
 
 
 def faults_of(sign: signal.Signals, code: int, said: str) -> list[str]:
