@@ -203,9 +203,9 @@ def in_processes(config: Mix, missing: Iterable[tuple[list[Document], Scheme, Pa
     pool = ProcessPoolExecutor(config.processes, context, start_worker, (config,))
     try:
         for shard in missing:
-            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the workers inherit it: Ctrl-C is for the parent
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # in the workers too: Ctrl-C is for the parent
             running.append(pool.submit(write_shard, *shard))
-            signal.signal(signal.SIGINT, handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             if len(running) > 2 * config.processes:
                 running.popleft().result()
         while running:

@@ -68,6 +68,9 @@ def _terminated(*_) -> None:
 
 
 def _end(code: int, message: str) -> None:
+    if "tqdm.std" in sys.modules:
+        for bar in list(sys.modules["tqdm.std"].tqdm._instances):
+            bar.close()  # which would write after the last line
     print(without_secrets(message), file=sys.stderr)
     sys.exit(code)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 SIGNALS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 # What says when and how often a run was begun, or only serves to go on.
-DIFFERENT = ("run.json", ".lock", ".provenance.json", ".sqlite", ".log", "log.txt", "costs.csv", "parts.csv")
+DIFFERENT = ("run.json", ".lock", ".provenance.json", ".sqlite", ".log", "costs.csv", "parts.csv", "training_args.bin")
 
 
 def files(folder: Path, ignored: tuple[str, ...]) -> dict[str, bytes]:
@@ -89,6 +89,9 @@ def main() -> None:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, sign)
             code = process.wait()
+            if code == 0:  # it was at its end
+                ended += finish(process, killed, expected, ignored, errors, faults)
+                continue
             done[sign.name] += 1
             if found := faults_of(sign, code, errors.read_text(errors="replace")):
                 faults.update(found)
