@@ -58,3 +58,14 @@ def test_results_say_where_and_when_they_were_made(tmp_path):
     kept = json.loads((tmp_path / "v1.5.provenance.json").read_text())
     assert set(kept) == {"command", "commit", "model", "machine", "date", "note"} and kept["commit"] is None
     assert list(made)[:5] == list(kept)[:5]
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    write_run(tmp_path, {"config": {"model": "tiny"}, "hash": "0" * 12})
+    left = [f".table.csv.{'0f' * 16}.unfinished", f".table.png.{'0f' * 16}.unfinished.png"]
+    kept = [".table.csv.tmp", f".other.csv.{'0f' * 16}.unfinished"]
+    for name in left + kept:
+        (tmp_path / name).touch()
+    files = [tmp_path / "table.csv", tmp_path / "table.png"]
+    results.begin_result(str(ROOT / "x.py"), tmp_path / "table", {"a": tmp_path}, files)
+    assert not any((tmp_path / name).exists() for name in left) and all((tmp_path / name).exists() for name in kept)

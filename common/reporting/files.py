@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -101,9 +101,14 @@ def claim(folder: str | os.PathLike, mark: str = "run.json") -> None:
     file.truncate(0)
     file.write(own)
     file.flush()
-    for left in (*folder.iterdir(), *folder.glob("units/*/.*")):
-        if UNFINISHED.fullmatch(left.name):
-            left.unlink(missing_ok=True)
+    remove_unfinished((*folder.iterdir(), *folder.glob("units/*/.*")))
+
+
+def remove_unfinished(paths: Iterable[Path]) -> None:
+    """Remove those of the files that a killed `temporary_file` left."""
+    for path in paths:
+        if UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def read_text(path: Path) -> pd.DataFrame:

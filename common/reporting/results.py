@@ -10,13 +10,14 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from common.cli import InputError
-from common.reporting.files import write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.files import remove_unfinished, write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.provenance import file_digest, git_commit, now, read_run
 
 ENDING = ".provenance.json"
@@ -68,6 +69,7 @@ def begin_result(
     for path in (*files, provenance):
         if path.exists() and _relative(path, Path(out).parent) not in ours:
             raise InputError(f"{path}: is there and not of an earlier {out}; move it, or name another --out")
+        remove_unfinished(path.parent.glob(f".{escape(path.name)}.*"))
     save_result(script, out, runs, files, finished=False)
 
 
