@@ -123,6 +123,7 @@ def parse(*classes: type, argv: Sequence[str] | None = None) -> Any:
     words = list(sys.argv[1:] if argv is None else argv)
     if "--wait" in words:  # for every script: where another process writes to the folder, let it end
         os.environ["WAIT"] = "1"
+        held.callback(os.environ.pop, "WAIT", None)
     for word, following in zip(words, [*words, ""][1:], strict=True):
         if word == "--config" or word.startswith("--config="):
             read_yaml(word.partition("=")[2] or following)  # which names a file that is no YAML

@@ -22,6 +22,12 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch):
+    """A script that is called with --wait leaves no other test waiting."""
+    monkeypatch.setenv("WAIT", "0")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real data sets: $CROSSLINGUAL_DATA, or `shared/data` beside the repository; skips where neither is."""
