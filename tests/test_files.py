@@ -121,6 +121,14 @@ def test_a_folder_with_what_is_not_ours_is_not_written_to(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["en.csv"]
 
 
+def test_a_folder_of_another_kind_is_foreign(tmp_path):
+    (tmp_path / "build.json").touch()
+    with held:
+        files.claim(tmp_path, "build.json")
+    with pytest.raises(InputError, match="holds .lock, which is not of this command|holds build.json, which is not"):
+        files.claim(tmp_path)
+
+
 def test_only_temporary_files_of_ours_are_removed(tmp_path):
     ours = f".en.csv.{'0f' * 16}.unfinished"
     kept = [".x.tmp", "0.unfinished", f"{ours}.txt.bak", f"deep/{ours}", "units/a/.mine.tmp"]

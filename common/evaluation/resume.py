@@ -94,15 +94,16 @@ class UnitStore:
     def _finished(self) -> dict[str, dict[str, Path]]:
         """Finished units: {name of the shard: {column: file}}; what is cut short or changed is named."""
         found: dict[str, dict[str, Path]] = {}
-        for path in sorted(self.folder.glob("*/*.csv")):
-            batch = self._batch(path.parent)
+        for folder in sorted(self.folder.glob("*/")):
+            batch = self._batch(folder)
             usable = [column for column, content_hash in batch.items() if self.hashes.get(column) == content_hash]
-            stem, _, digest = path.stem.rpartition(".")
-            if usable and (not path.is_file() or file_digest(path)[:DIGITS] != digest):
-                print(f"note: {path} is cut short or changed, and is computed again", file=sys.stderr)
-                continue
-            for column in usable:
-                found.setdefault(stem, {}).setdefault(column, path)
+            for path in sorted(folder.glob("*.csv")) if usable else ():
+                stem, _, digest = path.stem.rpartition(".")
+                if not path.is_file() or file_digest(path)[:DIGITS] != digest:
+                    print(f"note: {path} is cut short or changed, and is computed again", file=sys.stderr)
+                    continue
+                for column in usable:
+                    found.setdefault(stem, {}).setdefault(column, path)
         return found
 
     def _batch(self, folder: Path) -> dict[str, str]:

@@ -73,14 +73,15 @@ def claim(folder: str | os.PathLike, mark: str = "run.json") -> None:
     """Make this process the only one that writes to a run folder until it ends; call it before anything is written.
 
     What killed writers left in it is removed. Raises InputError where another process holds the folder (with WAIT=1 or
-    --wait it waits), or where the folder holds files and is not ours: never claimed, and without a file `mark`.
+    --wait it waits), or where the folder holds files and is not ours: never claimed for `mark`, and without this file.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     foreign = next((entry for entry in sorted(folder.iterdir()) if not entry.is_dir()), None)
-    if foreign and not (folder / LOCK).exists() and not (folder / mark).exists():
+    ours = (folder / mark).exists() or ((folder / LOCK).exists() and mark in (folder / LOCK).read_text())
+    if foreign and not ours:
         raise InputError(f"{folder}: holds {foreign.name}, which is not of this command; name a new folder")
-    own = f"process {os.getpid()} on {socket.gethostname()}"
+    own = f"process {os.getpid()} on {socket.gethostname()} ({mark})"
     while True:
         file = open(folder / LOCK, "a+")  # noqa: SIM115 (the lock lasts as long as the file is open)
         held.callback(file.close)
