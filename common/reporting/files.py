@@ -77,28 +77,34 @@ def claim(folder: str | os.PathLike, mark: str = "run.json") -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    foreign = next((entry for entry in sorted(folder.iterdir()) if not entry.is_dir()), None)
-    ours = (folder / mark).exists() or ((folder / LOCK).exists() and mark in (folder / LOCK).read_text())
-    if foreign and not ours:
-        raise InputError(f"{folder}: holds {foreign.name}, which is not of this command; name a new folder")
+
+    def refuse_foreign(lock: str) -> None:
+        foreign = next((entry for entry in sorted(folder.iterdir()) if not entry.is_dir() and entry.name != LOCK), None)
+        if foreign and mark not in lock and not (folder / mark).exists():
+            raise InputError(f"{folder}: holds {foreign.name}, which is not of this command; name a new folder")
+
     own = f"process {os.getpid()} on {socket.gethostname()} ({mark})"
     while True:
+        if not (folder / LOCK).exists():
+            refuse_foreign("")  # before anything is written
         file = open(folder / LOCK, "a+")  # noqa: SIM115 (the lock lasts as long as the file is open)
         held.callback(file.close)
+        file.seek(0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
             if (holder := file.read()) == own:
                 return
             if os.environ.get("WAIT", "0") in ("", "0"):
                 raise InputError(f"{folder}: {holder} writes there; let it end, or wait with --wait") from None
             print(f"{folder}: waiting for {holder}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / LOCK)):
                 break
         folder.mkdir(parents=True, exist_ok=True)  # the other process has removed it
+    refuse_foreign(file.read())
     file.truncate(0)
     file.write(own)
     file.flush()
