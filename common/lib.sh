@@ -107,16 +107,14 @@ build_variants() {
 
 # mix FILE KEYS...: a mixed-language corpus of data.yaml's text ($CORPUS, or wikitext), keys of FT/mix.py.
 mix() {
-    (
-        keys=(--config FT/configs/mix.yaml)
-        [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
-        [[ -z "${SEED:-}" ]] || keys+=(--seed "$SEED")
-        from=(input=wikitext! subset=wikitext_subset)
-        if [[ -n "${CORPUS:-}" ]]; then
-            keys+=(--input "$CORPUS")
-            from=()
-        fi
-        fill "${from[@]}" detokenize=wikitext_tokenized translator=translator dictionary=translator_dictionary
-        "$python" FT/mix.py "${keys[@]}" "${@:2}" --out "$1"
-    )
+    local keys=(--config FT/configs/mix.yaml)
+    local from=(input=wikitext! subset=wikitext_subset)
+    [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
+    [[ -z "${SEED:-}" ]] || keys+=(--seed "$SEED")
+    if [[ -n "${CORPUS:-}" ]]; then
+        keys+=(--input "$CORPUS")
+        from=()
+    fi
+    fill "${from[@]}" detokenize=wikitext_tokenized translator=translator dictionary=translator_dictionary
+    "$python" FT/mix.py "${keys[@]}" "${@:2}" --out "$1"
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Cloze sentences in several languages (BMLAMA): accuracy, and RankC of every pair of languages.
 #   bash CLiKA/scripts/cloze.sh [MODEL] [--key value ...]      keys of CLiKA/cloze.py
+# shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 start CLiKA/configs/cloze.yaml "DTYPE LANGUAGES" "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Conductivity: invented facts taught in one language, asked in all; before and after.
 #   bash CLiKA/scripts/conductivity.sh [MODEL] [--key value ...]      keys of CLiKA/conductivity.py
+# shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 trains

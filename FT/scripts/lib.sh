@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: what they share.
+# shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 # begin [MODEL] [--key value ...]: keys of FT/train.py; builds MMLU in the languages of the arms, and in the held-out ones.
@@ -34,12 +35,10 @@ evaluate() {
     local shared=(--config FT/configs/evaluate.yaml --model "$2" ${DTYPE:+--dtype "$DTYPE"})
     "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml "${shared[@]}" --data "$variants" \
         --out "$results/records/$1"
-    (
-        keys=(--config HP/configs/quiz.yaml "${shared[@]}" --out "$results/quiz/$1")
-        [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
-        fill data=quiz!
-        "$python" HP/evaluate_quiz.py "${keys[@]}"
-    )
+    local keys=(--config HP/configs/quiz.yaml "${shared[@]}" --out "$results/quiz/$1")
+    [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
+    fill data=quiz!
+    "$python" HP/evaluate_quiz.py "${keys[@]}"
     arms+=("$1=$results/records/$1") quizzes+=("$1=$results/quiz/$1")
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # remedy.sh with five seeds of mixing and training, and what they say together.
 #   bash FT/scripts/seeds.sh [MODEL] [--key value ...]      keys of FT/train.py
+# shellcheck source=FT/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 begin "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # 5-shot accuracy in every setting, few-shot examples in the question's own setting and in English, side by side.
 #   bash MMLU/scripts/five_shot.sh [MODEL] [--key value ...]      keys of MMLU/evaluate_mmlu.py
+# shellcheck source=MMLU/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 start MMLU/configs/five_shot.yaml "DTYPE" "$@"

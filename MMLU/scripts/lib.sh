@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: what they share.
+# shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 # variants BENCHMARK: adds --data to `keys`, unless the YAML or the caller has it: every setting of mmlu or belebele.

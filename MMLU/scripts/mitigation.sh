@@ -2,6 +2,7 @@
 # Every fix that needs no training beside the plain prompt: the paper's section 4.1, and what came after it.
 #   [METHODS=xlt,hint_various] bash MMLU/scripts/mitigation.sh [MODEL] [--key value ...]      keys of MMLU/mitigate.py
 # METHODS are files of configs/mitigation, all of them if not set.
+# shellcheck source=MMLU/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 methods=${METHODS:-labels_lower,labels_digits,labels_cdef,hint_various,hint_different,shots_english,shots_same,shots_mixed}

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: what they share.
+# shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 # begin [MODEL] [--key value ...]: keys of TOFU/evaluate_tofu.py; the data are those of data.yaml unless these name others.
@@ -23,12 +24,15 @@ translate() {
         value=$(get "$key")
         [[ -z "$value" ]] || words+=("--$key" "$value")
     done
-    (
-        keys=("${words[@]}")
-        fill translator=translator! dictionary=dictionaries
-        "$python" TOFU/translate_tofu.py "${keys[@]}"
-    )
+    make_translations "${words[@]}"
     if [[ -n "${PLAN:-}" ]]; then keys+=(--languages en --settings en); else keys+=(--translations "$out/translations"); fi
+}
+
+# make_translations KEYS...: of TOFU/translate_tofu.py.
+make_translations() {
+    local keys=("$@")
+    fill translator=translator! dictionary=dictionaries
+    "$python" TOFU/translate_tofu.py "${keys[@]}"
 }
 
 # teach: trains the model on the English facts and evaluates it before and after.
@@ -37,16 +41,19 @@ teach() {
     corpus=$(data_set tofu_corpus)
     if [[ -z "$corpus" ]]; then
         corpus=$out/taught.jsonl
-        (
-            asked=$(get data) keys=(--out "$corpus")
-            fill data=tofu_taught
-            [[ -n "$(get data)" ]] || keys+=(--data "$asked")
-            fill subset=tofu_taught_subset
-            "$python" TOFU/make_corpus.py "${keys[@]}"
-        )
+        make_corpus "$corpus" "$(get data)"
     fi
     evaluate untaught "$model"
     train "$corpus" "$model" taught "${teaching[@]}"
+}
+
+# make_corpus FILE DATA: what is taught, tofu_taught of data.yaml or else DATA.
+make_corpus() {
+    local keys=(--out "$1")
+    fill data=tofu_taught
+    [[ -n "$(get data)" ]] || keys+=(--data "$2")
+    fill subset=tofu_taught_subset
+    "$python" TOFU/make_corpus.py "${keys[@]}"
 }
 
 # train CORPUS MODEL NAME KEYS...: trains a model, which is called NAME from then on, and evaluates it.

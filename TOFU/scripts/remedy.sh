@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # authors.sh, then fine-tuning on other text: English only, and with its words in five languages.
 #   bash TOFU/scripts/remedy.sh [MODEL] [--key value ...]       keys of TOFU/evaluate_tofu.py
+# shellcheck source=TOFU/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 trains

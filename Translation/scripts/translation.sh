@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # How well a model translates: every direction from and into English, BLEU, chrF++ and TER.
 #   bash Translation/scripts/translation.sh [MODEL] [--key value ...]      keys of Translation/translate.py
+# shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 model_key=translator
