@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from common.cli import InputError, named_list, parse, run
+from common.reporting.files import read_csv
 from common.reporting.results import write_result
 from common.reporting.stats import LEVEL
 from common.reporting.tables import interval
@@ -46,7 +47,7 @@ def read_tables(tables: dict[str, str]) -> pd.DataFrame:
     found = []
     for seed, path in tables.items():
         try:
-            table = pd.read_csv(path).assign(seed=seed).reindex(columns=["seed", "arm", "column", *numbers])
+            table = read_csv(path).assign(seed=seed).reindex(columns=["seed", "arm", "column", *numbers])
             found.append(table.assign(**table[numbers].apply(pd.to_numeric)))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read as a table of FT/tabulate_arms.py: {error}") from error

@@ -27,7 +27,7 @@ from common.corpus import corpus_digest
 from common.languages import PAPER, get
 from common.lm.loading import load
 from common.plan import Work, planning, say_plan
-from common.reporting.files import claim, write_csv_atomic, write_text_atomic
+from common.reporting.files import claim, read_csv, write_csv_atomic, write_text_atomic
 from common.reporting.plots import save_figure
 from common.reporting.provenance import file_digest, model_content_hash, now, read_run, session, write_run
 from common.reporting.results import save_result
@@ -240,7 +240,7 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     """A table of a finished model; InputError where it is not as it was written."""
     if file_digest(folder / name) != read_run(folder)["files"][name]:
         raise InputError(f"{folder / name}: cut short or changed; delete {folder}, and run the same command again")
-    return pd.read_csv(folder / name)
+    return read_csv(folder / name)
 
 
 def report(records: pd.DataFrame, found: pd.DataFrame | None, out: Path) -> list[Path]:

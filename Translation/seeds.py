@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from common.cli import InputError, named_list, parse, run
-from common.reporting.files import write_csv_atomic
+from common.reporting.files import read_csv, write_csv_atomic
 
 
 @dataclass
@@ -32,7 +32,7 @@ def read(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise InputError(f"{path}: no such file; the scripts in Translation/scripts/ write it")
     try:
-        return pd.read_csv(path)
+        return read_csv(path)
     except ValueError as error:
         raise InputError(f"{path}: cannot be read as a CSV file: {' '.join(str(error).split())}") from error
 

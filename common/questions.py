@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common.cli import InputError
 from common.languages import LANGUAGES
-from common.reporting.files import write_text_atomic
+from common.reporting.files import quoted, unquoted, write_text_atomic
 
 LETTERS = tuple(string.ascii_uppercase)
 FOUR = LETTERS[:4]  # of data sets that always have four options
@@ -108,7 +108,7 @@ def read_questions(path: str | os.PathLike) -> list[Question]:
             f"{path}: the first line must be {','.join(header_of(len(FOUR)))}; build the file with build_variants.py"
         )
     items, seen = [], set()
-    for number, row in enumerate(rows[1:], 1):
+    for number, row in enumerate((list(map(unquoted, row)) for row in rows[1:]), 1):
         where = f"{path}, row {number}"
         if len(row) != len(rows[0]):
             raise InputError(f"{where}: {len(row)} cells where the header has {len(rows[0])}")
@@ -138,6 +138,7 @@ def write_questions(path: str | os.PathLike, items: Sequence[Question]) -> None:
 
 
 def _cell(text: str) -> str:
+    text = quoted(text)
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 
 

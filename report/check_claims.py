@@ -23,6 +23,7 @@ from read_results import Result, find_results
 
 from common.cli import InputError, comma_list, parse, run
 from common.evaluation.records import load_records
+from common.reporting.files import read_csv
 from common.reporting.results import write_result
 from common.reporting.stats import LEVEL, conductivity, gap_closed, paired_bootstrap
 from common.reporting.tables import interval
@@ -162,7 +163,7 @@ class Rows:
         path = result.path.parent / claim.records if claim.records else folder
         if path not in self._tables:
             try:
-                self._tables[path] = pd.read_csv(path) if claim.records else load_records(folder)
+                self._tables[path] = read_csv(path) if claim.records else load_records(folder)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{path}: cannot be read as tables of ours: {error!r}") from error
         return self._tables[path]

@@ -25,7 +25,7 @@ from markdown_it.token import Token
 from read_results import Result, find_results
 
 from common.cli import InputError, comma_list, parse, run
-from common.reporting.files import claim, write_csv_atomic, write_text_atomic
+from common.reporting.files import claim, read_csv, write_csv_atomic, write_text_atomic
 from common.reporting.tables import escaped, from_frame
 from common.reporting.tables import table as markdown_table
 
@@ -157,7 +157,7 @@ def shown_table(path: Path) -> list[str]:
     try:
         if path.suffix == ".md":
             return _deeper(PLACED.sub(r"\\", path.read_text(encoding="utf-8")), 2)
-        found = pd.read_csv(path)
+        found = read_csv(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if len(found) > LONGEST:

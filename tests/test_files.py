@@ -1,5 +1,6 @@
 """Whole files or none, one command a folder, and one sentence for whatever the system refuses."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from common import cli
 from common.cli import InputError, held, sentence_of, without_secrets
+from common.questions import monolingual, read_questions, write_questions
 from common.reporting import files
 from common.reporting.plots import save_figure
 from tests.scripts import ROOT
@@ -208,3 +210,22 @@ def test_secrets_are_not_shown(monkeypatch):
 
 def test_an_error_of_the_system_without_a_file():
     assert sentence_of(OSError("network is down")) == "network is down"
+
+
+FORMULAS = ["=1+1", "+x", "-x", "@SUM(A1)", "\t=1", "'=1", "''=1", "'plain", "-0.5", "1e3", "+7", "", "ab=c", "-inf"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_formula_in_a_cell_is_not_run_and_comes_back(tmp_path, text):
+    table = pd.DataFrame({"id": [text, "other"], "number": [1.5, -2.0]})
+    files.write_csv_atomic(tmp_path / "t.csv", table)
+    with open(tmp_path / "t.csv", newline="") as file:
+        cell = list(csv.reader(file))[1][0]
+    if cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        float(cell)  # a number is no formula
+    assert files.read_text(tmp_path / "t.csv")["id"].tolist() == [text, "other"]
+    assert files.read_csv(tmp_path / "t.csv")["number"].tolist() == [1.5, -2.0]
+    item = monolingual("q", "s", "", "2 - 3 =", (text or "none", "-1"), "B", "en")
+    write_questions(tmp_path / "en.csv", [item])
+    if item.options[0].strip():
+        assert read_questions(tmp_path / "en.csv") == [item]

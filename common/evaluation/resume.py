@@ -32,7 +32,7 @@ from common.lm.precision import dtype_name
 from common.lm.prefix_tree import tree_size
 from common.plan import Work, planning, say_plan
 from common.questions import Question, by_subject
-from common.reporting.files import claim, read_text, write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.files import claim, csv_text, read_text, write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.provenance import (
     device_name,
     file_digest,
@@ -132,7 +132,7 @@ class UnitStore:
         folder = self.folder / config_hash(batch)
         if self._batch(folder) != batch:
             write_json_atomic(folder / "settings.json", batch)
-        text = table.to_csv(index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
+        text = csv_text(table, f"%.{DECIMALS}f")
         path = folder / f"{shard.name}.{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}.csv"
         if path.is_dir():
             shutil.rmtree(path)

@@ -19,6 +19,7 @@ from common.cli import InputError, held
 
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.unfinished(\.\w+)?")  # names of temporary files
 LOCK = ".lock"
+FORMULA = re.compile(r"'*[=+\-@\t\r]")  # how a cell begins that a spreadsheet program would run; a quote forbids it
 
 
 @contextmanager
@@ -59,9 +60,35 @@ def write_text_atomic(path: str | os.PathLike, text: str) -> None:
         file.write(text)
 
 
+def quoted(cell: Any) -> Any:
+    """The cell, with a single quote in front where it is a text that spreadsheet programs would run as a formula."""
+    if not (isinstance(cell, str) and FORMULA.match(cell)):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def unquoted(cell: Any) -> Any:
+    """The cell that was given to `quoted`."""
+    return cell[1:] if isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def csv_text(table: pd.DataFrame, float_format: str | None = None) -> str:
+    """A table as CSV, without its index, `\\n` line ends on every system, floats as `float_format` ("%.6f")."""
+    return table.map(quoted).to_csv(index=False, lineterminator="\n", float_format=float_format)
+
+
 def write_csv_atomic(path: str | os.PathLike, table: pd.DataFrame, float_format: str | None = None) -> None:
-    """Write a table as CSV, without its index, `\\n` line ends on every system, floats as `float_format` ("%.6f")."""
-    write_text_atomic(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
+    """Write `csv_text`."""
+    write_text_atomic(path, csv_text(table, float_format))
+
+
+def read_csv(path: str | os.PathLike, **keys: Any) -> pd.DataFrame:
+    """What `write_csv_atomic` was given; `keys` are those of pandas.read_csv."""
+    return pd.read_csv(path, **keys).map(unquoted)
 
 
 def write_json_atomic(path: str | os.PathLike, value: Any) -> None:
@@ -120,4 +147,4 @@ def remove_unfinished(paths: Iterable[Path]) -> None:
 
 def read_text(path: Path) -> pd.DataFrame:
     """A CSV file with every cell as text: an id such as 007 or a subject called "nan" stays what it is."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return read_csv(path, dtype=str, keep_default_na=False)
