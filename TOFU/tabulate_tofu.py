@@ -18,7 +18,7 @@ from common.evaluation.records import by_language, load_records
 from common.languages import LANGUAGES
 from common.reporting.files import read_text
 from common.reporting.plots import draw_arms
-from common.reporting.provenance import read_run
+from common.reporting.provenance import file_digest, read_run
 from common.reporting.results import write_result
 from common.reporting.tables import crossed, interval, sizes
 
@@ -47,13 +47,7 @@ def tabulate(runs: Mapping[str, str], seed: int) -> pd.DataFrame:
         if (Path(folder) / "run.json").exists():  # not where the data have no perturbed answers
             choice = by_language(load_records(Path(folder))).rename(columns={"accuracy": "value"})
             tables.append(choice.assign(arm=name, measure=CHOICE))
-        try:
-            tables.append(summarize(read_answers(Path(folder)), seed).assign(arm=name))
-        except (ValueError, KeyError) as error:
-            raise InputError(
-                f"{Path(folder, NAME)}: not as TOFU/evaluate_tofu.py wrote it ({error!r}); run that again, which keeps"
-                " finished answers"
-            ) from error
+        tables.append(summarize(read_answers(Path(folder)), seed).assign(arm=name))
     table = pd.concat(tables, ignore_index=True)
     columns = ["arm", "measure", "language", "n", "value", "ci_low", "ci_high"]
     columns += ["delta_vs_en", "delta_low", "delta_high", "p_mcnemar"]
@@ -61,12 +55,16 @@ def tabulate(runs: Mapping[str, str], seed: int) -> pd.DataFrame:
 
 
 def read_answers(folder: Path) -> dict[str, pd.DataFrame]:
-    """The answers of a run by language."""
-    written = read_run(folder / NAME).get("languages", ())
-    files = {code: folder / NAME / f"{code}.csv" for code in LANGUAGES if code in written}
-    found = {code: read_text(path) for code, path in files.items() if path.exists()}
-    if "en" not in found:
+    """The answers of a run by language; InputError for a file that is missing or was changed."""
+    written = read_run(folder / NAME).get("languages", {})
+    if "en" not in written:
         raise InputError(f"{folder / NAME}/en.csv: no such file; let TOFU/evaluate_tofu.py run to its end")
+    found = {}
+    for code in (code for code in LANGUAGES if code in written):
+        path = folder / NAME / f"{code}.csv"
+        if not path.exists() or file_digest(path) != written[code]["sha256"]:
+            raise InputError(f"{path}: not the file that run.json describes; run TOFU/evaluate_tofu.py again")
+        found[code] = read_text(path)
     return found
 
 

@@ -64,6 +64,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _terminated(*_) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; a second one would break off the clearing up
     raise KeyboardInterrupt(128 + signal.SIGTERM)
 
 

@@ -15,11 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import psutil
 from parts import PARTS, ROOT, Reproduce, last_line
 from plan import Estimate, measure, minutes_of, plan, show
 
 from common.cli import InputError, model_name, parse, run
 from common.reporting.files import claim, write_csv_atomic
+
+PATIENCE = 5.0  # seconds for a part to end by itself
 
 
 def execute(config: Reproduce, name: str) -> str:
@@ -33,11 +36,25 @@ def execute(config: Reproduce, name: str) -> str:
             words, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
         ) as process,
     ):
-        while piece := process.stdout.read(65536):
-            sys.stdout.buffer.write(piece)
-            sys.stdout.flush()
-            file.write(piece)
+        try:
+            while piece := process.stdout.read(65536):
+                sys.stdout.buffer.write(piece)
+                sys.stdout.flush()
+                file.write(piece)
+        except BaseException:
+            end(process)
+            raise
     return last_line(log.read_text(encoding="utf-8", errors="replace")) if process.returncode else ""
+
+
+def end(process: subprocess.Popen) -> None:
+    """Stop a part and what it has started, which Ctrl-C in a terminal has reached already, and wait for it."""
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.terminate()
+        process.wait()
 
 
 def run_parts(config: Reproduce, estimates: Sequence[Estimate]) -> pd.DataFrame:

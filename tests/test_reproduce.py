@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import psutil
 import pytest
 
 from common.cli import InputError
@@ -16,6 +17,7 @@ from tests.scripts import load_script
 parts = load_script("report/parts.py")
 measure = load_script("report/measure.py")
 planning = load_script("report/plan.py")
+script = load_script("report/reproduce.py")
 
 
 def planned(root, script, *words, **variables):
@@ -139,3 +141,15 @@ def test_time_grows_with_what_is_read_and_written():
     untimed = planning.Estimate("remedy", items=1)
     untimed.time(speed)
     assert untimed.seconds is None
+
+
+def test_a_part_that_is_stopped_leaves_no_process_behind(monkeypatch):
+    """A signal that reached reproduce.py alone: the part is bash, which waits for its Python."""
+    monkeypatch.setattr(script, "PATIENCE", 0.1)
+    words = ["bash", "-c", f"{sys.executable} -c 'print(flush=True); input()'; true"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children
+        script.end(process)
+        assert not any(child.is_running() for child in children)

@@ -393,13 +393,14 @@ def test_other_refusals_of_corpora_and_translations(data, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff\xfe", b"id,said\n1,a\n", b"id,probability,truth_ratio,rouge_l_recall\n1,x,,\n"]
+    "content", [b"", b"\xff\xfe", b"id,said\n1,a\n", b"id,probability,truth_ratio,rouge_l_recall\n1,x,,\n", None]
 )
 def test_answers_that_were_changed_are_refused(ask, data, tmp_path, monkeypatch, capsys, content):
     _, out = ask(*data, "--settings", "en")
-    (out / "answers" / "de.csv").write_bytes(content)
+    path = out / "answers" / "de.csv"
+    path.unlink() if content is None else path.write_bytes(content)
     assert call(tabulate, ["--runs", f"a={out}", "--out", tmp_path / "table"], monkeypatch) == 2
-    assert f"{out}/answers: not as TOFU/evaluate_tofu.py wrote it" in capsys.readouterr().err
+    assert f"{path}: not the file that run.json describes" in capsys.readouterr().err
     assert ask(*data, "--settings", "en")[0] == 0  # the finished answers are still there
     assert call(tabulate, ["--runs", f"a={out}", "--out", tmp_path / "table"], monkeypatch) == 0
 

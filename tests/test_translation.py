@@ -274,7 +274,6 @@ class Libre(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def libre(monkeypatch):
-    pytest.importorskip("deep_translator", reason="bash install.sh --online installs it")
     handler = type("Handler", (Libre,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -351,13 +350,21 @@ def test_no_key_is_said_where_the_network_is_down(libre, monkeypatch, capsys, se
     assert caught.value.__cause__ is None and without_key("".join(capsys.readouterr()))
 
 
+def test_a_service_that_never_answers_is_given_up(libre, monkeypatch):
+    monkeypatch.setattr("common.translation.web_service.TIMEOUT", 0.05)
+    release = threading.Event()
+    monkeypatch.setattr(libre, "do_POST", lambda self: release.wait(30))
+    with pytest.raises(InputError, match="row 0: service libre failed 5 times: .*[Tt]imed? ?out"):
+        make_translator("libre").translate(["hello"], "en", "de")
+    release.set()
+
+
 def test_a_language_that_a_service_lacks(libre):
     with pytest.raises(InputError, match="service libre, en-yo: .*yo"):
         make_translator("libre").translate(["hello"], "en", "yo")
 
 
 def test_service_without_a_key_is_refused(monkeypatch):
-    pytest.importorskip("deep_translator", reason="bash install.sh --online installs it")
     monkeypatch.delenv("DEEPL_API_KEY", raising=False)
     with pytest.raises(InputError, match="DEEPL_API_KEY"):
         make_translator("deepl")

@@ -262,9 +262,10 @@ def by_language(
     info = {"hash": config_hash(depends), "languages": {}, "sessions": []}
     old = read_run(out) if (out / "run.json").exists() else info
     done = old.get("languages")
-    if done is None or any(old["hash"] != info["hash"] or hashes.get(code, own) != own for code, own in done.items()):
+    same = old["hash"] == info["hash"]
+    if done is None or any(not same or hashes.get(code, own["hash"]) != own["hash"] for code, own in done.items()):
         raise InputError(f"{out}: answers of another configuration or data; use another --out or delete the folder")
-    info = (old if old["hash"] == info["hash"] else info) | {"config": dict(config)}
+    info = (old if same else info) | {"config": dict(config)}
     shards = [Shard("questions", number) for number in range(-(-len(next(iter(parallel.values()))) // SHARD_SIZE))]
     store, state = UnitStore(out / "units", hashes), model.processes()
 
@@ -288,6 +289,6 @@ def by_language(
     if state.is_main_process:
         for code, table in tables.items():
             write_csv_atomic(out / f"{code}.csv", table)
-        info["languages"] |= hashes
+            info["languages"][code] = {"hash": hashes[code], "sha256": file_digest(out / f"{code}.csv")}
         write_run(out, info)
     return tables

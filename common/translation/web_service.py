@@ -1,8 +1,9 @@
 """Translate with web services through deep-translator."""
 
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial, partialmethod
 
 from common.cli import InputError, without_secrets
 from common.lm.server import LONG
@@ -13,6 +14,7 @@ SERVICES = ("google", "deepl", "libre")
 TRIES = 5  # attempts per request
 LONGEST_PAUSE = 60.0  # seconds between two attempts
 LIMIT = 4500  # characters per request
+TIMEOUT = 60.0  # seconds without a sign of life
 GIVE_UP = 3  # requests in succession that fail before no more are sent
 
 
@@ -80,7 +82,8 @@ class WebServiceTranslator:
             if len(self._lost) >= GIVE_UP:
                 raise InputError(self._lost[-1])
             try:
-                translated = self._retry(client.translate, piece.strip())
+                with _timeout():
+                    translated = self._retry(client.translate, piece.strip())
                 self._lost.clear()
             except Exception as error:  # deep-translator passes on the errors of its services and of requests
                 self._lost.append(f"{self.identity} failed {TRIES} times: {self._sentence(error)}")
@@ -91,3 +94,16 @@ class WebServiceTranslator:
                 raise InputError(f"{self.identity} gave its key for a translation of {piece[:60]!r}")
             done.append(respace(piece, translated.strip()))
         return "".join(done)
+
+
+@contextmanager
+def _timeout() -> Iterator[None]:
+    """Inside the block `requests` waits TIMEOUT at most; deep-translator leaves it to wait for ever."""
+    import requests
+
+    request = requests.Session.request
+    requests.Session.request = partialmethod(request, timeout=TIMEOUT)
+    try:
+        yield
+    finally:
+        requests.Session.request = request
