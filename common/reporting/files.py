@@ -65,10 +65,10 @@ def quoted(cell: Any) -> Any:
     if not (isinstance(cell, str) and FORMULA.match(cell)):
         return cell
     try:
-        float(cell)
+        list(map(float, cell.split()))
     except ValueError:
         return f"'{cell}"
-    return cell
+    return cell  # numbers
 
 
 def unquoted(cell: Any) -> Any:

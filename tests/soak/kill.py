@@ -2,15 +2,16 @@
 
     python tests/soak/kill.py --kills 30 --work DIR -- python MMLU/evaluate_mmlu.py ... --out {out}
 
-`{out}` in the command is replaced by a folder below DIR: `whole`, which nobody disturbs, and `killed`. SIGKILL, SIGTERM
-and Ctrl-C take turns. After the last two the exit code must be 143 or 130 and the last line must say that the command
-goes on, unless Python was still starting. A run that ends by itself is compared and begun anew. Exit code 1 if anything
-differs.
+`{out}` in the command is replaced by the folder DIR/run; what an undisturbed run writes is moved to DIR/whole first.
+SIGKILL, SIGTERM and Ctrl-C take turns. After the last two the exit code must be 143 or 130 and the last line must say
+that the command goes on, unless Python was still starting. A run that ends by itself is compared and begun anew. Exit
+code 1 if anything differs.
 """
 
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -22,12 +23,14 @@ from pathlib import Path
 SIGNALS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 # What says when and how often a run was begun, or only serves to go on.
 DIFFERENT = ("run.json", ".lock", ".provenance.json", ".sqlite", ".log", "costs.csv", "parts.csv", "training_args.bin")
+DIFFERENT += ("sample.txt",)  # of the text that was still to be read
+COSTS = re.compile(rb"(?s)What it took.*?(?=\n## |<h2)")  # the seconds of a run, in its report
 
 
 def files(folder: Path, ignored: tuple[str, ...]) -> dict[str, bytes]:
     """Content of all files by name, but for those whose name ends in `ignored` and the units of a run."""
     return {
-        str(path.relative_to(folder)): path.read_bytes()
+        str(path.relative_to(folder)): COSTS.sub(b"", path.read_bytes())
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "units" not in path.parts and not path.name.endswith(ignored)
     }
@@ -68,15 +71,16 @@ def main() -> None:
     config = parser.parse_args()
     ignored = (*DIFFERENT, *filter(None, config.ignore.split(",")))
     rng, errors = random.Random(config.seed), config.work / "stderr.txt"
-    whole, killed = config.work / "whole", config.work / "killed"
+    whole, killed = config.work / "whole", config.work / "run"
     for folder in (whole, killed):
         shutil.rmtree(folder, ignore_errors=True)
     config.work.mkdir(parents=True, exist_ok=True)
 
     begun = time.monotonic()
-    if start(config.command, whole, errors).wait():
+    if start(config.command, killed, errors).wait():
         sys.exit(f"the undisturbed run failed: {errors.read_text(errors='replace')[-500:]}")
     seconds = time.monotonic() - begun
+    killed.rename(whole)  # tables name the folder, which has to be the same
     expected = files(whole, ignored)
     print(f"undisturbed: {seconds:.1f} s, {len(expected)} files are compared", flush=True)
 
