@@ -4,9 +4,11 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
+from common.evaluation.records import load_records
 from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
 from common.questions import LETTERS, by_subject, monolingual, read_questions, write_questions
@@ -16,6 +18,7 @@ from tests.scripts import call, load_script
 
 evaluate = load_script("MMLU/evaluate_mmlu.py")
 export = load_script("MMLU/export_lm_eval.py")
+peers = load_script("tests/bench/peers.py")
 
 NAME = "crosslingual_mmlu"
 SUBJECTS = ["abstract_algebra", "law"]
@@ -286,3 +289,32 @@ def test_the_harness_takes_no_test_questions_for_examples(run, data, ask_harness
     (data / "dev" / "en.csv").unlink()
     with pytest.raises(AssertionError, match="exceeds the 0 that are available"):
         ask_harness(run("--settings", "en"), 2)
+
+
+def test_sample_logs_are_compared_with_our_records(data, tiny_checkpoint, tmp_path, monkeypatch):
+    """Logs in the form that the harness writes, made of our own log-probabilities but for one answer."""
+    ours, logs = tmp_path / "ours", tmp_path / "logs" / "model"
+    keys = ["--data", data, "--model", tiny_checkpoint, "--settings", "en,full_de", "--device", "cpu", "--out", ours]
+    assert call(evaluate, keys, monkeypatch) == 0
+    logs.mkdir(parents=True)
+    records = load_records(ours)
+    changed = records.index[-1]
+    other = "A" if records.loc[changed, "prediction"] != "A" else "B"
+    records.loc[changed, f"logprob_{other}"] = 0.0
+    for (setting, subject), part in records.groupby(["setting", "subject"]):
+        lines = [
+            {"doc": {"id": row.id}, "filtered_resps": [[str(row[f"logprob_{letter}"]), "False"] for letter in "ABCD"]}
+            for _, row in part.iterrows()
+        ]
+        path = logs / f"samples_{NAME}_{setting}_{subject}_2026-11-28T10-00-00.123456.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    keys = ["--ours", ours, "--peer", logs.parent, "--name", "harness", "--out", tmp_path / "peers.csv"]
+    assert call(peers, keys, monkeypatch) == 0
+    table = pd.read_csv(tmp_path / "peers.csv").set_index("setting")
+    n = len(records) // 2
+    assert table["n"].to_dict() == {"en": n, "full_de": n} and table["same"].to_dict() == {"en": n, "full_de": n - 1}
+    differing = pd.read_csv(tmp_path / "peers_differences.csv")
+    assert differing[["id", "prediction_peer"]].values.tolist() == [[records.loc[changed, "id"], other]]
+    assert differing["margin"].item() > 0
+    assert call(peers, [*keys[:2], "--peer", tmp_path, *keys[4:]], monkeypatch) == 0  # found below the folder too
+    assert call(peers, [*keys[:2], "--peer", data, *keys[4:]], monkeypatch) == 2
