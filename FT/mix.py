@@ -29,7 +29,14 @@ from tqdm import tqdm
 from common.cli import InputError, comma_list, config_hash, parse, require_given, require_positive, run
 from common.corpus import Document, corpus_digest, read_documents
 from common.languages import PAPER, get
-from common.reporting.files import claim, write_csv_atomic, write_json_atomic, write_text_atomic
+from common.reporting.files import (
+    atomic_file,
+    claim,
+    temporary_file,
+    write_csv_atomic,
+    write_json_atomic,
+    write_text_atomic,
+)
 from common.reporting.provenance import now, session
 from common.translation.base import Translator
 from common.translation.factory import make_translator
@@ -235,10 +242,9 @@ def read_shards(paths: Iterable[Path]) -> Iterator[tuple[dict, dict]]:
 
 
 def write_corpus(paths: Sequence[Path], out: Path) -> None:
-    """Join the shards, in their folder, and put the corpus in its place."""
-    temporary = paths[0].with_name("corpus")
+    """Join the shards."""
     if out.suffix == ".jsonl":
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
+        with atomic_file(out) as file:
             for record, _ in read_shards(paths):
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
     else:
@@ -249,11 +255,10 @@ def write_corpus(paths: Sequence[Path], out: Path) -> None:
         schema = pa.schema(
             [("text", pa.string()), ("doc_id", pa.int64()), ("unit", pa.string()), ("languages", pa.list_(span))]
         )
-        with pq.ParquetWriter(temporary, schema) as writer:
+        with temporary_file(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
             for path in paths:
                 records = [record for record, _ in read_shards([path])]
                 writer.write_table(pa.Table.from_pylist(records, schema))
-    temporary.replace(out)
 
 
 def summarize(paths: Sequence[Path], scheme: Scheme) -> pd.DataFrame:

@@ -82,9 +82,10 @@ ADVICE = {
     errno.EROFS: "name a folder that can be written to",
     errno.EACCES: "change its permissions or name another place",
     errno.EPERM: "change its permissions or name another place",
-    errno.ENOTDIR: "a part of this path is a file; name another place",
+    errno.ENOENT: "see that its folder is there",
+    errno.ENOTDIR: "a part of this path is no folder; name another place",
     errno.EISDIR: "name a file, not a folder",
-    errno.EEXIST: "a file is where a folder is needed; name another place",
+    errno.EEXIST: "what is there is no folder; name another place",
     errno.ELOOP: "its symbolic links lead in circles; name another place",
     errno.ENAMETOOLONG: "name a shorter path",
 }

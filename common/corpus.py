@@ -96,7 +96,7 @@ def _dataset(source: str, subset: str | None, split: str):
             data = load_dataset(source, subset, split=split)
     except Exception as error:  # whatever the readers of so many formats raise
         reason = " ".join(str(error.__cause__ or error).split())
-        raise InputError(f"corpus {source!r} cannot be read: {reason:.300}") from error
+        raise InputError(f"corpus {source!r} cannot be read as rows with a column text: {reason:.300}") from error
     if "text" not in data.column_names:
         raise InputError(f"corpus {source!r}: no column `text` but {', '.join(data.column_names)}")
     return data

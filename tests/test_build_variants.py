@@ -432,7 +432,7 @@ def test_out_must_not_be_a_file_and_translations_go_with_mmlu_only(belebele):
     arguments = ["--source", "belebele", "--data", belebele / "data", "--out"]
     (belebele / "file").write_text("")
     result = build(*arguments, belebele / "file")
-    assert result.returncode == 2 and f"{belebele / 'file'}: File exists; a file is where a folder is" in result.stderr
+    assert result.returncode == 2 and f"{belebele / 'file'}: File exists; what is there is no folder" in result.stderr
     result = build(*arguments, belebele / "out", "--translations", belebele)
     refused(result, belebele / "out", {}, "--translations goes with --source mmlu")
 

@@ -111,11 +111,13 @@ def test_finished_units_are_never_scored_again(ask):
         ["--limit", "4"],
     ],
 )
-def test_a_changed_configuration_reads_nothing_old(ask, change):
+def test_a_changed_configuration_reads_nothing_old(ask, change, capsys):
     ask("--settings", "en,mixup")
     with pytest.raises(InputError, match=r"mixup\.csv: from another configuration"):
         ask("--settings", "en", *change)
     out, scored = ask("--settings", "en,mixup", *change)
+    said = capsys.readouterr().err
+    assert all(f"{name}.csv is from another configuration or data, and is replaced" in said for name in ("en", "mixup"))
     assert scored == (32 if "--limit" in change else 40)
     assert json.loads((out / "run.json").read_text())["sessions"][1:] == []
 

@@ -16,7 +16,9 @@ from common.cli import InputError, held, sentence_of, without_secrets
 from common.questions import monolingual, read_questions, write_questions
 from common.reporting import files
 from common.reporting.plots import save_figure
-from tests.scripts import ROOT
+from tests.scripts import ROOT, load_script
+
+mix = load_script("FT/mix.py")
 
 
 def test_files_are_whole_or_not_there(tmp_path):
@@ -55,20 +57,33 @@ def draw():
 
 
 BIG = "x" * 10**6
+RECORDS = [({"text": f"{BIG}{n}", "doc_id": n, "unit": "word", "languages": []}, None) for n in range(3)]
+
+
+def corpus(path):
+    """FT/mix.py writes its shards elsewhere first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mix, "read_shards", lambda paths: iter(RECORDS))
+        mix.write_corpus([path], path)
+
+
 WRITERS = {
-    "text": lambda path: files.write_text_atomic(path, BIG),
-    "figure": lambda path: save_figure(path.with_suffix(""), draw),
+    "table.txt": lambda path: files.write_text_atomic(path, BIG),
+    "table.png": lambda path: save_figure(path.with_suffix(""), draw),
+    "corpus.jsonl": corpus,
+    "corpus.parquet": corpus,
 }
 
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_full_disk_loses_nothing(small_disk, capsys, writer):
-    path = small_disk / "table.png"
+    path = small_disk / writer
     path.write_text("old")
     (small_disk / "rest").write_bytes(b"x" * 50_000)
-    said = ended(lambda: WRITERS[writer](path), capsys)
-    assert said == (2, f"error: {path}: No space left on device; make room and run the same command again\n")
-    assert path.read_text() == "old" and sorted(os.listdir(small_disk)) == ["rest", "table.png"]
+    code, said = ended(lambda: WRITERS[writer](path), capsys)
+    assert code == 2 and said.count("\n") == 1 and said.startswith(f"error: {path}: ")
+    assert "[errno 28]" in said or said.endswith("No space left on device; make room and run the same command again\n")
+    assert path.read_text() == "old" and sorted(os.listdir(small_disk)) == sorted(["rest", writer])
 
 
 def test_a_read_only_file_system(small_disk, capsys):

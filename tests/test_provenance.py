@@ -27,7 +27,7 @@ def test_content_hash_of_an_adapter_includes_its_base(tmp_path, tiny_checkpoint)
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_checkpoint)}))
     assert provenance.model_content_hash(str(tmp_path)).startswith("folder:")
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(InputError, match="names no base_model_name_or_path"):
+    with pytest.raises(InputError, match="no JSON object with a base_model_name_or_path"):
         provenance.model_content_hash(str(tmp_path))
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/nowhere/at all"}))
     with pytest.raises(InputError, match="nowhere"):

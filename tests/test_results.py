@@ -69,3 +69,9 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
     files = [tmp_path / "table.csv", tmp_path / "table.png"]
     results.begin_result(str(ROOT / "x.py"), tmp_path / "table", {"a": tmp_path}, files)
     assert not any((tmp_path / name).exists() for name in left) and all((tmp_path / name).exists() for name in kept)
+
+
+def test_a_circle_of_links_is_what_the_system_says_of_it(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OSError):
+        write_result(str(ROOT / "MMLU" / "ensemble.py"), tmp_path / "loop" / "t", {}, pd.DataFrame({"n": [1]}))

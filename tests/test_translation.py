@@ -67,6 +67,8 @@ def test_dictionary_faults_are_named(tmp_path, dictionary):
     assert DictionaryTranslator(dictionary).translate(["dog"], "en", "es") == ["perro"]
     with pytest.raises(InputError, match="no dictionaries"):
         DictionaryTranslator(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="device 'foo' is not known"):
+        make_translator("dictionary", dictionary=str(dictionary), device="foo")
 
 
 def test_identity_changes_with_the_words(dictionary):

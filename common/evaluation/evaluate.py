@@ -3,6 +3,7 @@
 evaluate(task, config, model)    # Task: what is asked; EvaluationConfig: how; ModelConfig: which model
 """
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -206,9 +207,11 @@ def open_run(
         for name, record in (old["records"] if same else {}).items()
         if name in task.names and record["hash"] == (hashes.get(name) or hash_of(config, base, task.read(name)))
     }
-    for name in settings_in(out):
+    for name in settings_in(out) if old else ():
         if name not in {*hashes, *records}:
             raise InputError(f"{out}/{name}.csv: from another configuration or data; use another --out or delete it")
+        if name in old["records"] and name not in records:
+            print(f"note: {out}/{name}.csv is from another configuration or data, and is replaced", file=sys.stderr)
     return {
         "config": asdict(model) | asdict(config) | dict(task.config),
         "hash": digest,

@@ -142,8 +142,8 @@ def bad_model(name: str) -> Iterator[None]:
     except (InputError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {reason}") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"model {name!r} cannot be loaded, its files may be damaged: {reason:.300}") from error
 
 
 def _some(names: Collection[str]) -> str:

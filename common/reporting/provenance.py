@@ -116,7 +116,7 @@ def base_of_adapter(folder: Path) -> str:
         return base
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: names no base_model_name_or_path ({error!r}); name the model it was trained from"
+            f"{path}: no JSON object with a base_model_name_or_path, the model it was trained from ({error!r})"
         ) from error
 
 
@@ -156,8 +156,8 @@ def read_run(out: str | os.PathLike) -> dict[str, Any]:
         whole = False
     if not whole:
         raise InputError(
-            f"{path}: cut short, changed or of another program; if it is of this one, delete it and run the same"
-            " command again, which keeps finished work"
+            f"{path}: cut short, changed or of another program; if it is of this one, delete it and run what wrote it"
+            " again, which keeps finished work"
         )
     return found
 

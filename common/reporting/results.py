@@ -132,4 +132,4 @@ def model_of(run: Mapping) -> str:
 
 
 def _relative(path: str | os.PathLike, start: Path) -> str:
-    return Path(os.path.relpath(Path(path).resolve(), start.resolve())).as_posix()
+    return Path(os.path.relpath(os.path.realpath(path), os.path.realpath(start))).as_posix()

@@ -34,6 +34,10 @@ def make_translator(
 
     Raises InputError for a dictionary without its folder and for a model that cannot be loaded.
     """
+    if device not in ("auto", "cpu", "cuda", "map"):
+        from common.lm.loading import pick_device  # takes seconds to import
+
+        pick_device(device)
     if name == "dictionary":
         if not dictionary:
             raise InputError("translator dictionary: name with --dictionary the folder of en-de.tsv and so on")
