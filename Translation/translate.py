@@ -9,8 +9,10 @@ records with the reason; its direction has no test- file until a rerun of the sa
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
+from paper_protocol import paper_translator
 from systems import FILE_NAME, languages_of, read_sentences
 
 from common.cli import InputError, comma_list, config_hash, parse, require_given, run
@@ -19,6 +21,7 @@ from common.plan import Work, planning, say_plan
 from common.reporting.files import claim, write_csv_atomic, write_text_atomic
 from common.reporting.provenance import now, read_run, session, write_run
 from common.translation.base import Examples, Translator, Untranslated
+from common.translation.cache import CachedTranslator
 from common.translation.factory import make_translator
 
 
@@ -29,6 +32,8 @@ class Translate:
     Attributes:
         translator: dictionary, google, deepl, libre; a model, encoder-decoder or causal; or endpoint:MODEL, chat:MODEL.
         out: folder to write to; its name is the system's in score.py.
+        protocol: ours is our prompt and greedy decoding; paper is the paper's prompt and decoding, of a causal LM or
+            chat:MODEL.
         sentences: folder with <code>.devtest, one sentence per line, or a data set (openlanguagedata/flores_plus).
         languages: ISO codes, a list or separated by commas, translated from and into English; null is every file of a
             folder, or the paper's languages of a data set.
@@ -42,6 +47,7 @@ class Translate:
 
     translator: str
     out: str
+    protocol: Literal["ours", "paper"] = "ours"
     sentences: str | None = None
     languages: str | list[str] | None = None
     directions: str | list[str] | None = None
@@ -57,6 +63,8 @@ class Translate:
             raise InputError("num_fewshot must be 0 or more, limit 1 or more, or null")
         if self.num_fewshot and not self.examples:
             raise InputError(f"num_fewshot is {self.num_fewshot}, but there are no examples: add --examples DIR")
+        if self.num_fewshot and self.protocol == "paper":
+            raise InputError("protocol paper shows no examples; leave num_fewshot out")
 
 
 def directions_of(config: Translate) -> list[tuple[str, str]]:
@@ -89,6 +97,20 @@ def read_examples(config: Translate, pairs: list[tuple[str, str]]) -> Examples:
     return {(a, b): list(zip(lines[a], lines[b], strict=False))[: config.num_fewshot] for a, b in pairs}
 
 
+def translator_of(config: Translate, pairs: list[tuple[str, str]]) -> Translator:
+    """The translator, whose translations are kept in the folder `out`."""
+    cache = str(Path(config.out) / "translations.sqlite")
+    if config.protocol == "paper":
+        return CachedTranslator(paper_translator(config.translator, config.device), cache)
+    return make_translator(
+        config.translator,
+        dictionary=config.dictionary,
+        cache_file=cache,
+        device=config.device,
+        examples=read_examples(config, pairs),
+    )
+
+
 def write_direction(
     config: Translate, translator: Translator, source: str, target: str, sentences: list[str]
 ) -> dict[int, str]:
@@ -118,13 +140,7 @@ def main() -> None:
     codes = sorted({code for pair in pairs for code in pair})
     sentences = {code: read_sentences(config.sentences, code) for code in codes}
     data = {code: config_hash({"sentences": lines}) for code, lines in sentences.items()}
-    translator = make_translator(
-        config.translator,
-        dictionary=config.dictionary,
-        cache_file=str(out / "translations.sqlite"),
-        device=config.device,
-        examples=read_examples(config, pairs),
-    )
+    translator = translator_of(config, pairs)
     digest = config_hash({"translator": translator.identity, "limit": config.limit})
     if not planning():
         claim(out)
@@ -132,7 +148,9 @@ def main() -> None:
         old = read_run(out)
         if old.get("hash") != digest:
             was = f"{old.get('translator', 'another script')} and limit {old['config'].get('limit')}"
-            raise InputError(f"{out}: made by another translator or limit, {was}; use another --out or delete it")
+            raise InputError(
+                f"{out}: made by another translator, protocol or limit, {was}; use another --out or delete it"
+            )
         changed = [code for code in data if old["data"].get(code, data[code]) != data[code]]
         if changed:
             raise InputError(

@@ -53,18 +53,9 @@ def generate(
 
     Raises InputError for a prompt that leaves no room for an answer, and for a recurrent model.
     """
-    if getattr(model, "_is_stateful", False):
-        raise InputError(f"{type(model).__name__} has a recurrent state, which generation does not support")
+    ids = tokens_of(model, tokenizer, prompts, max_new_tokens)
     if model.device.type == "cpu":
         keep_freed_memory()
-    ids = prompt_tokens(tokenizer, prompts)
-    positions = getattr(model.config, "max_position_embeddings", None)
-    for row, prompt in enumerate(ids):
-        if positions and len(prompt) + max_new_tokens > positions:
-            raise InputError(
-                f"row {row}: its prompt has {len(prompt)} tokens and the model {positions} positions, which leaves no"
-                f" room for {max_new_tokens} more"
-            )
     # A shared prefix would stay inside a sliding window; models with one read every prompt whole.
     whole = plain_path_reason(model) or getattr(model.config.get_text_config(), "sliding_window", None)
     shared = 0 if whole else common_prefix(ids)
@@ -93,6 +84,23 @@ def generate(
                 answers[i] = answer
             bar.update(len(batch))
     return answers
+
+
+def tokens_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], max_new_tokens: int
+) -> list[list[int]]:
+    """Tokens of each prompt; InputError for one that leaves no room for an answer, and for a recurrent model."""
+    if getattr(model, "_is_stateful", False):
+        raise InputError(f"{type(model).__name__} has a recurrent state, which generation does not support")
+    ids = prompt_tokens(tokenizer, prompts)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    for row, prompt in enumerate(ids):
+        if positions and len(prompt) + max_new_tokens > positions:
+            raise InputError(
+                f"row {row}: its prompt has {len(prompt)} tokens and the model {positions} positions, which leaves no"
+                f" room for {max_new_tokens} more"
+            )
+    return ids
 
 
 def _rows_that_fit(model: PreTrainedModel, longest: int, own: int, new: int) -> int:

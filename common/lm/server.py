@@ -94,7 +94,7 @@ def split_server(name: str) -> tuple[str, bool] | None:
 
 
 class Server:
-    """A model behind an OpenAI-compatible server, decoded greedily.
+    """A model behind an OpenAI-compatible server.
 
     Args:
         model: the server's name of it.
@@ -133,13 +133,16 @@ class Server:
         stop: str | None = None,
         logprobs: int | None = None,
         progress: bool = True,
+        **more: Any,
     ) -> list[Reply | Failure]:
-        """The answer to each prompt, in order; a Failure where all retries failed or the budget is used up.
+        """The answer to each prompt, in order, greedy; a Failure where all retries failed or the budget is spent.
 
-        `logprobs` requests the log-probabilities of that many of the likeliest first tokens. After a request without
-        any connection no more are sent. Raises InputError where the server refuses the key or does not know the model.
+        `logprobs` requests the log-probabilities of that many of the likeliest first tokens; `more` are further keys of
+        the request, `messages` those before a chat's prompt. After a request without any connection no more are sent.
+        Raises InputError where the server refuses the key or does not know the model.
         """
         keys = {"model": self.model, "max_tokens": max_tokens, "temperature": 0.0} | ({"stop": stop} if stop else {})
+        keys |= more
         if logprobs:
             keys |= {"logprobs": True, "top_logprobs": logprobs} if self.chat else {"logprobs": logprobs}
         return asyncio.run(self._ask_all(prompts, keys, progress))
@@ -175,7 +178,8 @@ class Server:
         self.budget.requests += 1
         route, asked = client.completions, {"prompt": prompt}
         if self.chat:
-            route, asked = client.chat.completions, {"messages": [{"role": "user", "content": prompt}]}
+            messages = [*keys.get("messages", ()), {"role": "user", "content": prompt}]
+            route, asked = client.chat.completions, {"messages": messages}
         body = b""
 
         def sentence(said: Any) -> str:
@@ -183,7 +187,7 @@ class Server:
 
         try:
             async with asyncio.timeout(2 * TIMEOUT * (RETRIES + 1)):  # for an answer that never ends
-                body = (await route.with_raw_response.create(**asked, **keys)).http_response.content
+                body = (await route.with_raw_response.create(**keys | asked)).http_response.content
             reply = self._read(body)
         except (self._openai.AuthenticationError, self._openai.PermissionDeniedError) as error:
             raise InputError(sentence(f"refuses the key in OPENAI_API_KEY: {error}")) from error
