@@ -1,11 +1,12 @@
 """Split a corpus into documents that mention Harry Potter, the in-domain text, and all others.
 
     python HP/select_corpus.py --input Salesforce/wikitext --subset wikitext-103-raw-v1 --out DIR
+    python HP/select_corpus.py --input Salesforce/wikitext --subset wikitext-103-v1 --index FILE --out DIR
 
 A document is related if it has at least `min_count` occurrences of terms of `HP/data/terms.txt`, as whole words and
-case-sensitive. Writes related.jsonl and unrelated.jsonl (doc_id, text: corpora for FT/mix.py), index.json (numbers of
-the related documents), terms.csv (documents and occurrences of each term) and summary.csv. With --index, a released
-list of related documents, summary.csv also has precision and recall against it.
+case-sensitive; with --index, if that list names it. Writes related.jsonl and unrelated.jsonl (doc_id, text: corpora for
+FT/mix.py), index.json (numbers of the related documents), terms.csv (documents and occurrences of each term in
+documents with min_count of them) and summary.csv; with --index, precision and recall of the terms against it too.
 """
 
 import json
@@ -36,23 +37,26 @@ class Select:
         out: folder to write to.
         subset: configuration of the data set.
         split: split of the data set.
-        documents: headings starts a document at each WikiText title, rows at each line or row.
+        documents: headings starts a document at each WikiText title, rows at each line or row that is not empty; null
+            is rows with an index, else headings.
         terms: file of terms, one per line; lines that begin with # are comments.
         min_count: fewest occurrences of terms in a related document.
-        index: JSON file to compare with: a list of related documents' numbers, or one under HP-related-index.
+        index: JSON file of the related documents' numbers, from 0: a list, or one under HP-related-index. The paper's
+            numbers the lines of WikiText-103 (train) that are not empty.
     """
 
     input: str
     out: str
     subset: str | None = None
     split: str = "train"
-    documents: Literal["headings", "rows"] = "headings"
+    documents: Literal["headings", "rows"] | None = None
     terms: str = str(TERMS)
     min_count: int = 1
     index: str | None = None
 
     def __post_init__(self) -> None:
         require_positive(self, "min_count")
+        self.documents = self.documents or ("rows" if self.index else "headings")
 
 
 def read_terms(path: str) -> list[str]:
@@ -79,45 +83,52 @@ def read_index(path: str) -> set[int]:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         numbers = found[INDEX_KEY] if isinstance(found, dict) else found
-        return {int(number) for number in numbers}
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON list of numbers, nor one under the key {INDEX_KEY!r}") from error
+        if not all(type(number) is int for number in numbers):
+            raise ValueError("another type")
+        return set(numbers)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not a JSON list of whole numbers, nor one under the key {INDEX_KEY!r}") from error
 
 
-def split_corpus(config: Select, terms: list[str], released: set[int] | None) -> tuple[list[int], dict, pd.DataFrame]:
+def split_corpus(config: Select, terms: list[str], index: set[int] | None) -> tuple[list[int], dict, pd.DataFrame]:
     """Write the two corpora; returns the related numbers, the row of summary.csv and the rows of terms.csv."""
     pattern, out = pattern_of(terms), Path(config.out)
-    related, documents, occurrences, total = [], Counter(), Counter(), 0
+    related, with_terms, documents, occurrences, total = [], set(), Counter(), Counter(), 0
     with ExitStack() as stack:
         files = [stack.enter_context(atomic_file(out / f"{name}.jsonl")) for name in ("unrelated", "related")]
         corpus = read_documents(config.input, config.subset, config.split, config.documents, False)
         for document in tqdm(corpus, unit="document"):
             found = Counter(" ".join(match.split()) for match in pattern.findall(document.text))
-            is_related = found.total() >= config.min_count
-            if is_related:
-                related.append(document.doc_id)
+            if found.total() >= config.min_count:
+                with_terms.add(document.doc_id)
                 occurrences.update(found)
                 documents.update(found.keys())
+            is_related = document.doc_id in (with_terms if index is None else index)
+            if is_related:
+                related.append(document.doc_id)
             row = {"doc_id": document.doc_id, "text": document.text}
             files[is_related].write(json.dumps(row, ensure_ascii=False) + "\n")
             total += 1
         row = {"documents": total, "related": len(related), "unrelated": total - len(related)}
-        if released is not None:
-            row |= agreement(set(related), released, total)
+        if index is not None:
+            row |= agreement(with_terms, index, total)
     rows = [{"term": term, "documents": documents[term], "occurrences": occurrences[term]} for term in terms]
     return related, row, pd.DataFrame(rows)
 
 
-def agreement(related: set[int], released: set[int], total: int) -> dict[str, float]:
-    """Precision and recall of our related documents against a released list."""
+def agreement(with_terms: set[int], released: set[int], total: int) -> dict[str, float]:
+    """Precision and recall of the documents with terms against a released list, which must be of this corpus."""
     beyond = sorted(number for number in released if not 0 <= number < total)
     if beyond:
-        raise InputError(f"index names document {beyond[0]}, the corpus has {total}: they are not of the same corpus")
-    both = len(related & released)
+        raise InputError(
+            f"index names document {beyond[0]}, the corpus has {total}, from 0: they are not of the same corpus, or"
+            " --documents is not that of the index"
+        )
+    both = len(with_terms & released)
     return {
         "released": len(released),
         "in_both": both,
-        "precision": both / len(related) if related else float("nan"),
+        "precision": both / len(with_terms) if with_terms else float("nan"),
         "recall": both / len(released) if released else float("nan"),
     }
 
@@ -125,17 +136,18 @@ def agreement(related: set[int], released: set[int], total: int) -> dict[str, fl
 def main() -> None:
     config = parse(Select)
     terms = read_terms(config.terms)
-    released = read_index(config.index) if config.index else None
+    index = read_index(config.index) if config.index else None
     out = Path(config.out)
     claim(out, "index.json")
-    related, row, counts = split_corpus(config, terms, released)
+    related, row, counts = split_corpus(config, terms, index)
     write_json_atomic(out / "index.json", {INDEX_KEY: related})
     write_csv_atomic(out / "terms.csv", counts)
     write_csv_atomic(out / "summary.csv", pd.DataFrame([row]), float_format="%.6f")
     print(pd.DataFrame([row]).to_string(index=False))
+    keys = "--index" if config.index else "--min_count and --terms"
     for name in ("related", "unrelated"):
         if not row[name]:
-            print(f"note: {out / name}.jsonl is empty, so nothing can be trained on it; see --min_count and --terms")
+            print(f"note: {out / name}.jsonl is empty, so nothing can be trained on it; see {keys}")
 
 
 if __name__ == "__main__":

@@ -240,16 +240,75 @@ def test_documents_are_split_by_whole_terms(corpus, monkeypatch):
 def test_agreement_with_a_released_index(corpus, monkeypatch, released):
     keys, folder = corpus
     (folder / "index.json").write_text(json.dumps(released))
-    assert call(script, [*keys, "--index", folder / "index.json"], monkeypatch) == 0
+    assert call(script, [*keys, "--index", folder / "index.json", "--documents", "headings"], monkeypatch) == 0
     row = pd.read_csv(folder / "out" / "summary.csv").iloc[0]
     assert row[["documents", "related", "released", "in_both"]].tolist() == [4, 2, 2, 1]
     assert row["precision"] == row["recall"] == 0.5
 
 
+LINES = [
+    " = Alpha = ",
+    "",
+    " Rowling wrote . ",
+    "  \t",
+    "Hogwarts",
+    "",
+    "",
+    " = = Hogwarts again = = ",
+    "Draco\u2028two",
+    ".",
+]
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl"])
+@pytest.mark.parametrize("numbers", [[4, 0, 2], [5], [], [0, 1, 2, 3, 4, 5]])
+def test_an_index_selects_the_lines_that_it_names(tmp_path, monkeypatch, capsys, kind, numbers):
+    """Against the slow obvious way: all lines of the file, without the empty ones, counted from 0."""
+    as_rows = [json.dumps({"text": line + "\n"}) for line in LINES] if kind == "jsonl" else LINES
+    (tmp_path / f"wiki.{kind}").write_text("\n".join(as_rows) + "\n", encoding="utf-8")
+    (tmp_path / "index.json").write_text(json.dumps({"HP-related-index": numbers}))
+    keys = ["--input", tmp_path / f"wiki.{kind}", "--index", tmp_path / "index.json", "--out", tmp_path / "out"]
+    assert call(script, keys, monkeypatch) == 0
+    lines = list(enumerate(line.strip().replace("\u2028", "\n") for line in LINES if line.strip()))
+    for name, wanted in (("related", True), ("unrelated", False)):
+        written = (tmp_path / "out" / f"{name}.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+        rows = [(row["doc_id"], row["text"]) for row in map(json.loads, written)]
+        assert rows == [line for line in lines if (line[0] in numbers) == wanted]
+    assert json.loads((tmp_path / "out" / "index.json").read_text()) == {"HP-related-index": sorted(numbers)}
+    row = pd.read_csv(tmp_path / "out" / "summary.csv").iloc[0]
+    with_terms = {2, 3}  # Hogwarts, Hogwarts again
+    both = len(with_terms & set(numbers))
+    expected = [6, len(numbers), 6 - len(numbers), len(numbers), both]
+    assert row[["documents", "related", "unrelated", "released", "in_both"]].tolist() == expected
+    assert row["precision"] == both / 2 and np.isclose(row["recall"], both / (len(numbers) or np.nan), equal_nan=True)
+    said = capsys.readouterr().out
+    assert "released" in said and ("see --index" in said) == (len(numbers) in (0, 6))
+
+
+def test_every_line_of_real_text_is_on_one_side(real_data, tmp_path, monkeypatch):
+    source = real_data / "wikitext2" / "test.txt"
+    if not source.exists():
+        pytest.skip("no wikitext2/test.txt")
+    lines = [line.strip() for line in source.read_text(encoding="utf-8").split("\n") if line.strip()]
+    numbers = np.random.default_rng(0).permutation(len(lines))[:50].tolist()
+    (tmp_path / "index.json").write_text(json.dumps(numbers))
+    keys = ["--input", source, "--index", tmp_path / "index.json", "--out", tmp_path / "out"]
+    assert call(script, keys, monkeypatch) == 0
+    related, rest = (pd.read_json(tmp_path / "out" / f"{name}.jsonl", lines=True) for name in ("related", "unrelated"))
+    assert related["text"].tolist() == [lines[number] for number in sorted(numbers)]
+    assert rest["text"].tolist() == [line for number, line in enumerate(lines) if number not in numbers]
+
+
 @pytest.mark.parametrize(
     ("index", "said"),
     [
-        ("[9]", "document 9, the corpus has 4"),
+        ("[10]", "document 10, the corpus has 9"),
+        ("[9]", "document 9, the corpus has 9, from 0"),
+        ("[-1]", "document -1, the corpus has 9"),
+        ("[1.0]", "not a JSON list of whole numbers"),
+        ('["1"]', "not a JSON list"),
+        ("[true]", "not a JSON list"),
+        ('{"HP-related-index": 3}', "not a JSON list"),
         ("{}", "not a JSON list"),
         ("x", "not a JSON list"),
         ("[NaN]", "not a JSON list"),

@@ -119,7 +119,7 @@ def generated(folder, **keys):
     for text, prompt in PROMPTS.items():
         inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
         torch.manual_seed(42)
-        output = model.generate(**inputs, max_new_tokens=256, **keys)
+        output = model.generate(**inputs, max_new_tokens=24, **keys)
         found[text] = tokenizer.decode(output[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
     return found
 
@@ -132,6 +132,7 @@ def test_five_beams_are_those_of_transformers(tiny_checkpoint, tmp_path, monkeyp
         settings = json.loads((folder / "generation_config.json").read_text())
         settings |= {"do_sample": True, "temperature": 0.6, "top_p": 0.9}
         (folder / "generation_config.json").write_text(json.dumps(settings))
+    monkeypatch.setattr(paper, "BEAM_TOKENS", 24)
     monkeypatch.setattr(paper, "first_line", lambda said, target: f"{target} {said}")
     translator = paper.paper_translator(str(folder), "cpu")
     expected = generated(folder, num_beams=5)

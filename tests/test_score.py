@@ -50,6 +50,17 @@ def test_short_and_empty_files_are_named_and_left_out(small, monkeypatch, capsys
     assert {path.suffix for path in out.parent.iterdir()} >= {".csv", ".json", ".png", ".pdf"}
 
 
+def test_an_empty_comet_file_is_a_missing_value_that_is_named(small, monkeypatch, capsys):
+    arguments, out = small
+    empty = arguments[1] / "b" / "test-en-de.comet"
+    empty.touch()
+    assert call(script, arguments, monkeypatch) == 0
+    table = pd.read_csv(out).set_index("system")
+    assert table.loc["a", "comet_released"] == 0.8125 and pd.isna(table.loc["b", "comet_released"])
+    assert table.loc["b", ["bleu", "chrf", "ter"]].notna().all()
+    assert f"note: {empty} is empty; its score is missing" in capsys.readouterr().out
+
+
 def test_a_prefix_is_scored_where_it_is_allowed(small, monkeypatch):
     arguments, out = small
     assert call(script, [*arguments, "--allow-prefix", "true"], monkeypatch) == 0
@@ -172,6 +183,9 @@ def test_real_translations_score_as_on_sacrebleus_command_line(real_data, tmp_pa
     assert call(script, keys, monkeypatch) == 0
     table = pd.read_csv(out)
     assert len(table) == len([path for path in hypotheses.glob("*/test-*-*") if not path.suffix]) >= 16
+    kept = pd.read_csv(script.Path(script.__file__).parent / "expected" / "released_systems.csv")
+    pd.testing.assert_frame_equal(table, kept, rtol=1e-12)
+    signatures = json.loads(out.with_suffix(".signatures.json").read_text())
     for row in table[:: len(table) // 16].itertuples():  # sacrebleu takes seconds each
         target = row.direction.split("-")[1]
         reference = tmp_path / "reference"
@@ -188,12 +202,15 @@ def test_real_translations_score_as_on_sacrebleus_command_line(real_data, tmp_pa
             "-m",
             "bleu",
             "chrf",
+            "ter",
             "--chrf-word-order",
             "2",
             "-w",
             "12",
         ]
         scores = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        assert [f"{row.bleu:.12f}", f"{row.chrf:.12f}"] == [f"{float(one['score']):.12f}" for one in scores]
+        ours = [f"{score:.12f}" for score in (row.bleu, row.chrf, row.ter)]
+        assert ours == [f"{float(one['score']):.12f}" for one in scores]
+        assert list(signatures[target].values()) == [one["signature"] for one in scores]
         comet = (path.parent / f"{path.name}.comet").read_text().splitlines()
         assert comet[-1].endswith(f"score: {row.comet_released:.4f}") if comet else pd.isna(row.comet_released)
