@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import pytest
 import sentencepiece
-import torch
 from transformers import (
     M2M100Config,
     M2M100ForConditionalGeneration,
@@ -19,7 +18,6 @@ from transformers import (
     MarianConfig,
     MarianMTModel,
     MarianTokenizer,
-    NllbTokenizer,
 )
 
 from common.cli import InputError
@@ -28,6 +26,7 @@ from common.translation.cache import CachedTranslator
 from common.translation.dictionary import DictionaryTranslator
 from common.translation.factory import make_translator
 from common.translation.sentences import sentence_spans
+from tests.tiny import taught, tiny_nllb
 
 WORDS = {"dog": "Hund", "red": "rot", "house": "Haus", "the": "das", "sleeps": "schläft", "cat": "Katze"}
 
@@ -140,53 +139,7 @@ def test_processes_share_one_cache(tmp_path):
 @pytest.fixture(scope="module")
 def nllb(tmp_path_factory):
     """A tiny model with NLLB's architecture and tokenizer class that has learnt to translate six words into German."""
-    folder = tmp_path_factory.mktemp("nllb")
-    vocabulary = ["<s>", "<pad>", "</s>", "<unk>", "▁"]
-    merges = []
-    for word in [*WORDS, *WORDS.values()]:
-        vocabulary += word
-        for end in range(1, len(word) + 1):
-            merges.append(("▁" + word[: end - 1], word[end - 1]))
-            vocabulary.append("▁" + word[:end])
-    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(vocabulary))}
-    tokenizer = NllbTokenizer(
-        vocab=vocabulary,
-        merges=merges,
-        src_lang="eng_Latn",
-        tgt_lang="deu_Latn",
-        extra_special_tokens=["eng_Latn", "deu_Latn"],
-    )
-    tokenizer.model_max_length = 4
-    return taught(M2M100ForConditionalGeneration, M2M100Config, tokenizer, folder)
-
-
-def taught(model_class, config_class, tokenizer, folder):
-    """Train a tiny model on all pairs of the words, and save it."""
-    config = config_class(
-        vocab_size=200, scale_embedding=True, d_model=64, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=128,
-        decoder_ffn_dim=128, encoder_attention_heads=2, decoder_attention_heads=2, max_position_embeddings=64,
-        dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, encoder_layerdrop=0.0, decoder_layerdrop=0.0,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = model_class(config).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
-    sources = [f"{a} {b}" for a in WORDS for b in WORDS] + [*WORDS]
-    targets = [" ".join(WORDS.get(word, word) for word in source.split()) for source in sources]
-    batch = tokenizer(sources, text_target=targets, return_tensors="pt", padding=True)
-    batch["labels"][batch["labels"] == tokenizer.pad_token_id] = -100
-    for _ in range(2000):
-        loss = model(**batch).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        if loss.item() < 0.02:
-            break
-    assert loss.item() < 0.1
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return tiny_nllb(tmp_path_factory.mktemp("nllb"), {"deu_Latn": WORDS})
 
 
 def pieces_of(words, path):
@@ -210,7 +163,8 @@ def m2m100(tmp_path_factory):
     tokenizer = M2M100Tokenizer(
         str(folder / "vocabulary.json"), str(folder / "spm.model"), src_lang="en", tgt_lang="de"
     )
-    return taught(M2M100ForConditionalGeneration, M2M100Config, tokenizer, tmp_path_factory.mktemp("m2m100_model"))
+    folder = tmp_path_factory.mktemp("m2m100_model")
+    return taught(M2M100ForConditionalGeneration, M2M100Config, tokenizer, folder, {"de": WORDS})
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +175,7 @@ def marian(tmp_path_factory):
     vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(["</s>", "<unk>", *pieces, "<pad>"]))}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     files = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
-    taught(MarianMTModel, MarianConfig, MarianTokenizer(*files), folder / "opus-mt-en-de")
+    taught(MarianMTModel, MarianConfig, MarianTokenizer(*files), folder / "opus-mt-en-de", {None: WORDS})
     return folder / "opus-mt-{source}-{target}"
 
 
@@ -243,6 +197,16 @@ def test_nllb_model_translates_and_keeps_order_lines_and_blanks(nllb, tmp_path):
 def test_sentences_beyond_the_models_length_are_cut_not_lost(nllb):
     long = " ".join(["dog red"] * 32)
     assert make_translator(str(nllb), device="cpu").translate([long], "en", "de") == [" ".join(["Hund rot"] * 32)]
+
+
+def test_a_text_that_a_model_cannot_translate_is_named_and_the_others_are_kept(nllb, tmp_path):
+    translator = make_translator(str(nllb), device="cpu", cache_file=str(tmp_path / "cache.sqlite"))
+    with pytest.raises(
+        Untranslated, match=r"^row 1: .*'doghousedog ': it is too long.*\(1 of 3 texts failed\)"
+    ) as caught:
+        translator.translate(["dog", "red doghousedog red", "cat"], "en", "de")
+    assert caught.value.done == ["Hund", None, "Katze"] and list(caught.value.reasons) == [1]
+    assert sqlite3.connect(tmp_path / "cache.sqlite").execute("SELECT count(*) FROM translations").fetchone() == (2,)
 
 
 def test_unknown_language_of_a_model_is_refused(nllb):

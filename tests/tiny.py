@@ -1,9 +1,10 @@
 """Tiny random models and tokenizers of real architectures, for tests that load them as a user loads a large one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import sentencepiece
+import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
 from tokenizers import models as tokenizer_models
 from transformers import (
@@ -21,10 +22,13 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    M2M100Config,
+    M2M100ForConditionalGeneration,
     MambaConfig,
     MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    NllbTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -140,3 +144,63 @@ def sentencepiece_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def characters_tokenizer() -> PreTrainedTokenizerFast:
     """One token per byte, blanks apart from letters: " A" takes two tokens."""
     return byte_level_tokenizer(size=258, bos=False)
+
+
+Words = Mapping[str | None, Mapping[str, str]]  # words and their translations by the tokenizer's code of the language
+
+
+def tiny_nllb(folder: Path, words: Words) -> Path:
+    """A tiny model with NLLB's architecture and tokenizer class that has learnt to translate single words."""
+    known = [word for own in words.values() for pair in own.items() for word in pair]
+    vocabulary = ["<s>", "<pad>", "</s>", "<unk>", "▁", *"".join(known)]
+    merges = []
+    for word in dict.fromkeys(known):
+        merges += [("▁" + word[: end - 1], word[end - 1]) for end in range(1, len(word) + 1)]
+        vocabulary += ["▁" + word[:end] for end in range(1, len(word) + 1)]
+    tokenizer = NllbTokenizer(
+        vocab={piece: i for i, piece in enumerate(dict.fromkeys(vocabulary))},
+        merges=list(dict.fromkeys(merges)),
+        src_lang="eng_Latn",
+        tgt_lang=next(iter(words)),
+        extra_special_tokens=["eng_Latn", *words],
+    )
+    tokenizer.model_max_length = 4
+    return taught(M2M100ForConditionalGeneration, M2M100Config, tokenizer, folder, words)
+
+
+def taught(model_class, config_class, tokenizer: PreTrainedTokenizerBase, folder: Path, words: Words) -> Path:
+    """Train a tiny encoder-decoder on all pairs of the words, and save it."""
+    config = config_class(
+        vocab_size=max(200, len(tokenizer)), scale_embedding=True, d_model=64, encoder_layers=1, decoder_layers=1,
+        encoder_ffn_dim=128, decoder_ffn_dim=128, encoder_attention_heads=2, decoder_attention_heads=2,
+        max_position_embeddings=64, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, encoder_layerdrop=0.0,
+        decoder_layerdrop=0.0, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, decoder_start_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = model_class(config).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
+    batches = []
+    for language, own in words.items():
+        if language:
+            tokenizer.tgt_lang = language
+        sources = [f"{a} {b}" for a in own for b in own] + [*own]
+        targets = [" ".join(own.get(word, word) for word in source.split()) for source in sources]
+        batch = tokenizer(sources, text_target=targets, return_tensors="pt", padding=True)
+        start = torch.full_like(batch["labels"][:, :1], tokenizer.eos_token_id)
+        batch["decoder_input_ids"] = torch.cat([start, batch["labels"][:, :-1]], 1)
+        batch["labels"][batch["labels"] == tokenizer.pad_token_id] = -100
+        if language:
+            batch["labels"][:, 0] = -100  # the language, which nothing foretells
+        batches.append(batch)
+    for _ in range(2000):
+        loss = sum(model(**batch).loss for batch in batches) / len(batches)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if loss.item() < 0.02:
+            break
+    assert loss.item() < 0.1
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -11,7 +11,7 @@ from common.cli import InputError
 from common.languages import get
 from common.lm.loading import load_tokenizer, pick_device, whole_model
 from common.reporting.provenance import model_content_hash
-from common.translation.base import respace
+from common.translation.base import Untranslated, respace
 from common.translation.sentences import sentence_spans
 
 BATCH_TOKENS = 4096  # source tokens in a batch, padding counted
@@ -38,22 +38,30 @@ class EncoderDecoderTranslator:
         self.identity = f"model {weights} greedy {str(self.dtype).removeprefix('torch.')}"
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """See Translator."""
+        """See Translator. Raises Untranslated, with all other translations, where texts failed."""
         pieces: list[tuple[int, str]] = []  # (row, sentence)
         for row, text in enumerate(texts):
             pieces += [(row, text[start:end]) for start, end in sentence_spans(text, source)]
-        done = self._sentences(pieces, source, target)
+        reasons: dict[int, str] = {}
+        done = self._sentences(pieces, source, target, reasons)
         results = [""] * len(texts)
         for (row, _), translated in zip(pieces, done, strict=True):
             results[row] += translated
+        if reasons:
+            raise Untranslated([None if row in reasons else text for row, text in enumerate(results)], reasons)
         return results
 
     def _from_pretrained(self, name: str):
         model = whole_model(AutoModelForSeq2SeqLM, name, dtype=self.dtype)
         return model.to(self.device).eval(), load_tokenizer(name)
 
-    def _sentences(self, pieces: Sequence[tuple[int, str]], source: str, target: str) -> list[str]:
-        """Translations of (row, sentence) pairs with the white space around them, batched by length, longest first."""
+    def _sentences(
+        self, pieces: Sequence[tuple[int, str]], source: str, target: str, reasons: dict[int, str]
+    ) -> list[str]:
+        """Translations of (row, sentence) pairs with the white space around them, batched by length, longest first.
+
+        `reasons` gets the rows that fail; what is returned of these is of no use.
+        """
         name = self.name.format(source=source, target=target)
         model, tokenizer = self._load(name)
         options = _direction(tokenizer, source, target, name)
@@ -79,10 +87,14 @@ class EncoderDecoderTranslator:
                 else:
                     too_long.append(i)
         for i in sorted(too_long):
-            done[i] = "".join(self._sentences(_halves(*pieces[i], name), source, target))
+            row, text = pieces[i]
+            if halves := _halves(text):
+                done[i] = "".join(self._sentences([(row, half) for half in halves], source, target, reasons))
+            else:
+                reasons.setdefault(row, f"{name} cannot translate {text[:60]!r}: it is too long, or has no end")
         for i in ids:
             if not done[i].strip():
-                raise InputError(f"row {pieces[i][0]}: {name} gave no translation of {pieces[i][1][:60]!r}")
+                reasons.setdefault(pieces[i][0], f"{name} gave no translation of {pieces[i][1][:60]!r}")
         return done
 
 
@@ -110,10 +122,10 @@ def _batches(order: Sequence[int], length: Callable[[int], int], most: int) -> I
         yield batch
 
 
-def _halves(row: int, text: str, name: str) -> list[tuple[int, str]]:
-    """The text split at the space nearest to its middle."""
+def _halves(text: str) -> list[str]:
+    """The text split at the space nearest to its middle; nothing where it has none."""
     spaces = [match.end() for match in re.finditer(r"(?<=\S)\s+(?=\S)", text)]
     if not spaces:
-        raise InputError(f"row {row}: {name} cannot translate {text[:60]!r}: it is too long, or has no end")
+        return []
     middle = min(spaces, key=lambda place: abs(place - len(text) // 2))
-    return [(row, text[:middle]), (row, text[middle:])]
+    return [text[:middle], text[middle:]]
