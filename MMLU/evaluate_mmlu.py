@@ -6,8 +6,9 @@ For several GPUs use `accelerate launch --multi_gpu --num_processes 2 MMLU/evalu
 for several CPU processes; nodes need a common file system for `out`. Interrupted runs resume when rerun.
 """
 
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from common.lm.loading import ModelConfig
 from common.prompts import PromptFormat, hinted_header, mmlu_header
 from common.questions import LETTERS, Question, by_subject, read_questions
 from common.reporting.provenance import file_digest
-from common.settings import UNFINISHED, Setting, family, first_of_subjects, settings_in
+from common.settings import UNFINISHED, Setting, expand_settings, family, first_of_subjects, settings_in
 
 
 @dataclass(kw_only=True)
@@ -72,6 +73,24 @@ class MmluConfig:
             depends["on_few_examples"] = "fewer"
         return Task(names, lambda name: self.read_setting(name, limit), asdict(self), depends, category)
 
+    def with_examples(self, names: Sequence[str], config: EvaluationConfig, model: ModelConfig) -> EvaluationConfig:
+        """The configuration without those settings that have no few-shot examples of their own, which are named.
+
+        Unchanged where no setting has any: reading the first of them says what is missing.
+        """
+        if not self.num_fewshot or self.fewshot_examples != "same":
+            return config
+        asked = expand_settings(comma_list(config.settings), names)
+        there = [name for name in asked if Path(self.data, "dev", f"{name}.csv").is_file()]
+        if not there or there == asked:
+            return config
+        if model.processes().is_main_process:
+            left = ", ".join(name for name in asked if name not in there)
+            print(
+                f"note: {self.data}/dev has no few-shot examples of these settings, left out: {left}", file=sys.stderr
+            )
+        return replace(config, settings=there)
+
     def read_setting(self, name: str, limit: int | None) -> Setting:
         """One setting of the folder with its few-shot examples."""
         path = Path(self.data, f"{name}.csv")
@@ -81,11 +100,20 @@ class MmluConfig:
             folder = Path(self.data, "dev")
             names = {"same": [name], "en": ["en"]}.get(self.fewshot_examples)
             if names is None:
-                names = [one for one in settings_in(folder) if family(one)[0] in ("en", "full")] or ["en"]
-            files = [folder / f"{one}.csv" for one in names]
+                names = in_one_language(folder)
+                if names == ["en"] != in_one_language(self.data):
+                    raise InputError(
+                        f"{folder}: English examples only, none to mix them with; use --fewshot_examples en"
+                    )
+            files = [folder / f"{one}.csv" for one in names or ["en"]]
             examples = read_examples(files, self.num_fewshot, questions, self.on_few_examples == "fewer")
             content += "".join(map(file_digest, files))
         return Setting(name, questions, content, examples, self.prompt_format)
+
+
+def in_one_language(folder: str | Path) -> list[str]:
+    """The settings of a folder whose questions are in one language each."""
+    return [name for name in settings_in(folder) if family(name)[0] in ("en", "full")]
 
 
 def read_examples(
@@ -111,7 +139,8 @@ def read_examples(
 
 def main() -> None:
     mmlu, config, model = parse(MmluConfig, EvaluationConfig, ModelConfig)
-    evaluate(mmlu.task(config.limit), config, model)
+    task = mmlu.task(config.limit)
+    evaluate(task, mmlu.with_examples(task.names, config, model), model)
 
 
 if __name__ == "__main__":

@@ -153,7 +153,8 @@ def main() -> None:
     mmlu, fix, config, model = parse(MmluConfig, MitigationConfig, EvaluationConfig, ModelConfig)
     if fix.write != "nothing" and config.answer_format != "letter":
         raise InputError(f"write {fix.write} needs --answer_format letter, not {config.answer_format}")
-    evaluate(mitigated(mmlu, fix, config, model), config, model, fix.make_scorer)
+    task = mitigated(mmlu, fix, config, model)
+    evaluate(task, mmlu.with_examples(task.names, config, model), model, fix.make_scorer)
 
 
 if __name__ == "__main__":

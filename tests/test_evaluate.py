@@ -266,6 +266,26 @@ def test_missing_examples_are_refused_by_file(ask, data, tmp_path):
     ask("--data", tmp_path, "--num_fewshot", "5", "--show", "1", "--on_few_examples", "fewer")
 
 
+def test_settings_without_examples_of_their_own_are_left_out_and_named_once(ask, data, tmp_path, capsys):
+    for name in ("en", "full_de", "gt_de", "mixup"):
+        for split in ("", "dev") if name in ("en", "full_de") else ("",):
+            (tmp_path / split).mkdir(exist_ok=True)
+            (tmp_path / split / f"{name}.csv").write_bytes((data / split / f"{name}.csv").read_bytes())
+    keys = ["--data", tmp_path, "--num_fewshot", "5"]
+    out, _ = ask(*keys)
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "no few-shot examples" in line]
+    assert said.endswith("left out: gt_de, mixup") and {*csv_files(out)} >= {"en.csv", "full_de.csv"}
+    assert not {"gt_de.csv", "mixup.csv"} & {*csv_files(out)}
+    whole, _ = ask("--num_fewshot", "5", "--settings", "en,full_de", out="whole")  # of the data with all examples
+    assert csv_files(out)["full_de.csv"] == csv_files(whole)["full_de.csv"]
+    with pytest.raises(InputError, match=r"dev/gt_de\.csv"):
+        ask(*keys, "--settings", "gt_de,mixup")
+    (tmp_path / "dev" / "full_de.csv").unlink()
+    with pytest.raises(InputError, match=r"dev: English examples only.*--fewshot_examples en"):
+        ask(*keys, "--fewshot_examples", "mixed")
+    assert {*csv_files(ask(*keys, "--fewshot_examples", "en", out="english")[0])} > {"gt_de.csv", "mixup.csv"}
+
+
 def test_other_refusals(ask, data, tmp_path):
     with pytest.raises(InputError, match="full_xx"):
         ask("--settings", "full_xx")

@@ -307,3 +307,38 @@ def test_records_tables_and_variants_go_to_results(root, tmp_path):
     keys = ["", "--show", 1, "--settings", "en", "--data", root / run["config"]["data"]]
     shown = bash(root, "MMLU/scripts/zero_shot.sh", *keys, RESULTS=tmp_path)
     assert shown.returncode == 0 and "Answer:" in shown.stdout and "Wilson" not in shown.stdout
+
+
+@pytest.fixture
+def without_dev(tmp_path):
+    """A data.yaml of MMLU with English examples, and a German translation of its test questions alone."""
+    for code, split, count in (("en", "test", 4), ("en", "dev", 5), ("de", "test", 4)):
+        path = tmp_path / code / split / f"geography_{split}.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(
+            "".join(f"{code}: place {n}?,river,hill {code},sea,town {n},{'ABCD'[n % 4]}\n" for n in range(count))
+        )
+    (tmp_path / "data.yaml").write_text("mmlu: en\nmmlu_translations: .\n")
+    return {"DATA_CONFIG": tmp_path / "data.yaml", "LANGUAGES": "en,de", "RESULTS": tmp_path / "results"}
+
+
+def test_five_shot_where_only_test_questions_are_translated(root, without_dev, tiny_checkpoint):
+    out = without_dev["RESULTS"]
+    done = bash(root, "MMLU/scripts/five_shot.sh", tiny_checkpoint, "--settings", "en,full,gt", **without_dev)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("few-shot examples in English only") == 1
+    table = pd.read_csv(out / "table.csv")
+    assert {Path(run).name for run in table["run"]} == {"en"} and set(table["setting"]) == {"en", "full_de", "gt_de"}
+    assert not (out / "same").exists() and (out / "table.md").exists()
+
+
+def test_methods_that_show_translated_examples_are_left_out_where_there_are_none(root, without_dev, tiny_checkpoint):
+    out, methods = without_dev["RESULTS"], "shots_same,labels_lower,shots_mixed,translate_self"
+    keys = [tiny_checkpoint, "--settings", "en,full"]
+    done = bash(root, "MMLU/scripts/mitigation.sh", *keys, METHODS=methods, **without_dev)
+    assert done.returncode == 0, done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if "few-shot examples in English only" in line]
+    assert said.endswith("left out: shots_same shots_mixed translate_self")
+    assert set(pd.read_csv(out / "mitigation.csv")["method"]) == {"plain", "labels_lower", "calibrated"}
+    done = bash(root, "MMLU/scripts/mitigation.sh", *keys, METHODS="shots_same", **without_dev)
+    assert done.returncode == 2 and "no method of METHODS is left" in done.stderr

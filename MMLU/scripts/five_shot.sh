@@ -6,8 +6,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 start MMLU/configs/five_shot.yaml "DTYPE" "$@"
 variants mmlu
-for examples in same en; do
+kinds=(same en) runs=()
+if ! own_examples; then
+    echo "note: $(get data)/dev has few-shot examples in English only, so these are the only ones shown" >&2
+    kinds=(en)
+fi
+for examples in "${kinds[@]}"; do
     "$python" MMLU/evaluate_mmlu.py "${keys[@]}" --fewshot_examples "$examples" --out "$out/$examples"
     [[ -n "$show" ]] || report "$out/$examples"
+    runs+=("$out/$examples")
 done
-[[ -n "$show" ]] || "$python" MMLU/tabulate_mmlu.py --runs "$out/same,$out/en" --out "$out/table"
+IFS=,
+[[ -n "$show" ]] || "$python" MMLU/tabulate_mmlu.py --runs "${runs[*]}" --out "$out/table"

@@ -13,6 +13,14 @@ variants() {
     keys+=(--data "$folder")
 }
 
+# own_examples: whether there are few-shot examples in other languages; false only where these lack and English ones do not.
+own_examples() {
+    local data dev=() test=()
+    data=$(get data)
+    test=("$data"/full_*.csv) dev=("$data"/dev/full_*.csv)
+    [[ ! -f "${test[0]}" || ! -f "$data/dev/en.csv" || -f "${dev[0]}" ]]
+}
+
 # report RUN: table and plot of a run, and for the synthetic world those of the facts known in English only.
 report() {
     "$python" MMLU/tabulate_mmlu.py --runs "$1" --out "$1/table"

@@ -22,6 +22,11 @@ if is_world; then
     category=(--category english_only)
     world=(--config MMLU/configs/mitigation_world.yaml)
 fi
+shows_own() { # shows_own METHOD: whether it shows few-shot examples in other languages than English
+    local common=("${keys[@]}") keys
+    keys=("${common[@]:0:2}" --config "MMLU/configs/mitigation/$1.yaml" "${common[@]:2}")
+    [[ ! "$(get num_fewshot)" =~ ^0?$ && "$(get fewshot_examples)" != en ]]
+}
 evaluate() { # evaluate NAME KEYS...: on top of mitigation.yaml; the caller's keys come last and win
     (
         keys=("${keys[@]:0:2}" "${@:2}" "${keys[@]:2}")
@@ -32,9 +37,16 @@ evaluate() { # evaluate NAME KEYS...: on top of mitigation.yaml; the caller's ke
         "$python" MMLU/mitigate.py "${keys[@]}" --out "$out/$1"
     )
 }
-evaluate plain
-runs=()
+chosen=() without=() runs=()
 for method in ${methods//,/ }; do
+    if ! own_examples && shows_own "$method"; then without+=("$method"); else chosen+=("$method"); fi
+done
+if ((${#without[@]})); then
+    echo "note: $(get data)/dev has few-shot examples in English only, so these methods are left out: ${without[*]}" >&2
+    ((${#chosen[@]})) || fail "no method of METHODS is left"
+fi
+evaluate plain
+for method in "${chosen[@]}"; do
     evaluate "$method" --config "MMLU/configs/mitigation/$method.yaml" "${world[@]}"
     runs+=("$method=$out/$method")
 done
