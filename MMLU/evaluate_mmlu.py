@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from categories import category
+from overlong import evaluate_fitting
 
 from common.cli import InputError, comma_list, parse, require_given, run
-from common.evaluation.evaluate import EvaluationConfig, Task, evaluate
+from common.evaluation.evaluate import EvaluationConfig, Task
 from common.lm.loading import ModelConfig
 from common.prompts import PromptFormat, hinted_header, mmlu_header
 from common.questions import LETTERS, Question, by_subject, read_questions
@@ -32,6 +33,9 @@ class MmluConfig:
         num_fewshot: number of few-shot examples before each question, from data/dev; 0 is none.
         fewshot_examples: setting of the examples: `same` as the question's, `en`, or `mixed` (the languages in turn).
         on_few_examples: what to do where a subject has fewer examples than num_fewshot; `fewer` asks with those it has.
+        overlong: what to do with a prompt that is longer than the model's context: `drop_shots` shows this question
+            fewer few-shot examples, as many as fit; `skip` leaves the question out of every setting that is asked;
+            `error` ends the run there, as a prompt does that is too long without examples.
         labels: of the options in the prompt, separated by commas; null is A, B, C, ...
         hint: a sentence after the instruction, such as that languages are mixed; null is none.
     """
@@ -40,6 +44,7 @@ class MmluConfig:
     num_fewshot: int = 0
     fewshot_examples: Literal["same", "en", "mixed"] = "same"
     on_few_examples: Literal["refuse", "fewer"] = "refuse"
+    overlong: Literal["drop_shots", "skip", "error"] = "drop_shots"
     labels: str | list[str] | None = None
     hint: str | None = None
 
@@ -140,7 +145,7 @@ def read_examples(
 def main() -> None:
     mmlu, config, model = parse(MmluConfig, EvaluationConfig, ModelConfig)
     task = mmlu.task(config.limit)
-    evaluate(task, mmlu.with_examples(task.names, config, model), model)
+    evaluate_fitting(task, mmlu.overlong, mmlu.with_examples(task.names, config, model), model)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from typing import Any, Literal
 from answer_scorer import BLANK_LINE, AnswerScorer, LocalAuthor, ServerAuthor
 from evaluate_mmlu import MmluConfig
 from mitigation_prompts import XLT_OPENING, translate_then_answer, xlt_prompt
+from overlong import evaluate_fitting
 
 from common.cli import InputError, config_hash, parse, require_positive, run
-from common.evaluation.evaluate import EvaluationConfig, Task, evaluate, make_scorer
+from common.evaluation.evaluate import EvaluationConfig, Task, make_scorer
 from common.languages import LANGUAGES
 from common.lm.loading import ModelConfig
 from common.lm.server import split_server
@@ -154,7 +155,9 @@ def main() -> None:
     if fix.write != "nothing" and config.answer_format != "letter":
         raise InputError(f"write {fix.write} needs --answer_format letter, not {config.answer_format}")
     task = mitigated(mmlu, fix, config, model)
-    evaluate(task, mmlu.with_examples(task.names, config, model), model, fix.make_scorer)
+    written = 0 if fix.write == "nothing" else fix.max_new_tokens
+    config = mmlu.with_examples(task.names, config, model)
+    evaluate_fitting(task, mmlu.overlong, config, model, fix.make_scorer, written)
 
 
 if __name__ == "__main__":

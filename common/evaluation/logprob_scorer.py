@@ -24,6 +24,21 @@ def shard_prompts(parts: Parts, settings: Mapping[str, Setting], answer_format: 
     return [prompt for name, items in parts.items() for prompt in settings[name].prompts(items, answer_format)]
 
 
+def continuations_of(
+    tokenizer: PreTrainedTokenizerBase,
+    setting: Setting,
+    item: Question,
+    answer_format: str,
+    bare: bool,
+    start: str | None,
+) -> list[str | tuple[int, ...]]:
+    """What is scored after a question's prompt; `start` opens an answer in a chat, and is None where there is none."""
+    if bare:
+        return [(tokenizer(label).input_ids[-1],) for label in setting.prompt_format.labels_of(item)]
+    texts = setting.continuations(item, answer_format)
+    return texts if start is None else [start + text.lstrip() for text in texts]
+
+
 class LogprobScorer:
     """Scores shards with one model and adds up the tokens in `stats`.
 
@@ -47,7 +62,7 @@ class LogprobScorer:
         self.model, self.tokenizer = model, tokenizer
         self.answer_format, self.token_budget, self.chat = answer_format, token_budget, chat
         self.bare = answer_format == "letter" and answer_token == "bare"
-        self.answer_start = chat_answer_start(tokenizer) if chat else ""
+        self.answer_start = chat_answer_start(tokenizer) if chat else None
         self.stats = ScoringStats()
         self.device, self.dtype = device_name(model.device), dtype_name(model)
         self._seen: set[str] = set()  # labels
@@ -87,12 +102,9 @@ class LogprobScorer:
         return pd.concat(tables, ignore_index=True)
 
     def _continuations(self, item: Question, setting: Setting) -> list[str | tuple[int, ...]]:
-        if self.bare:
-            return [(self.tokenizer(label).input_ids[-1],) for label in setting.prompt_format.labels_of(item)]
-        texts = setting.continuations(item, self.answer_format)
-        if self.answer_format == "letter":
-            self._say_long_labels(texts)
-        return [self.answer_start + text.lstrip() for text in texts] if self.chat else texts
+        if self.answer_format == "letter" and not self.bare:
+            self._say_long_labels(setting.continuations(item, self.answer_format))
+        return continuations_of(self.tokenizer, setting, item, self.answer_format, self.bare, self.answer_start)
 
     def _say_long_labels(self, labels: Sequence[str]) -> None:
         """Note once which labels are several tokens, all of whose log-probabilities count."""

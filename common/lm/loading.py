@@ -69,6 +69,16 @@ class ModelConfig:
         device = str(state.device) if several_gpus else self.device
         return load(self.model, dtype=self.dtype, device=device, revision=self.revision, attention=self.attention)
 
+    def context(self) -> tuple[PreTrainedTokenizerBase, int | None]:
+        """The tokenizer, and how many positions the model has (None: no limit), without its weights."""
+        name = unpacked(self.model)
+        adapter = _adapter_config(name, self.revision)
+        base = adapter.base_model_name_or_path if adapter else name
+        with bad_model(name):
+            config = AutoConfig.from_pretrained(base, revision=None if adapter else self.revision)
+        limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+        return _tokenizer_of(name, base, self.revision), limit
+
     def content_hash(self) -> str:
         """What identifies the weights; a model behind a server is identified by its name alone."""
         return self.model if split_server(self.model) else model_content_hash(self.model, self.revision)
