@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from quiz import read_quiz
+from quiz_protocol import BLANK, DTYPE, INSTRUCTIONS
 
-from common.cli import comma_list, parse, require_given, run
+from common.cli import InputError, comma_list, parse, require_given, run
 from common.evaluation.evaluate import EvaluationConfig, Task, evaluate
 from common.languages import LANGUAGES, PAPER
 from common.lm.loading import ModelConfig
@@ -48,20 +49,30 @@ class QuizConfig:
         """The instruction, in the question's language, naming the topic."""
         return LANGUAGES[item.question_language].mc_instruction.format(subject=self.topic) + "\n\n"
 
-    def task(self, limit: int | None) -> Task:
+    def paper_header(self, item: Question) -> str:
+        """The same in the words of the paper's code."""
+        return INSTRUCTIONS[item.question_language].format(topic=self.topic) + "\n\n"
+
+    def task(self, limit: int | None, protocol: str) -> Task:
         """Every setting of the quiz, with the first `limit` questions of each category."""
         languages = comma_list(self.languages)
         check_languages(languages)
+        if protocol == "paper" and (others := set(languages) - set(INSTRUCTIONS)):
+            raise InputError(f"protocol paper: the paper's code has no {min(others)}; use {', '.join(INSTRUCTIONS)}")
         parallel, dropped = align(read_quiz(self.data, languages), self.on_mismatch)
         if dropped:
             print(f"note: {len(dropped)} questions left out, their answers differ between languages")
-        settings = make_settings(parallel, self.seed, PromptFormat(self.header), limit)
-        return Task(list(settings), settings.__getitem__, asdict(self), {"topic": self.topic, "seed": self.seed})
+        prompt_format = PromptFormat(self.header)
+        if protocol == "paper":
+            prompt_format = PromptFormat(self.paper_header, blank=BLANK)
+        settings = make_settings(parallel, self.seed, prompt_format, limit)
+        depends = {"topic": self.topic, "seed": self.seed}
+        return Task(list(settings), settings.__getitem__, asdict(self), depends, paper_dtype=DTYPE)
 
 
 def main() -> None:
     quiz, config, model = parse(QuizConfig, EvaluationConfig, ModelConfig)
-    evaluate(quiz.task(config.limit), config, model)
+    evaluate(quiz.task(config.limit, config.protocol), config, model)
 
 
 if __name__ == "__main__":

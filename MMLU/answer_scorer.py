@@ -60,12 +60,19 @@ class AnswerScorer:
         max_new_tokens: maximum number of tokens of an answer.
         stop: text that ends an answer early, such as a blank line; None for none.
         again: prompt opening; text from its next occurrence on is discarded, since base models invent more questions.
+        whole: only a text that is a label and nothing else is an answer, as in the paper's code.
     """
 
     def __init__(
-        self, author: LocalAuthor | ServerAuthor, max_new_tokens: int, stop: str | None = None, again: str | None = None
+        self,
+        author: LocalAuthor | ServerAuthor,
+        max_new_tokens: int,
+        stop: str | None = None,
+        again: str | None = None,
+        whole: bool = False,
     ):
         self.author, self.max_new_tokens, self.stop, self.again = author, max_new_tokens, stop, again
+        self.whole = whole
         self.device, self.dtype = author.device, author.dtype
         self.stats = ScoringStats()
 
@@ -90,7 +97,10 @@ class AnswerScorer:
             if self.again:
                 texts = [text.partition(self.again)[0] for text in texts]
             labels = [settings[name].prompt_format.labels_of(item) for item in items]
-            table = record_rows(items, name, texts=texts, labels=labels)
+            read = texts
+            if self.whole:
+                read = [text if text in named else "" for text, named in zip(texts, labels, strict=True)]
+            table = record_rows(items, name, texts=read, labels=labels)
             table["said"] = [" ".join(text.split()) for text in texts]
             tables.append(table)
         return pd.concat(tables, ignore_index=True)

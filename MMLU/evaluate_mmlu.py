@@ -9,10 +9,12 @@ for several CPU processes; nodes need a common file system for `out`. Interrupte
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from categories import category
+from mmlu_protocol import DTYPE
 from overlong import evaluate_fitting
 
 from common.cli import InputError, comma_list, parse, require_given, run
@@ -76,7 +78,8 @@ class MmluConfig:
             depends["fewshot_examples"] = self.fewshot_examples
         if self.num_fewshot and self.on_few_examples == "fewer":
             depends["on_few_examples"] = "fewer"
-        return Task(names, lambda name: self.read_setting(name, limit), asdict(self), depends, category)
+        read = partial(self.read_setting, limit=limit)
+        return Task(names, read, asdict(self), depends, category, paper_dtype=DTYPE)
 
     def with_examples(self, names: Sequence[str], config: EvaluationConfig, model: ModelConfig) -> EvaluationConfig:
         """The configuration without those settings that have no few-shot examples of their own, which are named.

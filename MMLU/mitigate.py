@@ -18,6 +18,7 @@ from typing import Any, Literal
 from answer_scorer import BLANK_LINE, AnswerScorer, LocalAuthor, ServerAuthor
 from evaluate_mmlu import MmluConfig
 from mitigation_prompts import XLT_OPENING, translate_then_answer, xlt_prompt
+from mmlu_protocol import BLANK, SamplingAuthor
 from overlong import evaluate_fitting
 
 from common.cli import InputError, config_hash, parse, require_positive, run
@@ -41,6 +42,7 @@ class MitigationConfig:
         write: what the model writes before it answers: `nothing`, a `translation` into English, as the few-shot
             examples show it, or the steps of cross-lingual-thought prompting (`xlt`).
         max_new_tokens: maximum number of tokens that the model writes.
+        seed: of what it writes under protocol paper, which samples.
         translator: translates question and options into English before they are asked, see --translator of
             FT/mix.py; null is none.
         dictionary: folder of en-de.tsv and so on, for the translator `dictionary`.
@@ -49,6 +51,7 @@ class MitigationConfig:
 
     write: Literal["nothing", "translation", "xlt"] = "nothing"
     max_new_tokens: int = 256
+    seed: int = 42
     translator: str | None = None
     dictionary: str | None = None
     cache: str | None = None
@@ -60,6 +63,8 @@ class MitigationConfig:
         """The scorer: as in MMLU/evaluate_mmlu.py unless the model writes before it answers."""
         if self.write == "nothing":
             return make_scorer(config, model)
+        if config.protocol == "paper":
+            return AnswerScorer(SamplingAuthor(*model.load(), seed=self.seed), self.max_new_tokens, whole=True)
         if server := split_server(model.model):
             author, chat = ServerAuthor(config.server(model.model)), server[1]
         else:
@@ -77,6 +82,8 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
     english = Path(mmlu.data) / "dev" / "en.csv"
     if fix.write != "nothing":
         depends["max_new_tokens"] = fix.max_new_tokens
+        if config.protocol == "paper":
+            depends["seed"] = fix.seed
     examples: dict[str, Question] = {}
     if fix.write == "translation" and mmlu.num_fewshot:
         depends["english"] = file_digest(english)
@@ -90,13 +97,16 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
 
     def read(name: str) -> Setting:
         setting = replace(task.read(name), write_prompt=write)
+        if fix.write == "translation" and config.protocol == "paper":
+            setting = replace(setting, prompt_format=replace(setting.prompt_format, blank=BLANK))
         if translator and not planning():
             with model.processes().main_process_first():  # the others read its translations from the cache
                 setting = in_english(setting, translator)
         return setting
 
     written = 0 if fix.write == "nothing" and not fix.translator else fix.max_new_tokens // 2
-    return Task(task.names, read, {**task.config, **asdict(fix)}, {**task.depends, **depends}, task.category, written)
+    keys = {"config": {**task.config, **asdict(fix)}, "depends": {**task.depends, **depends}, "written": written}
+    return replace(task, read=read, **keys)
 
 
 def xlt(question: Question, setting: Setting) -> str:
@@ -154,6 +164,8 @@ def main() -> None:
     mmlu, fix, config, model = parse(MmluConfig, MitigationConfig, EvaluationConfig, ModelConfig)
     if fix.write != "nothing" and config.answer_format != "letter":
         raise InputError(f"write {fix.write} needs --answer_format letter, not {config.answer_format}")
+    if fix.write == "xlt" and config.protocol == "paper":
+        raise InputError("protocol paper: the paper's code has no write xlt; use protocol ours for it")
     task = mitigated(mmlu, fix, config, model)
     written = 0 if fix.write == "nothing" else fix.max_new_tokens
     config = mmlu.with_examples(task.names, config, model)

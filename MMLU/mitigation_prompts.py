@@ -16,20 +16,22 @@ def translate_then_answer(
 ) -> str:
     """The paper's prompt that asks the model to translate the question itself, then to answer (section 4.1).
 
-    A few-shot example is a pair: the question as asked, and in English. The text ends in "Question:", without the blank
-    that the original code adds, since tokenizers attach a blank to the word that follows it.
+    A few-shot example is a pair: the question as asked, and in English. The text ends in "Question:" and the format's
+    blank, which only the paper's code has, since tokenizers attach a blank to the word that follows it.
     """
     shots = []
     for shot, english in fewshot_examples:
         answer = prompt_format.label_of_answer(shot)
         shots.append(f"{_to_translate(shot, prompt_format)} {question_text(english, prompt_format)} {answer}\n\n")
-    return hinted_header(TRANSLATE_HINT)(item) + "".join(shots) + _to_translate(item, prompt_format)
+    return (
+        hinted_header(TRANSLATE_HINT)(item) + "".join(shots) + _to_translate(item, prompt_format) + prompt_format.blank
+    )
 
 
 def _to_translate(item: Question, prompt_format: PromptFormat) -> str:
     label = "" if item.context else "Question: "
     task = "Translate the question and options into English, and then answer."
-    return f"{label}{question_text(item, prompt_format)}\n{task}\nQuestion:"
+    return f"{label}{question_text(item, prompt_format)}{prompt_format.blank}\n{task}\nQuestion:"
 
 
 XLT_OPENING = "I want you to act as"

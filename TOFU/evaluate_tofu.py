@@ -58,6 +58,8 @@ def main() -> None:
     tofu, config, model = parse(TofuConfig, EvaluationConfig, ModelConfig)
     if split_server(model.model):
         raise InputError(f"model {model.model}: the probability of an answer needs the model itself, not a server")
+    if config.protocol == "paper":
+        raise InputError("protocol paper: it is known for MMLU and the quiz only; use protocol ours")
     parallel = tofu.parallel(config.limit)
     items = choices(parallel, tofu.seed)
     settings = make_settings(items, tofu.seed, PromptFormat(question_label)) if items["en"] else {}

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from paper_protocol import paper_translator
 from systems import FILE_NAME, languages_of, read_sentences
+from translation_protocol import paper_translator
 
 from common.cli import InputError, comma_list, config_hash, parse, require_given, run
 from common.languages import PAPER

@@ -33,10 +33,14 @@ def hinted_header(hint: str) -> Callable[[Question], str]:
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """How a question is written: `header` makes the instruction above it, `labels` precede the options."""
+    """How a question is written: `header` makes the instruction above it, `labels` precede the options.
+
+    `blank` follows a colon after which the model goes on.
+    """
 
     header: Callable[[Question], str] = mmlu_header
     labels: tuple[str, ...] = LETTERS
+    blank: str = ""
 
     def labels_of(self, item: Question) -> tuple[str, ...]:
         """The labels of a question's options; InputError where it has more options than there are labels."""
@@ -64,7 +68,7 @@ def mmlu_prompt(
     solved = [
         f"{question_text(shot, prompt_format)} {prompt_format.label_of_answer(shot)}\n\n" for shot in fewshot_examples
     ]
-    return prompt_format.header(item) + "".join(solved) + question_text(item, prompt_format)
+    return prompt_format.header(item) + "".join(solved) + question_text(item, prompt_format) + prompt_format.blank
 
 
 def text_prompt(

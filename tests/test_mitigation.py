@@ -28,7 +28,7 @@ from common.reporting.provenance import read_run
 from common.settings import Setting
 from tests.mmlu import LOGPROBS, rewrite, write_run, write_variants
 from tests.scripts import ROOT, call, load_script
-from tests.tiny import byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama
+from tests.tiny import always, byte_level_tokenizer, characters_tokenizer, sentencepiece_tokenizer, tiny_llama
 
 answers = load_script("MMLU/answer_scorer.py")
 mitigate = load_script("MMLU/mitigate.py")
@@ -201,20 +201,6 @@ def test_chat_scores_the_letter_of_the_assistants_turn(ask, data, tmp_path):
 
 def test_a_model_without_template_is_told_so(ask, capsys):
     assert ask("--chat", "true")[0] == 2 and "no chat template" in capsys.readouterr().err
-
-
-def always(text, folder):
-    """A model that says one token for ever: every hidden state is the same, and the head knows one token."""
-    tokenizer = byte_level_tokenizer()
-    (token,) = tokenizer(text, add_special_tokens=False).input_ids
-    model = tiny_llama(len(tokenizer), tie_word_embeddings=False)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            weight.fill_(1.0 if "embed" in name or "norm" in name else 0.0)
-        model.lm_head.weight[token] = 1.0
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.parametrize("write", ["xlt", "translation"])

@@ -64,6 +64,20 @@ def tiny_llama(vocabulary: int, **changes) -> LlamaForCausalLM:
     return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, initializer_range=0.3, **SHAPE | changes)).eval()
 
 
+def always(text: str, folder: Path) -> Path:
+    """A saved model that says one token for ever: every hidden state is the same, and the head knows one token."""
+    tokenizer = byte_level_tokenizer()
+    (token,) = tokenizer(text, add_special_tokens=False).input_ids
+    model = tiny_llama(len(tokenizer), tie_word_embeddings=False)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.fill_(1.0 if "embed" in name or "norm" in name else 0.0)
+        model.lm_head.weight[token] = 1.0
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def tiny_models(vocabulary: int) -> dict[str, PreTrainedModel]:
     """One random model per kind of attention the scorer has to get right."""
     shape = SHAPE | {"vocab_size": vocabulary, "initializer_range": 0.3}

@@ -14,7 +14,7 @@ for method in ${methods//,/ }; do
     [[ "$seen" != *",$method,"* ]] || fail "METHODS has $method twice"
     seen+=$method,
 done
-start MMLU/configs/mitigation.yaml "DTYPE" "$@"
+start MMLU/configs/mitigation.yaml "DTYPE SEED" "$@"
 variants mmlu
 
 category=() world=()

@@ -6,7 +6,7 @@ evaluate(task, config, model)    # Task: what is asked; EvaluationConfig: how; M
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,8 +17,9 @@ from common.evaluation.logprob_scorer import LogprobScorer, Parts, shard_prompts
 from common.evaluation.records import load_records, write_setting, write_summaries
 from common.evaluation.resume import Shard, UnitStore, Worker, compute_missing, shards_of
 from common.evaluation.server_scorer import ServerScorer
-from common.lm.loading import ModelConfig
+from common.lm.loading import DTYPES, ModelConfig, pick_device
 from common.lm.loglikelihood import ScoringStats
+from common.lm.precision import cpu_multiplies
 from common.lm.server import Budget, Server, split_server
 from common.questions import Question
 from common.reporting.provenance import read_run, write_run
@@ -36,6 +37,8 @@ class EvaluationConfig:
             `text` compares the texts of the options by log-probability per byte, without showing them (cloze, CF).
         answer_token: `follow` scores the token of the letter after "Answer:", `bare` that of the letter alone, as the
             paper's code does.
+        protocol: `ours`, or `paper`, the choices of the paper's code: `bare`, one prompt at a time, its precision for
+            dtype auto, and what a task adds.
         chat: put the prompt as a user's turn into the tokenizer's chat template, for instruction-tuned models.
         max_requests: maximum number of requests to a server per run of the command; null is no limit.
         max_server_tokens: maximum number of tokens that a server counts, prompts and answers; null is no limit.
@@ -47,6 +50,7 @@ class EvaluationConfig:
     settings: str | list[str] = "all"
     answer_format: Literal["letter", "text"] = "letter"
     answer_token: Literal["follow", "bare"] = "follow"
+    protocol: Literal["ours", "paper"] = "ours"
     chat: bool = False
     max_requests: int | None = None
     max_server_tokens: int | None = None
@@ -57,6 +61,10 @@ class EvaluationConfig:
         require_positive(self, "max_requests", "max_server_tokens", "limit")
         if self.show < 0:
             raise InputError(f"show is {self.show}; it must be 0 or more")
+        if self.protocol == "paper":
+            if self.answer_format == "text" or self.chat:
+                raise InputError("protocol paper: leave answer_format letter and chat false, as in the paper's code")
+            self.answer_token = "bare"
 
     def server(self, model: str) -> Server:
         """The model `endpoint:NAME` or `chat:NAME`, its replies kept beside the records."""
@@ -76,6 +84,7 @@ class Task:
         depends: what records depend on besides EvaluationConfig, the model and the settings themselves.
         category: maps a subject to its category in summary_by_category.csv.
         written: tokens that the model writes for a question, about.
+        paper_dtype: precision of the weights in the paper's code.
     """
 
     names: Sequence[str]
@@ -84,6 +93,7 @@ class Task:
     depends: Mapping[str, Any] = field(default_factory=dict)
     category: Callable[[str], str] = str
     written: int = 0
+    paper_dtype: str = "auto"
 
 
 class Scorer(Protocol):
@@ -102,7 +112,8 @@ def make_scorer(config: EvaluationConfig, model: ModelConfig) -> Scorer:
     if split_server(model.model):
         return ServerScorer(config.server(model.model))
     keys = {key: getattr(config, key) for key in ("answer_format", "answer_token", "chat")}
-    return LogprobScorer(*model.load(), **keys, token_budget=model.token_budget)
+    alone = config.protocol == "paper"
+    return LogprobScorer(*model.load(), **keys, one_at_a_time=alone, token_budget=model.token_budget)
 
 
 def evaluate(
@@ -116,6 +127,8 @@ def evaluate(
     Raises InputError for settings with different questions, keys that a server does not support, and a folder `out`
     with records of another configuration.
     """
+    if split_server(model.model) and config.protocol == "paper":
+        raise InputError(f"model {model.model}: protocol paper needs the model itself; use protocol ours for a server")
     if split_server(model.model) and (config.answer_format == "text" or config.answer_token == "bare" or config.chat):
         raise InputError(
             f"model {model.model}: a server is asked for the label that follows; leave answer_format letter,"
@@ -129,6 +142,8 @@ def evaluate(
         show(settings, config)
         return
     state = model.processes()
+    if config.protocol == "paper" and model.dtype == "auto":
+        model = replace(model, dtype=paper_dtype(task.paper_dtype, model.device, state.is_main_process))
     base = base_of(task, config, model)
     hashes = {name: hash_of(config, base, setting) for name, setting in settings.items()}
     info = open_run(task, config, model, base, hashes)
@@ -159,6 +174,15 @@ def evaluate(
         print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{out}/summary.csv")
 
 
+def paper_dtype(dtype: str, device: str, say: bool) -> str:
+    """The precision of the paper's code; float32 on a CPU without instructions for it."""
+    if device == "map" or pick_device(device).type != "cpu" or cpu_multiplies(DTYPES[dtype]):
+        return dtype
+    if say:
+        print(f"note: this CPU does not compute in {dtype}, so protocol paper takes float32", file=sys.stderr)
+    return "float32"
+
+
 def check_parallel(settings: Mapping[str, Setting]) -> None:
     """InputError where a setting has other questions or answers than English, as where a file was edited."""
     answers = {name: {q.id: q.answer for q in setting.questions} for name, setting in settings.items()}
@@ -183,6 +207,7 @@ def base_of(task: Task, config: EvaluationConfig, model: ModelConfig) -> dict[st
     """What the records of every setting depend on, besides the setting itself."""
     values = {"answer_format": config.answer_format, "limit": config.limit, "chat": config.chat}
     values |= {"dtype": model.dtype, "attention": model.attention, "model": model.content_hash(), **task.depends}
+    values |= {"protocol": "paper"} if config.protocol == "paper" else {}  # records of ours keep their hashes
     return values | ({"answer_token": config.answer_token} if config.answer_format == "letter" else {})
 
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError
 from common.evaluation.records import record_rows
-from common.lm.loglikelihood import ScoringStats, loglikelihood
+from common.lm.loglikelihood import ScoringStats, loglikelihood, one_at_a_time
 from common.lm.precision import dtype_name
 from common.prompts import chat_answer_start, chat_prompt
 from common.questions import Question
@@ -46,6 +46,7 @@ class LogprobScorer:
         answer_format: `letter`, or `text`, which predicts the option with the largest log-probability per byte.
         answer_token: `follow` scores the token of a letter after "Answer:", `bare` that of the letter alone.
         chat: put the prompt as a user's turn into the tokenizer's chat template; the answer opens the assistant's turn.
+        one_at_a_time: read every prompt by itself, without a prefix tree, as the paper's code does; for `bare`.
         token_budget: as in `loglikelihood`.
     """
 
@@ -57,10 +58,12 @@ class LogprobScorer:
         answer_format: str,
         answer_token: str = "follow",
         chat: bool = False,
+        one_at_a_time: bool = False,
         token_budget: int | None = None,
     ):
         self.model, self.tokenizer = model, tokenizer
         self.answer_format, self.token_budget, self.chat = answer_format, token_budget, chat
+        self.one_at_a_time = one_at_a_time
         self.bare = answer_format == "letter" and answer_token == "bare"
         self.answer_start = chat_answer_start(tokenizer) if chat else None
         self.stats = ScoringStats()
@@ -78,15 +81,11 @@ class LogprobScorer:
             prompts = [chat_prompt(self.tokenizer, prompt) for prompt in prompts]
         continuations = [self._continuations(item, settings[name]) for name, item in owners]
         try:
-            logprobs = loglikelihood(
-                self.model,
-                self.tokenizer,
-                prompts,
-                continuations,
-                token_budget=self.token_budget,
-                progress=False,
-                stats=self.stats,
-            )
+            if self.one_at_a_time:
+                logprobs = one_at_a_time(self.model, self.tokenizer, prompts, continuations, self.stats)
+            else:
+                keys = {"token_budget": self.token_budget, "progress": False, "stats": self.stats}
+                logprobs = loglikelihood(self.model, self.tokenizer, prompts, continuations, **keys)
         except InputError as error:
             raise self._named(error, owners, prompts) from error
         options = np.array([[len(item.options)] for _, item in owners])

@@ -93,14 +93,19 @@ def tokens_of(
     if getattr(model, "_is_stateful", False):
         raise InputError(f"{type(model).__name__} has a recurrent state, which generation does not support")
     ids = prompt_tokens(tokenizer, prompts)
-    positions = getattr(model.config, "max_position_embeddings", None)
     for row, prompt in enumerate(ids):
-        if positions and len(prompt) + max_new_tokens > positions:
-            raise InputError(
-                f"row {row}: its prompt has {len(prompt)} tokens and the model {positions} positions, which leaves no"
-                f" room for {max_new_tokens} more"
-            )
+        check_room(model, row, len(prompt), max_new_tokens)
     return ids
+
+
+def check_room(model: PreTrainedModel, row: int, length: int, max_new_tokens: int) -> None:
+    """InputError where a prompt of `length` tokens leaves no room for an answer."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and length + max_new_tokens > positions:
+        raise InputError(
+            f"row {row}: its prompt has {length} tokens and the model {positions} positions, which leaves no room for"
+            f" {max_new_tokens} more"
+        )
 
 
 def _rows_that_fit(model: PreTrainedModel, longest: int, own: int, new: int) -> int:

@@ -78,7 +78,8 @@ def loglikelihood(
     """
     lists = _one_list_each(prompts, continuations)
     pairs = tokenize_pairs(tokenizer, prompts, lists)
-    _check_length(model, pairs)
+    for pair in pairs:
+        _check_length(model, pair.prompt, len(pair.tokens) - 1)
     if model.device.type == "cpu":
         keep_freed_memory()
     stats = stats if stats is not None else ScoringStats()
@@ -87,6 +88,26 @@ def loglikelihood(
     logprobs = _score(model, pairs, budget, progress, stats)
     result = np.full((len(prompts), max(map(len, lists), default=0)), np.nan, np.float32)
     result[[pair.prompt for pair in pairs], [pair.continuation for pair in pairs]] = logprobs
+    return result
+
+
+@torch.inference_mode()
+def one_at_a_time(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    tokens: Sequence[Sequence[tuple[int]]],
+    stats: ScoringStats,
+) -> np.ndarray:
+    """`loglikelihood` of one-token continuations from a plain forward pass for each prompt, as in the paper's code."""
+    result = np.full((len(prompts), max(map(len, tokens), default=0)), np.nan)
+    for row, prompt in enumerate(prompts):
+        ids = tokenizer(prompt, return_tensors="pt", verbose=False).input_ids.to(model.device)
+        _check_length(model, row, ids.shape[1])
+        logprobs = model(input_ids=ids).logits[0, -1].double().log_softmax(-1).cpu().numpy()
+        result[row, : len(tokens[row])] = [logprobs[token] for (token,) in tokens[row]]
+        stats.prompt_tokens += ids.shape[1]
+        stats.computed_tokens += ids.shape[1]
     return result
 
 
@@ -100,14 +121,14 @@ def _one_list_each(prompts: Sequence[str], continuations: Sequence) -> list[Sequ
     return list(continuations)
 
 
-def _check_length(model: PreTrainedModel, pairs: list[TokenizedPair]) -> None:
+def _check_length(model: PreTrainedModel, prompt: int, length: int) -> None:
+    """InputError where the model cannot read so many tokens of a prompt with its continuation, the last left out."""
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    for pair in pairs:
-        if limit and len(pair.tokens) - 1 > limit:
-            raise InputError(
-                f"prompt {pair.prompt} with its continuation has {len(pair.tokens)} tokens but the model takes "
-                f"{limit}; shorten it or use fewer few-shot examples"
-            )
+    if limit and length > limit:
+        raise InputError(
+            f"prompt {prompt} with its continuation has {length + 1} tokens but the model takes {limit}; shorten it or"
+            " use fewer few-shot examples"
+        )
 
 
 def _score(

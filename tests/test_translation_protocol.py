@@ -1,4 +1,4 @@
-"""Translation/paper_protocol.py: prompts and requests to the character, beam search, what is cut off."""
+"""Translation/translation_protocol.py: prompts and requests to the character, beam search, what is cut off."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from common.reporting.provenance import model_content_hash
 from common.translation.factory import make_translator
 from tests.scripts import ROOT, call, load_script
 
-paper = load_script("Translation/paper_protocol.py")
+paper = load_script("Translation/translation_protocol.py")
 translate = load_script("Translation/translate.py")
 WORLD = str(ROOT / "assets" / "world")
 NO_EXAMPLES = "44136fa355b3"
