@@ -61,6 +61,7 @@ class AnswerScorer:
         stop: text that ends an answer early, such as a blank line; None for none.
         again: prompt opening; text from its next occurrence on is discarded, since base models invent more questions.
         whole: only a text that is a label and nothing else is an answer, as in the paper's code.
+        first: read no more of the answer than a label is long, so that "A river" names the option A.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class AnswerScorer:
         stop: str | None = None,
         again: str | None = None,
         whole: bool = False,
+        first: bool = False,
     ):
         self.author, self.max_new_tokens, self.stop, self.again = author, max_new_tokens, stop, again
-        self.whole = whole
+        self.whole, self.first = whole, first
         self.device, self.dtype = author.device, author.dtype
         self.stats = ScoringStats()
 
@@ -100,6 +102,8 @@ class AnswerScorer:
             read = texts
             if self.whole:
                 read = [text if text in named else "" for text, named in zip(texts, labels, strict=True)]
+            if self.first:
+                read = [text.strip()[: max(map(len, own))] for text, own in zip(texts, labels, strict=True)]
             table = record_rows(items, name, texts=read, labels=labels)
             table["said"] = [" ".join(text.split()) for text in texts]
             tables.append(table)

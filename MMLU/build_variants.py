@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from clika import read_clika
 from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_mmlu
 
-from common.cli import InputError, comma_list, parse, run
+from common.cli import InputError, comma_list, parse, require_given, run
 from common.languages import PAPER
 from common.parallel_data import align, check_languages
 from common.questions import Question, by_subject, write_questions
@@ -35,7 +36,8 @@ class BuildConfig:
         data: mmlu: a folder with dev/ and test/ of headerless <subject>_<split>.csv files, or cais/mmlu or a copy of
             it; belebele: a folder with eng_Latn.jsonl and so on, or facebook/belebele or a copy of it; csv: a folder
             with en.csv and so on, and dev/en.csv and so on for few-shot examples, with the header
-            id,subject,context,question,A,B[,C...],answer and empty last options where a question has fewer.
+            id,subject,context,question,A,B[,C...],answer and empty last options where a question has fewer; clika: a
+            folder with x_geo/ and so on, as in github.com/RiverGao/CLiKA.
         out: folder of the variants.
         languages: ISO 639-1 codes, English first, a list or separated by commas.
         translations: for mmlu, a folder with <language>/<split>/ or <split>_full_<language>/ of such CSV files, or
@@ -43,13 +45,14 @@ class BuildConfig:
         mixup: for mmlu, the released mixup, cross-ling-know/mixup-lang-mmlu or a copy of it; becomes the setting
             mixup_paper.
         seed: of the random draws: the wrong option of onewrong, the permutation of mixup, the held-out examples.
-        on_mismatch: what to do with a question whose answer differs between languages; drop leaves it out of all of
-            them, which openai/MMMLU needs.
+        on_mismatch: what to do with a question whose answer differs between languages, or (clika) that has an empty
+            option in one; drop leaves it out of all of them, which openai/MMMLU and x_csqa need.
         num_fewshot: number of test questions per subject to hold out as few-shot examples, for sources without
             examples of their own, such as belebele.
+        clika_task: for clika, which of its tasks.
     """
 
-    source: Literal["mmlu", "belebele", "csv"]
+    source: Literal["mmlu", "belebele", "csv", "clika"]
     data: str
     out: str
     languages: str | list[str] = ",".join(PAPER)
@@ -58,8 +61,11 @@ class BuildConfig:
     seed: int = 42
     on_mismatch: Literal["refuse", "drop"] = "refuse"
     num_fewshot: int = 0
+    clika_task: Literal["x_geo", "x_name", "x_csqa", "x_copa"] | None = None
 
     def __post_init__(self) -> None:
+        if self.source == "clika":
+            require_given(self, "clika_task")
         if self.num_fewshot < 0:
             raise InputError(f"num_fewshot is {self.num_fewshot}; it must be 0 or more")
 
@@ -72,7 +78,10 @@ def main() -> None:
     for split, tables in read(config, languages).items():
         parallel[split], dropped[split] = align(tables, config.on_mismatch)
         if dropped[split]:
-            print(f"note: {len(dropped[split])} {split} questions left out, their answers differ between languages")
+            print(
+                f"note: {len(dropped[split])} {split} questions left out, their answers differ between languages or an"
+                " option is empty"
+            )
     if config.num_fewshot:
         parallel = hold_out(parallel, config)
     splits = {split: build_split(tables, config.seed) for split, tables in parallel.items()}
@@ -89,11 +98,13 @@ def main() -> None:
 
 def read(config: BuildConfig, languages: list[str]) -> Splits:
     """The questions of the source in every language; InputError for a key that the source does not support."""
+    for name, source in (("translations", "mmlu"), ("mixup", "mmlu"), ("clika_task", "clika")):
+        if config.source != source and getattr(config, name) is not None:
+            raise InputError(f"--{name} goes with --source {source} only, leave it out")
     if config.source == "mmlu":
         return read_mmlu(config.data, config.translations, config.mixup, languages)
-    for name in ("translations", "mixup"):
-        if getattr(config, name) is not None:
-            raise InputError(f"--{name} goes with --source mmlu only, leave it out")
+    if config.source == "clika":
+        return read_clika(config.data, config.clika_task, languages, config.on_mismatch)
     reader = read_belebele if config.source == "belebele" else read_csv_source
     return reader(config.data, languages)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from categories import category
+from clika import clika_prompt
 from mmlu_protocol import DTYPE
 from overlong import evaluate_fitting
 
@@ -40,6 +41,7 @@ class MmluConfig:
             `error` ends the run there, as a prompt does that is too long without examples.
         labels: of the options in the prompt, separated by commas; null is A, B, C, ...
         hint: a sentence after the instruction, such as that languages are mixed; null is none.
+        prompt: `paper`, or `clika`, that of CLiKA's tasks, with a solved example of its own.
     """
 
     data: str | None = None
@@ -49,6 +51,7 @@ class MmluConfig:
     overlong: Literal["drop_shots", "skip", "error"] = "drop_shots"
     labels: str | list[str] | None = None
     hint: str | None = None
+    prompt: Literal["paper", "clika"] = "paper"
 
     def __post_init__(self) -> None:
         require_given(self, "data")
@@ -57,6 +60,8 @@ class MmluConfig:
         labels = self.prompt_format.labels
         if len(labels) < 2 or len(set(labels)) < len(labels):
             raise InputError(f"labels {self.labels!r}: two or more different ones are needed, separated by commas")
+        if self.prompt == "clika" and (self.num_fewshot or self.labels is not None or self.hint is not None):
+            raise InputError("prompt clika has its own example, labels and instruction: no num_fewshot, labels or hint")
 
     @property
     def prompt_format(self) -> PromptFormat:
@@ -78,6 +83,8 @@ class MmluConfig:
             depends["fewshot_examples"] = self.fewshot_examples
         if self.num_fewshot and self.on_few_examples == "fewer":
             depends["on_few_examples"] = "fewer"
+        if self.prompt != "paper":
+            depends["prompt"] = self.prompt
         read = partial(self.read_setting, limit=limit)
         return Task(names, read, asdict(self), depends, category, paper_dtype=DTYPE)
 
@@ -116,7 +123,8 @@ class MmluConfig:
             files = [folder / f"{one}.csv" for one in names or ["en"]]
             examples = read_examples(files, self.num_fewshot, questions, self.on_few_examples == "fewer")
             content += "".join(map(file_digest, files))
-        return Setting(name, questions, content, examples, self.prompt_format)
+        own = {"write_prompt": clika_prompt, "before_answer": ""} if self.prompt == "clika" else {}
+        return Setting(name, questions, content, examples, self.prompt_format, **own)
 
 
 def in_one_language(folder: str | Path) -> list[str]:

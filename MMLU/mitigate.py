@@ -40,7 +40,8 @@ class MitigationConfig:
 
     Attributes:
         write: what the model writes before it answers: `nothing`, a `translation` into English, as the few-shot
-            examples show it, or the steps of cross-lingual-thought prompting (`xlt`).
+            examples show it, or the steps of cross-lingual-thought prompting (`xlt`); or the `answer` itself after the
+            plain prompt, which counts if it begins with a label, as in CLiKA.
         max_new_tokens: maximum number of tokens that the model writes.
         seed: of what it writes under protocol paper, which samples.
         translator: translates question and options into English before they are asked, see --translator of
@@ -49,7 +50,7 @@ class MitigationConfig:
         cache: SQLite file with the translations of models and services; null is translations.sqlite beside `out`.
     """
 
-    write: Literal["nothing", "translation", "xlt"] = "nothing"
+    write: Literal["nothing", "translation", "xlt", "answer"] = "nothing"
     max_new_tokens: int = 256
     seed: int = 42
     translator: str | None = None
@@ -72,11 +73,13 @@ class MitigationConfig:
         # A translation ends as the examples do; chat turns and steps of thought may contain blank lines.
         stop = BLANK_LINE if self.write == "translation" and not chat else None
         again = XLT_OPENING if self.write == "xlt" else None
-        return AnswerScorer(author, self.max_new_tokens, stop, again)
+        return AnswerScorer(author, self.max_new_tokens, stop, again, first=self.write == "answer")
 
 
 def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig, model: ModelConfig) -> Task:
     """The task of MMLU/evaluate_mmlu.py with the mitigation applied to its settings."""
+    if mmlu.prompt != "paper" and fix.write in ("translation", "xlt"):
+        raise InputError(f"write {fix.write} has a prompt of its own, leave out prompt {mmlu.prompt}")
     task = mmlu.task(config.limit)
     depends: dict[str, Any] = {"write": fix.write, "translator": fix.translator}
     english = Path(mmlu.data) / "dev" / "en.csv"
@@ -88,7 +91,7 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
     if fix.write == "translation" and mmlu.num_fewshot:
         depends["english"] = file_digest(english)
         examples = {question.id: question for question in read_questions(english)}
-    write = {"nothing": None, "xlt": xlt, "translation": partial(translate_first, examples)}[fix.write]
+    write = {"xlt": xlt, "translation": partial(translate_first, examples)}.get(fix.write)
     translator = None
     if fix.translator is not None:
         cache = fix.cache or str(Path(config.out).with_name("translations.sqlite"))
@@ -96,7 +99,9 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
         translator = make_translator(fix.translator, dictionary=fix.dictionary, cache_file=cache, device=device)
 
     def read(name: str) -> Setting:
-        setting = replace(task.read(name), write_prompt=write)
+        setting = task.read(name)
+        if write:
+            setting = replace(setting, write_prompt=write)
         if fix.write == "translation" and config.protocol == "paper":
             setting = replace(setting, prompt_format=replace(setting.prompt_format, blank=BLANK))
         if translator and not planning():

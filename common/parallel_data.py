@@ -48,7 +48,7 @@ def align(tables: Mapping[str, Tables], on_mismatch: str) -> tuple[dict[str, lis
 
     Raises InputError, naming file and row, for a missing or unknown subject, a duplicate id, and any difference from
     English in the number of rows, id, subject, number of options or passage; in the answer too, unless `on_mismatch` is
-    "drop".
+    "drop". A question with an empty option in one language, which most sources refuse, is left out as well.
     """
     english = tables["en"]
     refuse_duplicates(english)
@@ -84,7 +84,7 @@ def refuse_duplicates(english: Tables) -> None:
 
 
 def compare(english: list[Row], rows: list[Row], on_mismatch: str) -> list[str]:
-    """The ids whose answers differ between English and another language; InputError for any other difference."""
+    """The ids whose answers differ from English, or that lack an option; InputError for any other difference."""
     differing = []
     for base, row in zip(english, rows, strict=False):
         a, b = base.item, row.item
@@ -100,7 +100,9 @@ def compare(english: list[Row], rows: list[Row], on_mismatch: str) -> list[str]:
             raise InputError(
                 f"{row.where}: a passage in one language only, see {base.where}; give it in all or in none"
             )
-        if a.answer != b.answer:
+        if not all(map(str.strip, b.options)):  # refused by the reader unless such questions are to be dropped
+            differing.append(a.id)
+        elif a.answer != b.answer:
             differing.append(a.id)
             if on_mismatch == "refuse":
                 raise InputError(
@@ -114,8 +116,8 @@ def compare(english: list[Row], rows: list[Row], on_mismatch: str) -> list[str]:
         )
     if len(differing) > max(1, MAX_DROPPED * len(english)):
         raise InputError(
-            f"{rows[0].where}: from here {len(differing)} of {len(rows)} answers differ from English, too many to drop;"
-            " the rows are probably in another order"
+            f"{rows[0].where}: from here {len(differing)} of {len(rows)} answers differ from English, or an option is"
+            " empty, too many to drop; the rows are probably in another order"
         )
     return differing
 

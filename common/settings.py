@@ -160,7 +160,7 @@ def _assemble(row: Mapping[str, Question], codes: Sequence[str]) -> Question:
     return replace(
         row["en"],
         question=row[question].question,
-        question_language=question,
+        question_language=row[question].question_language,
         options=tuple(row[code].options[index] for index, code in enumerate(options)),
         option_languages=tuple(options),
     )
@@ -174,6 +174,7 @@ class Setting:
         content_hash: of what the questions and examples were read from.
         fewshot_examples: solved questions shown before each question, by subject.
         write_prompt: makes the whole prompt where it is not that of the prompt format.
+        before_answer: what stands between the prompt and the answer.
     """
 
     name: str
@@ -182,9 +183,15 @@ class Setting:
     fewshot_examples: Mapping[str, list[Question]] = field(default_factory=dict)
     prompt_format: PromptFormat = PAPER_FORMAT
     write_prompt: Callable[[Question, "Setting"], str] | None = None
+    before_answer: str = " "
 
     def prompts(self, questions: Sequence[Question], answer_format: str) -> list[str]:
-        """The text up to "Answer:" of some of the questions; `answer_format` is `letter` or `text`."""
+        """The text up to "Answer:" of some of the questions; `answer_format` is `letter` or `text`.
+
+        InputError for `text` where `write_prompt` shows the options.
+        """
+        if self.write_prompt and answer_format != "letter":
+            raise InputError(f"this prompt shows the options and needs --answer_format letter, not {answer_format}")
         if self.write_prompt:
             return [self.write_prompt(question, self) for question in questions]
         make = mmlu_prompt if answer_format == "letter" else text_prompt
@@ -193,7 +200,7 @@ class Setting:
     def continuations(self, question: Question, answer_format: str) -> list[str]:
         """What may follow the prompt, A first: the labels, or the texts of the options."""
         texts = self.prompt_format.labels_of(question) if answer_format == "letter" else question.options
-        return [f" {text}" for text in texts]
+        return [f"{self.before_answer}{text}" for text in texts]
 
 
 def make_settings(

@@ -36,7 +36,7 @@ def test_mmmlu_has_its_fourteen_languages():
 def test_the_script_in_the_code_is_the_script_of_the_strings():
     ranges = {
         "Latn": "A-Za-zÀ-ỹ", "Cyrl": "Ѐ-ӿ", "Grek": "Ͱ-Ͽ", "Arab": "؀-ۿ", "Deva": "ऀ-ॿ", "Beng": "ঀ-৿",
-        "Hang": "가-힣", "Hans": "一-鿿", "Jpan": "ぁ-ヿ一-鿿",
+        "Hang": "가-힣", "Hebr": "א-ת", "Hans": "一-鿿", "Jpan": "ぁ-ヿ一-鿿",
     }  # fmt: skip
     for language in LANGUAGES.values():
         script = ranges[language.nllb[-4:]]
