@@ -42,7 +42,8 @@ class Score:
     Attributes:
         out: folder of the tables and heat maps.
         predictions: CSV file with model,task,language,id,answer,prediction; null where runs are named.
-        runs: name=folder of evaluation runs, a list or separated by commas; null where predictions are named.
+        runs: name=folder of evaluation runs, a list or separated by commas; a name may end in one of CLiKA's tasks, such
+            as llama/x_geo. null where predictions are named.
         chance: accuracy of guessing, a fraction, for tasks without constants of CLiKA's; null if unknown.
         reference: accuracy that counts as 1, a fraction, for the same tasks; null if unknown.
         taught: language in which the facts were taught; reports the conductivity of every other. null for none.
@@ -80,7 +81,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 
 def read_runs(runs: dict[str, str]) -> pd.DataFrame:
-    """The same table from records: settings en and full_*, one task."""
+    """The same table from records: settings en and full_*; one task, or CLiKA's that a name ends in (`llama/x_geo`)."""
     tables = []
     for name, folder in runs.items():
         records = load_records(Path(folder))
@@ -88,7 +89,10 @@ def read_runs(runs: dict[str, str]) -> pd.DataFrame:
         if records.empty:
             raise InputError(f"{folder}: no setting en or full_*; evaluate them")
         languages = records["setting"].map(lambda setting: family(setting)[1] or ENGLISH)
-        tables.append(records.assign(model=name, task=RECORDS, language=languages)[COLUMNS])
+        model, _, task = name.rpartition("/")
+        if not model or task not in metrics.CLIKA:
+            model, task = name, RECORDS
+        tables.append(records.assign(model=model, task=task, language=languages)[COLUMNS])
     return pd.concat(tables, ignore_index=True)
 
 

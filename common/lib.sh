@@ -94,7 +94,7 @@ fill() {
     eval "keys+=($words)" # quoted by Python
 }
 
-# build_variants BENCHMARK DIR LANGUAGES: every setting of mmlu or belebele, as data.yaml has them.
+# build_variants BENCHMARK DIR LANGUAGES [--key value ...]: every setting of mmlu, belebele or clika, as data.yaml has them.
 build_variants() {
     local keys=(--source "$1" --out "$2")
     local from=("data=$1!")
@@ -102,7 +102,7 @@ build_variants() {
     fill "${from[@]}"
     [[ -z "$3" ]] || keys+=(--languages "$3")
     [[ -z "${SEED:-}" ]] || keys+=(--seed "$SEED")
-    "$python" MMLU/build_variants.py "${keys[@]}"
+    "$python" MMLU/build_variants.py "${keys[@]}" "${@:4}"
 }
 
 # mix FILE KEYS...: a mixed-language corpus of data.yaml's text ($CORPUS, or wikitext), keys of FT/mix.py.

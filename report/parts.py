@@ -52,6 +52,7 @@ PARTS = {
     ),
     "tofu": Part("TOFU, untaught", "TOFU/scripts/untaught.sh"),
     "cloze": Part("cloze sentences", "CLiKA/scripts/cloze.sh"),
+    "clika": Part("CLiKA's tasks in ten languages", "CLiKA/scripts/tasks.sh"),
     "consistency": Part("consistency of MMLU across languages", "CLiKA/consistency.py", None),
     "tofu_taught": Part("TOFU, taught in English", "TOFU/scripts/authors.sh", training=True),
     "remedy": Part("fine-tuning on mixed-language text", "FT/scripts/remedy.sh", None, training=True),

@@ -88,6 +88,20 @@ def test_our_records_are_read(tmp_path, monkeypatch):
     assert table.loc["de", "accuracy"] == pytest.approx(records["correct"].mean())
 
 
+def test_a_run_named_as_one_of_clikas_tasks_has_its_constants(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    write_run(tmp_path / "run", seed=0, accuracy=0.5)
+    names = ("org/tiny/x_copa", "org/tiny", "x_geo")
+    runs = ",".join(f"{name}={tmp_path / 'run'}" for name in names)
+    assert call(consistency, ["--runs", runs, "--out", tmp_path / "out"], monkeypatch) == 0
+    table = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index(["model", "task", "language"]).sort_index()
+    assert set(table.index.droplevel(2)) == {("org/tiny", "x_copa"), ("org/tiny", "records"), ("x_geo", "records")}
+    german = table.loc[("org/tiny", "x_copa", "de")]
+    expected = metrics.rescaled_accuracy(german["accuracy"], 0.5, 0.964)
+    assert german["rescaled_accuracy"] == pytest.approx(expected, abs=1e-5)
+    assert table.loc[("org/tiny", "records"), "rescaled_accuracy"].isna().all()
+
+
 def test_conductivity_of_what_was_taught_in_one_language(predictions, tmp_path, monkeypatch, capsys):
     path, table = predictions
     keys = ["--predictions", path, "--out", tmp_path / "out", "--chance", "0.25", "--taught", "en"]

@@ -18,7 +18,7 @@ EVALUATION = [EvaluationConfig, ModelConfig]
 def classes_of(config: str) -> list[type]:
     """The dataclasses that read a YAML, by its place."""
     task, name = config.split("/")[0], config.split("/")[-1]
-    if "mitigation" in config:
+    if "mitigation" in config or name == "tasks.yaml":
         module = load_script("MMLU/mitigate.py")
         return [module.MmluConfig, module.MitigationConfig, *EVALUATION]
     if config == "FT/configs/evaluate.yaml":
