@@ -42,8 +42,8 @@ class Score:
     Attributes:
         out: folder of the tables and heat maps.
         predictions: CSV file with model,task,language,id,answer,prediction; null where runs are named.
-        runs: name=folder of evaluation runs, a list or separated by commas; a name may end in one of CLiKA's tasks, such
-            as llama/x_geo. null where predictions are named.
+        runs: name=folder of evaluation runs, a list or separated by commas; llama/x_geo=folder names one of CLiKA's
+            tasks too. null where predictions are named.
         chance: accuracy of guessing, a fraction, for tasks without constants of CLiKA's; null if unknown.
         reference: accuracy that counts as 1, a fraction, for the same tasks; null if unknown.
         taught: language in which the facts were taught; reports the conductivity of every other. null for none.
