@@ -120,6 +120,7 @@ def test_commands_take_limit_and_settings(tmp_path):
     assert config.command("embeddings")[-2:] == ["--count", "2"]
     assert config.command("five_shot")[-2:] == ["--settings", "en,full,mixup"]
     assert config.command("mmlu")[-2:] == ["--limit", "1"]
+    assert config.command("clika")[1:] == ["CLiKA/scripts/tasks.sh", "org/name", "--limit", "1"]
     assert parts.Reproduce(model="m", settings="en,full_de").command("quiz")[-2:] == ["--settings", "en,full_de"]
     assert config.environment("mmlu")["RESULTS"] == f"{tmp_path}/mmlu"
     assert parts.Reproduce(model="org/name").out == str(parts.ROOT / "results" / "name")
