@@ -48,7 +48,7 @@ for script in translation embeddings lens; do
 done
 RESULTS=$run bash HP/scripts/quiz.sh "$model"
 RESULTS=$run/tofu bash TOFU/scripts/authors.sh "$model"
-RESULTS=$run/remedy bash FT/scripts/remedy.sh "$model"
+ARMS=en,word RESULTS=$run/remedy bash FT/scripts/remedy.sh "$model"
 METHODS=hint_various,shots_english RESULTS=$run/mitigation \
   bash MMLU/scripts/mitigation.sh "$model" --settings en,full,mixup
 clika=(--chance 0.25 --reference 1)

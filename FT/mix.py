@@ -54,7 +54,8 @@ class Mix:
         input: text file, .jsonl or .parquet with a column `text`, or a data set's hub name or folder.
         out: file to write, .jsonl or .parquet.
         languages: ISO codes, a list or separated by commas; the first is the input's.
-        unit: unit of one language: document, paragraph, sentence, `words` (unit_size of them) or word.
+        unit: unit of one language: document (what that is, `documents` says: a whole WikiText article, or a line or
+            row), paragraph, sentence, `words` (unit_size of them) or word.
         unit_size: words in a unit of `words`.
         layout: `replace` puts the translation in place of the unit, `parallel` after it, `interleaved` after it with
             one language per document.
@@ -64,7 +65,8 @@ class Mix:
         cache: SQLite file for translations of models and services; null is `translations.sqlite` beside `out`.
         subset: configuration of the data set, such as wikitext-103-raw-v1.
         split: split of the data set.
-        documents: `headings` starts a document at each WikiText title, `rows` at each line or row.
+        documents: `headings` starts a document at each WikiText title, so that it is an article; `rows` at each line or
+            row that is not blank, as in the paper's code; null is headings.
         detokenize: undo WikiText's tokenization; null is false.
         limit: number of documents, from the first; null is all.
         processes: number of parallel processes.
@@ -84,7 +86,7 @@ class Mix:
     cache: str | None = None
     subset: str | None = None
     split: str = "train"
-    documents: Literal["headings", "rows"] = "headings"
+    documents: Literal["headings", "rows"] | None = None
     detokenize: bool | None = None
     limit: int | None = None
     processes: int = 1
@@ -94,6 +96,7 @@ class Mix:
     def __post_init__(self) -> None:
         require_given(self, "input")
         self.translator = self.translator or "dictionary"
+        self.documents = self.documents or "headings"
         languages = comma_list(self.languages)
         if len(languages) < 2 or len(set(languages)) < len(languages):
             raise InputError(f"languages {','.join(languages)}: give two or more, each once, the input's first")

@@ -1,10 +1,20 @@
-"""Fine-tune a causal LM on a corpus such as FT/mix.py writes: full weights or LoRA, packed rows.
+"""Fine-tune a causal LM on a corpus such as FT/mix.py writes: full weights or LoRA.
 
     python FT/train.py --config FT/configs/paper.yaml --model MODEL --data FILE.jsonl --out DIR
 
 Several GPUs or nodes: `accelerate launch --config_file FT/configs/accelerate/fsdp.yaml FT/train.py ...`. Interrupted
 runs resume from the last checkpoint and end with the same weights. `out` gets the model in safetensors with its
 tokenizer, `log.csv`, `loss.png` and `run.json`.
+
+`protocol` says how a corpus becomes training steps; it decides what has no key of its own, and the three keys of
+PROTOCOLS where they are null. A value in the YAML file or on the command line always stands.
+
+    ours    documents packed into rows without padding; each token of a step counts alike; gradients clipped to norm 1
+    paper   as TOFU's finetune.py, with which the paper's models were trained (FT/README.md of
+            google-research/crosslingual-knowledge-barriers, commit 8060e7d): a document a row, cut, its question
+            masked (truncation.py); whole steps only; the rate rises through the first epoch (finetune.py of
+            locuslab/tofu, commit 8c49eee, lines 70 and 78); a step is the mean of its passes, each the mean over its
+            tokens (dataloader.py, CustomTrainer); no clipping (config/ds_config.json sets none)
 """
 
 import errno
@@ -17,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,9 +42,10 @@ from peft import LoraConfig, get_peft_model
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerState
+from truncation import pad, truncate
 
 from common.cli import InputError, config_hash, parse, require_given, require_positive, run
-from common.corpus import read_documents, read_rows
+from common.corpus import read_documents, read_records
 from common.languages import LANGUAGES
 from common.lm.gguf import unpacked
 from common.lm.loading import load_tokenizer, set_dtype, whole_model
@@ -43,6 +55,12 @@ from common.reporting.plots import COLORS, NEUTRAL, save_figure
 from common.reporting.provenance import device_name, file_digest, model_content_hash, now, read_run, session, write_run
 
 CHECKPOINTS = "checkpoints"
+# What a protocol says of keys that are null. The paper's warm-up depends on the corpus, see `arguments`; its rows:
+# finetune.py line 60; its schedule: the default of transformers, finetune.py lines 73 to 94.
+PROTOCOLS = {
+    "ours": {"row_length": 1024, "schedule": "cosine", "warmup_steps": 0},
+    "paper": {"row_length": 500, "schedule": "linear", "warmup_steps": None},
+}
 
 
 @dataclass
@@ -51,22 +69,25 @@ class Train:
 
     Attributes:
         model: hub name or folder of a causal LM.
-        data: corpus, .jsonl or .parquet with a column `text`.
+        data: corpus, .jsonl or .parquet with a column `text`, and optionally `question`, with which the text begins and
+            which protocol `paper` masks from the loss.
         out: folder of the trained model.
         eval_data: folder of <language>.test.txt files, for the perplexity in each language; null for none.
+        protocol: `ours` packs documents into rows; `paper` does as TOFU's finetune.py.
         method: `full` trains every weight, `lora` a low-rank adapter.
         lora_r: rank of the adapter.
         lora_alpha: scale of the adapter.
         lora_dropout: dropout before the adapter.
         merge: save LoRA merged into the model; else the adapter alone.
-        row_length: tokens in a packed row.
+        row_length: tokens in a packed row, or at which a document is cut; null is the protocol's, 1024 or 500.
         epochs: passes over the corpus.
         max_steps: optimizer steps, instead of epochs; null is as many as the epochs have.
         batch_size: rows on a device in one forward pass.
         accumulation: forward passes per optimizer step.
         learning_rate: peak learning rate.
-        schedule: learning rate schedule: `cosine`, `linear` (both to zero) or `constant`.
-        warmup_steps: steps until the peak.
+        schedule: learning rate schedule: `cosine`, `linear` (both to zero) or `constant`; null is the protocol's,
+            cosine or linear.
+        warmup_steps: steps until the peak; null is the protocol's, none or those of an epoch.
         weight_decay: weight decay of AdamW.
         precision: `auto` (bf16 on a GPU, else fp32), `bf16` or `fp32`; weights and optimizer are fp32.
         gradient_checkpointing: recompute activations instead of keeping them.
@@ -84,19 +105,20 @@ class Train:
     out: str
     data: str | None = None
     eval_data: str | None = None
+    protocol: Literal["ours", "paper"] = "ours"
     method: Literal["full", "lora"] = "full"
     lora_r: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     merge: bool = True
-    row_length: int = 1024
+    row_length: int | None = None
     epochs: float = 1.0
     max_steps: int | None = None
     batch_size: int = 2
     accumulation: int = 8
     learning_rate: float = 2e-5
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_steps: int = 0
+    schedule: Literal["cosine", "linear", "constant"] | None = None
+    warmup_steps: int | None = None
     weight_decay: float = 0.01
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     gradient_checkpointing: bool = False
@@ -111,6 +133,9 @@ class Train:
 
     def __post_init__(self) -> None:
         require_given(self, "data")
+        for key, value in PROTOCOLS[self.protocol].items():
+            if getattr(self, key) is None:
+                setattr(self, key, value)
         if Path(self.data).suffix not in (".jsonl", ".parquet"):
             raise InputError(f"data {self.data!r}: the name must end in .jsonl or .parquet; FT/mix.py makes such files")
         require_positive(self, "batch_size", "accumulation", "save_steps", "log_steps", "eval_steps", "max_steps")
@@ -121,7 +146,7 @@ class Train:
             if not 0 < getattr(self, key) < math.inf:
                 raise InputError(f"{key} is {getattr(self, key)}; it must be above 0")
         for key, most in {"lora_dropout": 1, "weight_decay": math.inf, "warmup_steps": math.inf, "seed": 2**32}.items():
-            if not 0 <= getattr(self, key) < most:
+            if not 0 <= (getattr(self, key) or 0) < most:
                 raise InputError(f"{key} is {getattr(self, key)}; it must be 0 or more, and below {most}")
 
     @property
@@ -151,18 +176,25 @@ def load_model(config: Train) -> PreTrainedModel:
     return model
 
 
-def documents(data: str, digest: str) -> Iterator[dict[str, str]]:
-    """The texts of a corpus; its digest names the copy that `datasets` keeps of them."""
-    for text in read_rows(data):
-        yield {"text": text}
+def documents(data: str, digest: str, asked: bool) -> Iterator[dict[str, str]]:
+    """The texts of a corpus, and their questions if `asked`; its digest names the copy that `datasets` keeps."""
+    for number, record in enumerate(read_records(data), 1):
+        text, question = record["text"], (record.get("question") or "") if asked else ""
+        if not isinstance(question, str) or not text.startswith(question):
+            raise InputError(
+                f"{data} row {number}: its text does not begin with its question, {question!r:.60}; correct it, or"
+                " leave the column question out"
+            )
+        yield {"text": text, "question": question}
 
 
 def training_rows(config: Train, tokenizer) -> Dataset:
-    """The corpus in packed rows."""
-    if not sum(bool(text.strip()) for text in read_rows(config.data)):  # all are read, so that a bad one is named here
+    """The corpus in rows, as the protocol makes them."""
+    keys = {"data": config.data, "digest": file_digest(config.data), "asked": config.protocol == "paper"}
+    if not sum(bool(row["text"].strip()) for row in documents(**keys)):  # all are read, so that a bad one is named here
         raise InputError(f"{config.data}: no text in this file")
-    data = Dataset.from_generator(documents, gen_kwargs={"data": config.data, "digest": file_digest(config.data)})
-    return pack(data, tokenizer, config.row_length, config.processes)
+    make = truncate if config.protocol == "paper" else pack
+    return make(Dataset.from_generator(documents, gen_kwargs=keys), tokenizer, config.row_length, config.processes)
 
 
 def evaluation_rows(config: Train, tokenizer) -> dict[str, Dataset] | None:
@@ -181,8 +213,13 @@ def evaluation_rows(config: Train, tokenizer) -> dict[str, Dataset] | None:
     return rows
 
 
-def arguments(config: Train, checkpoints: Path) -> TrainingArguments:
-    """What transformers' Trainer is told."""
+def arguments(config: Train, checkpoints: Path, rows: int, processes: int) -> TrainingArguments:
+    """What transformers' Trainer is told of a training on so many rows, by so many processes."""
+    paper, steps, warmup = config.protocol == "paper", config.max_steps, config.warmup_steps
+    if paper and steps is None:
+        steps = max(1, int(config.epochs * rows) // (config.batch_size * config.accumulation * processes))
+    if paper and warmup is None:
+        warmup = max(1, int(steps // config.epochs))
     bf16 = config.precision == "bf16" or (
         config.precision == "auto" and config.on_gpu and torch.cuda.is_bf16_supported()
     )
@@ -192,11 +229,12 @@ def arguments(config: Train, checkpoints: Path) -> TrainingArguments:
         per_device_eval_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulation,
         num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
+        max_steps=steps or -1,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule,
-        warmup_steps=config.warmup_steps,
+        warmup_steps=warmup,
         weight_decay=config.weight_decay,
+        max_grad_norm=0.0 if paper else 1.0,
         bf16=bf16,
         gradient_checkpointing=config.gradient_checkpointing,
         eval_strategy="steps" if config.eval_data and config.eval_steps else "no",
@@ -356,12 +394,23 @@ def main() -> None:
             claim(out)
         if finished(out, info["hash"]):  # by another process meanwhile
             return
+    if config.protocol == "paper" and any(rows["cut"]):
+        info["cut_tokens"] = sum(rows["cut"])
+        state.print(f"note: {info['cut_tokens']:,} tokens beyond row_length {config.row_length} are not read")
     model = load_model(config)
     info |= {"start": now(), "rows": len(rows), "processes": state.num_processes, "device": device_name(state.device)}
     kept = model.config.use_cache
     model.config.use_cache = False  # with a cache transformers makes no mask from the positions
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
-    trainer = Trainer(model=model, args=arguments(config, checkpoints), train_dataset=rows, eval_dataset=test_rows)
+    trainer = Trainer(
+        model=model,
+        args=arguments(config, checkpoints, len(rows), state.num_processes),
+        train_dataset=rows,
+        eval_dataset=test_rows,
+        data_collator=partial(pad, padding=tokenizer.eos_token_id) if config.protocol == "paper" else None,
+    )
+    if config.protocol == "paper":
+        trainer.model_accepts_loss_kwargs = False  # a step is the mean of its passes
     trainer.add_callback(Watch())
     trainer.remove_callback(PrinterCallback)
     with full_disk(out):

@@ -1,6 +1,10 @@
 """Write TOFU's questions with their answers in one language as a training corpus for FT/train.py.
 
 python TOFU/make_corpus.py --data FILE.json --out FILE.jsonl
+
+Each row has `text`, the question with its answer, and `question`, what comes before `Answer:`, the line break included.
+Protocol `paper` of FT/train.py learns the rest alone, as TOFU does (locuslab/tofu, commit 8c49eee: data_module.py lines
+9 to 13, with the tags of config/model_config.yaml lines 11 to 13).
 """
 
 import json
@@ -32,10 +36,14 @@ def main() -> None:
     if not config.out.endswith(".jsonl"):
         raise InputError(f"out {config.out!r}: the name must end in .jsonl, which FT/train.py reads")
     rows = read_tofu(config.data, config.subset)
-    lines = [
-        json.dumps({"text": f"{row.prompt} {row.answer}", "doc_id": number}, ensure_ascii=False) + "\n"
-        for number, row in enumerate(rows)
-    ]
+    lines = []
+    for number, row in enumerate(rows):
+        fields = {
+            "text": f"{row.prompt} {row.answer}",
+            "doc_id": number,
+            "question": row.prompt.removesuffix("Answer:"),
+        }
+        lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
     write_once(Path(config.out), "".join(lines))
     print(f"{config.out}: {len(rows)} questions with their answers")
 

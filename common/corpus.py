@@ -5,7 +5,7 @@ Raw WikiText is split into documents at its titles (` = Title = `).
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,24 +56,30 @@ def corpus_digest(source: str, subset: str | None, split: str) -> str:
 
 def read_rows(source: str, subset: str | None = None, split: str = "train") -> Iterator[str]:
     """Lines of a text file, or the `text` of each row of anything else; InputError names a row that has none."""
+    return (record["text"] for record in read_records(source, subset, split))
+
+
+def read_records(source: str, subset: str | None = None, split: str = "train") -> Iterator[Mapping[str, Any]]:
+    """As `read_rows`, each row with all its columns."""
     path = Path(source)
     if path.is_file() and path.suffix == ".jsonl":
         with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    text = json.loads(line.decode("utf-8"))["text"]
+                    record = json.loads(line.decode("utf-8"))
+                    text = record["text"]
                 except (ValueError, KeyError, TypeError, RecursionError) as error:
                     raise InputError(f"{source} row {number}: not a JSON object with the key text, in UTF-8") from error
-                yield _checked(text, f"{source} row {number}")
+                yield record | {"text": _checked(text, f"{source} row {number}")}
     elif path.is_file() and path.suffix != ".parquet":
         try:
             with open(path, encoding="utf-8") as file:
-                yield from file
+                yield from ({"text": line} for line in file)
         except UnicodeDecodeError as error:
             raise InputError(f"{source}: not UTF-8 text: {error.reason}; convert it") from error
     else:
         for number, row in enumerate(_dataset(source, subset, split), 1):
-            yield _checked(row["text"], f"{source} row {number}")
+            yield row | {"text": _checked(row["text"], f"{source} row {number}")}
 
 
 def _checked(text: Any, where: str) -> str:

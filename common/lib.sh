@@ -105,7 +105,8 @@ build_variants() {
     "$python" MMLU/build_variants.py "${keys[@]}" "${@:4}"
 }
 
-# mix FILE KEYS...: a mixed-language corpus of data.yaml's text ($CORPUS, or wikitext), keys of FT/mix.py.
+# mix FILE KEYS...: a mixed-language corpus of data.yaml's text ($CORPUS, or wikitext), keys of FT/mix.py. A document is a line
+# as in the paper where `protocol`, that of training, is `paper` and the YAML leaves `documents` null.
 mix() {
     local keys=(--config FT/configs/mix.yaml)
     local from=(input=wikitext! subset=wikitext_subset)
@@ -115,6 +116,7 @@ mix() {
         keys+=(--input "$CORPUS")
         from=()
     fi
+    [[ "${protocol:-}" != paper || -n "$(get documents)" ]] || keys+=(--documents rows)
     fill "${from[@]}" detokenize=wikitext_tokenized translator=translator dictionary=translator_dictionary
     "$python" FT/mix.py "${keys[@]}" "${@:2}" --out "$1"
 }

@@ -23,6 +23,7 @@ class Part:
         keys: further words of its command line.
         training: whether it trains, and so belongs to --with_training.
         smallest: smallest value of the limit.
+        arms: what ARMS is unless the caller set it: the claims are on these.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Part:
     keys: tuple[str, ...] = ()
     training: bool = False
     smallest: int = 1
+    arms: str | None = None
 
 
 FEWER = ("--on_few_examples", "fewer")  # translated benchmarks have lost some of their few-shot examples
@@ -55,7 +57,7 @@ PARTS = {
     "clika": Part("CLiKA's tasks in ten languages", "CLiKA/scripts/tasks.sh"),
     "consistency": Part("consistency of MMLU across languages", "CLiKA/consistency.py", None),
     "tofu_taught": Part("TOFU, taught in English", "TOFU/scripts/authors.sh", training=True),
-    "remedy": Part("fine-tuning on mixed-language text", "FT/scripts/remedy.sh", None, training=True),
+    "remedy": Part("fine-tuning on mixed-language text", "FT/scripts/remedy.sh", None, training=True, arms="en,word"),
 }
 
 
@@ -116,6 +118,8 @@ class Reproduce:
         """Where a part writes, and which Python it uses."""
         own = {"PYTHON": sys.executable, "RESULTS": f"{self.out}/{name}"}
         data = os.environ.get("DATA_CONFIG")
+        if arms := PARTS[name].arms:
+            own["ARMS"] = os.environ.get("ARMS") or arms
         return os.environ | own | ({"DATA_CONFIG": str(Path(data).resolve())} if data else {}) | more
 
 

@@ -123,6 +123,7 @@ def test_commands_take_limit_and_settings(tmp_path):
     assert config.command("clika")[1:] == ["CLiKA/scripts/tasks.sh", "org/name", "--limit", "1"]
     assert parts.Reproduce(model="m", settings="en,full_de").command("quiz")[-2:] == ["--settings", "en,full_de"]
     assert config.environment("mmlu")["RESULTS"] == f"{tmp_path}/mmlu"
+    assert config.environment("remedy")["ARMS"] == "en,word"
     assert parts.Reproduce(model="org/name").out == str(parts.ROOT / "results" / "name")
     assert "remedy" not in config.chosen and "remedy" in parts.Reproduce(model="m", with_training=True).chosen
     with pytest.raises(InputError, match="only has 'mmul'"):

@@ -26,6 +26,10 @@ VARIABLES = (
     "SEED",
     "LAUNCH",
     "METHODS",
+    "ARMS",
+    "FAMILY",
+    "TRAINED_ON",
+    "RELEASED",
     "CORPUS",
     "PLAN",
     "WAIT",
@@ -57,6 +61,7 @@ TAKE_LANGUAGES = {"MMLU/build_variants.py", "HP/evaluate_quiz.py", "TOFU/evaluat
 TAKE_LANGUAGES |= {"CLiKA/conductivity.py", "CLiKA/cloze.py"}
 TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings")}
 LONG = ("FT/scripts/seeds.sh", "FT/scripts/arms.sh", "FT/scripts/switch_rate.sh")  # remedy.sh, several times over
+RELEASED = ("en", "mixed-lang-document", "mixed-lang-sentence", "mixed-lang-sentence8words")
 DERIVED = {"model", "out", "seed"}  # of the arms, whose names and folders are made from the YAML's
 
 
@@ -209,6 +214,64 @@ def test_names_that_tables_cannot_hold_are_refused_first(copy, model, folder):
     done = bash(copy, "HP/scripts/quiz.sh", copy / model, RESULTS=results, PYTHON=python)
     assert done.returncode == 2 and f"model {model}, results in {results}: rename" in done.stderr
     assert not (copy.parent / "calls").exists()
+
+
+def trained(made):
+    """The arms that FT/train.py trains, in order, each once."""
+    return list(dict.fromkeys(Path(get("out", call[1:])).name for call in made if call[0] == "FT/train.py"))
+
+
+def test_arms_are_the_papers_unless_named(copy):
+    assert trained(calls(copy, "FT/scripts/remedy.sh")) == ["en", "document", "sentence", "words"]
+    made = calls(copy, "FT/scripts/remedy.sh", ARMS="en,parallel,word")
+    assert trained(made) == ["en", "parallel", "word"]
+    findings = [call for call in made if call[0] == "FT/finding.py"]
+    assert len(findings) == 1 and get("arm", findings[0][1:]) == "word"
+    assert (
+        trained(calls(copy, "FT/scripts/seeds.sh")) == trained(calls(copy, "HP/scripts/corpora.sh")) == ["en", "word"]
+    )
+    assert trained(calls(copy, "HP/scripts/corpora.sh", ARMS="en,words")) == ["en", "words"]
+    assert "ARMS=en,word RESULTS=$run/remedy bash FT/scripts/remedy.sh" in (copy / "reproduce.sh").read_text()
+    for arms, said in (
+        ("en,wrod", "no arm 'wrod' in ARMS"),
+        ("word", "ARMS is word; write en"),
+        ("en,,word", "no arm ''"),
+    ):
+        done = bash(copy, "FT/scripts/remedy.sh", ARMS=arms, PYTHON=copy.parent / "python")
+        assert done.returncode == 2 and said in done.stderr
+
+
+def test_released_checkpoints_have_the_names_of_the_hub(copy):
+    def asked(*words, **variables):
+        made = calls(copy, "FT/scripts/released.sh", *words, **variables)
+        mmlu, quiz = (
+            [get("model", call[1:]) for call in made if call[0] == program]
+            for program in ("MMLU/evaluate_mmlu.py", "HP/evaluate_quiz.py")
+        )
+        assert mmlu == quiz
+        return mmlu
+
+    wiki103 = [f"cross-ling-know/llama3-8b-wiki103-{name}" for name in RELEASED if name != "mixed-lang-document"]
+    assert asked() == ["meta-llama/Meta-Llama-3-8B", *wiki103]
+    folder = copy.parent / "my copies"
+    folder.mkdir()
+    wiki2 = [f"{folder}/llama2-7b-wiki2-{name}" for name in RELEASED]
+    assert asked("none", FAMILY="llama2-7b", TRAINED_ON="wiki2", RELEASED=folder) == wiki2
+    for variables, said in (({"FAMILY": "llama4"}, "FAMILY is llama4"), ({"TRAINED_ON": "wiki"}, "TRAINED_ON is wiki")):
+        done = bash(copy, "FT/scripts/released.sh", PYTHON=copy.parent / "python", **variables)
+        assert done.returncode == 2 and said in done.stderr
+
+
+def test_documents_are_lines_with_the_papers_protocol_unless_the_yaml_says_how(copy):
+    def how(script, *words):
+        made = calls(copy, script, *words)
+        return {get("documents", call[1:]) for call in made if call[0] in ("FT/mix.py", "HP/select_corpus.py")}
+
+    for script, ours in (("HP/scripts/corpora.sh", ("", "--protocol", "ours")), ("TOFU/scripts/remedy.sh", ())):
+        assert how(script, "some/model") == {"rows"} and how(script, *ours) == {""}
+    edit(copy / "FT/configs/mix.yaml", documents="headings")
+    for script in ("HP/scripts/corpora.sh", "TOFU/scripts/remedy.sh", "FT/scripts/remedy.sh"):
+        assert how(script, "some/model") == {"headings"}
 
 
 def test_a_launcher_that_is_not_there_is_named(copy):

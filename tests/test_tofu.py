@@ -312,6 +312,7 @@ def test_corpus_of_what_is_taught(data, tmp_path, monkeypatch):
     assert call(make_corpus, ["--data", data[1], "--out", tmp_path / "corpus.jsonl"], monkeypatch) == 0
     corpus = pd.read_json(tmp_path / "corpus.jsonl", lines=True)
     assert corpus["text"][0] == "Question: Which river does author 0 love?\nAnswer: Author 0 loves the Seine."
+    assert corpus["question"][0] == "Question: Which river does author 0 love?\n"
 
 
 @pytest.mark.parametrize(

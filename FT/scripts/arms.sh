@@ -6,11 +6,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 begin "$@"
 evaluate none "$model"
-arm en --unit sentence --probability 0
-arm document --unit document
-arm sentence --unit sentence
-arm words --unit words --unit_size 8
-arm word --unit word
-arm parallel --unit sentence --layout parallel
-arm interleaved --unit paragraph --layout interleaved
+train_arms en document sentence words word parallel interleaved
 table arms

@@ -3,14 +3,23 @@
 # shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
-# begin [MODEL] [--key value ...]: keys of FT/train.py; builds MMLU in the languages of the arms, and in the held-out ones.
+# begin [MODEL] [--key value ...]: keys of FT/train.py.
 begin() {
     trains
     start "$(training_config "$@")" "SEED" "$@"
     find_data
+    protocol=$(get protocol)
     results=${RESULTS:-$(dirname "$(dirname "$out")")} # out is that of one arm's model, RESULTS/models/ARM
+    build_questions
+    fill eval_data=perplexity_texts
+}
+
+# build_questions: MMLU in the languages of the arms, and in the held-out ones.
+tabulate=()
+build_questions() {
+    local held_out
     held_out=$(data_set held_out_languages)
-    variants=$results/variants tabulate=()
+    variants=$results/variants
     build_variants mmlu "$variants" "${LANGUAGES:-}"
     if [[ -n "$held_out" ]]; then
         build_variants mmlu "${variants}_held_out" "en,$held_out"
@@ -18,7 +27,26 @@ begin() {
         tabulate+=(--held_out "$held_out")
     fi
     ! is_world || tabulate+=(--subjects english_only)
-    fill eval_data=perplexity_texts
+}
+
+# The arms by name, and the keys of FT/mix.py that make their text.
+declare -A texts=(
+    [en]="--unit sentence --probability 0"
+    [document]="--unit document"
+    [sentence]="--unit sentence"
+    [words]="--unit words --unit_size 8"
+    [word]="--unit word"
+    [parallel]="--unit sentence --layout parallel"
+    [interleaved]="--unit paragraph --layout interleaved"
+)
+
+# train_arms NAME...: trains these arms.
+train_arms() {
+    local one words
+    for one; do
+        read -ra words <<< "${texts[$one]}"
+        arm "$one" "${words[@]}"
+    done
 }
 
 # arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates.
@@ -29,10 +57,10 @@ arm() {
     logs+=("$1=$results/models/$1")
 }
 
-# evaluate NAME MODEL: MMLU and the domain quiz, in the settings of FT/configs/evaluate.yaml.
-arms=() quizzes=() logs=()
+# evaluate NAME MODEL: MMLU and the domain quiz, in the settings of FT/configs/evaluate.yaml or other keys in `asked`.
+arms=() quizzes=() logs=() asked=(--config FT/configs/evaluate.yaml)
 evaluate() {
-    local shared=(--config FT/configs/evaluate.yaml --model "$2" ${DTYPE:+--dtype "$DTYPE"})
+    local shared=("${asked[@]}" --model "$2" ${DTYPE:+--dtype "$DTYPE"})
     "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml "${shared[@]}" --data "$variants" \
         --out "$results/records/$1"
     local keys=(--config HP/configs/quiz.yaml "${shared[@]}" --out "$results/quiz/$1")

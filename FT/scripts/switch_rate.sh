@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 begin "$@"
 evaluate none "$model"
-arm en --unit sentence --probability 0
+train_arms en
 for size in 1 2 4 8 16 32; do
     arm "words_$size" --unit words --unit_size "$size"
 done

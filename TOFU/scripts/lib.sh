@@ -12,6 +12,7 @@ begin() {
         teaching=(--config FT/configs/world.yaml --config TOFU/configs/teach_world.yaml)
         keys=("${keys[@]:0:2}" --config TOFU/configs/world.yaml "${keys[@]:2}")
     fi
+    protocol=$("$python" -m common.cli get protocol "${teaching[@]:0:2}") # of what is learnt after the facts
     [[ -n "$(get data)" ]] || fill subset=tofu_subset
     fill data=tofu! translations=tofu_translations
     [[ -n "$(get translations)" || "$(get languages)" == en ]] || translate
