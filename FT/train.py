@@ -45,7 +45,7 @@ from transformers.trainer_callback import PrinterCallback, TrainerCallback, Trai
 from truncation import pad, truncate
 
 from common.cli import InputError, config_hash, parse, require_given, require_positive, run
-from common.corpus import read_documents, read_records
+from common.corpus import read_documents, read_rows
 from common.languages import LANGUAGES
 from common.lm.gguf import unpacked
 from common.lm.loading import load_tokenizer, set_dtype, whole_model
@@ -178,8 +178,8 @@ def load_model(config: Train) -> PreTrainedModel:
 
 def documents(data: str, digest: str, asked: bool) -> Iterator[dict[str, str]]:
     """The texts of a corpus, and their questions if `asked`; its digest names the copy that `datasets` keeps."""
-    for number, record in enumerate(read_records(data), 1):
-        text, question = record["text"], (record.get("question") or "") if asked else ""
+    for number, row in enumerate(read_rows(data), 1):
+        text, question = row["text"], (row.get("question") or "") if asked else ""
         if not isinstance(question, str) or not text.startswith(question):
             raise InputError(
                 f"{data} row {number}: its text does not begin with its question, {question!r:.60}; correct it, or"

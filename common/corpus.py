@@ -39,7 +39,7 @@ def read_documents(source: str, subset: str | None, split: str, documents: str, 
 
     Raises InputError for a corpus that cannot be read or is empty.
     """
-    rows = read_rows(source, subset, split)
+    rows = (row["text"] for row in read_rows(source, subset, split))
     texts = _by_heading(rows, source) if documents == "headings" else (row for row in rows if row.strip())
     number = -1
     for number, text in enumerate(texts):
@@ -54,13 +54,8 @@ def corpus_digest(source: str, subset: str | None, split: str) -> str:
     return file_digest(source) if Path(source).is_file() else _dataset(source, subset, split)._fingerprint
 
 
-def read_rows(source: str, subset: str | None = None, split: str = "train") -> Iterator[str]:
-    """Lines of a text file, or the `text` of each row of anything else; InputError names a row that has none."""
-    return (record["text"] for record in read_records(source, subset, split))
-
-
-def read_records(source: str, subset: str | None = None, split: str = "train") -> Iterator[Mapping[str, Any]]:
-    """As `read_rows`, each row with all its columns."""
+def read_rows(source: str, subset: str | None = None, split: str = "train") -> Iterator[Mapping[str, Any]]:
+    """Rows with all their columns; of a text file lines, as `text`. InputError names a row that has no `text`."""
     path = Path(source)
     if path.is_file() and path.suffix == ".jsonl":
         with open(path, "rb") as file:
