@@ -98,3 +98,14 @@ def test_arms_with_other_questions_are_refused(arms, monkeypatch, capsys):
     table.to_csv(folder / "en" / "full_de.csv", index=False)
     assert call(script, arguments, monkeypatch) == 2
     assert "full_de.csv" in capsys.readouterr().err
+
+
+def test_without_the_model_before_fine_tuning_english_only_is_the_base(arms, monkeypatch):
+    """As FT/scripts/released.sh calls it for `none`."""
+    folder = arms[1]
+    named = f"en={folder / 'en'},words={folder / 'words'}"
+    keys = ["--arms", named, "--logs", "", "--out", folder / "arms", "--base", "en"]
+    assert call(script, keys, monkeypatch) == 0
+    table = pd.read_csv(folder / "arms.csv").set_index(["arm", "column"])
+    assert table.loc[("words", "full"), "vs_base"] == table.loc[("words", "full"), "vs_control"] > 0
+    assert table.loc["en"]["vs_base"].isna().all() and (folder / "arms.md").exists()
