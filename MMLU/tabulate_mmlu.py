@@ -12,13 +12,14 @@ from typing import Any
 
 import pandas as pd
 from categories import load_category, run_title
+from statsmodels.stats.multitest import multipletests
 
 from common.cli import InputError, comma_list, parse, run
 from common.evaluation.records import paired_correct, summarize
 from common.languages import LANGUAGES
 from common.reporting.results import write_result
 from common.reporting.stats import paired_bootstrap, wilson_by_question
-from common.reporting.tables import escaped, interval
+from common.reporting.tables import crossed, escaped, interval
 from common.reporting.tables import table as markdown_table
 from common.settings import family, sort_settings
 
@@ -48,7 +49,8 @@ def table_of(records: pd.DataFrame, seed: int) -> pd.DataFrame:
     """One row per setting in table order: family, language, the summary's columns, and the interval of the difference.
 
     delta_low and delta_high are the 95% paired bootstrap interval of delta_vs_en; fractions, NaN where there is none.
-    Then one row per family of several languages, their mean: n questions, intervals over questions.
+    p_holm is p_mcnemar corrected for all settings of the table. Then one row per family of several languages, their
+    mean: n questions, intervals over questions.
     """
     table = summarize(records)
     names = [family(setting) for setting in table["setting"]]
@@ -60,7 +62,16 @@ def table_of(records: pd.DataFrame, seed: int) -> pd.DataFrame:
     ]
     for place, name in enumerate(("delta_low", "delta_high")):
         table.insert(table.columns.get_loc("p_mcnemar"), name, [pair[place] for pair in intervals])
+    table["p_holm"] = holm(table["p_mcnemar"])
     return pd.concat([table, pd.DataFrame(means(records, table, seed), columns=table.columns)], ignore_index=True)
+
+
+def holm(p_values: pd.Series) -> pd.Series:
+    """The p-values of one family after Holm's correction; NaN stay NaN and do not count."""
+    tested = p_values.dropna()
+    if tested.empty:
+        return p_values
+    return pd.Series(multipletests(tested, method="holm")[1], index=tested.index).reindex(p_values.index)
 
 
 def means(records: pd.DataFrame, table: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
@@ -86,6 +97,10 @@ def markdown(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str], only
     for name, table in tables.items():
         sizes = ", ".join(str(n) for n in sorted(set(table["n"])))
         parts += [f"## {escaped(name)}", "", f"{escaped(titles[name])}, n = {sizes}", "", *_wide(table), ""]
+        if len(tests := table.dropna(subset=["p_mcnemar"])):
+            parts += [f"Against English, McNemar's p; in brackets Holm's correction for these {len(tests)} tests.", ""]
+            cells = {(r.family, r.language): f"{r.p_mcnemar:.2g} ({r.p_holm:.2g})" for r in tests.itertuples()}
+            parts += [*crossed("setting", cells), ""]
     if len(tables) > 1:
         parts += ["## Side by side", "", "Accuracy (difference from English).", "", *_side_by_side(tables), ""]
     return "\n".join([*parts, *_beside_paper(tables)]) + "\n"

@@ -10,13 +10,14 @@ then summary.csv, retrieval.csv and plots over all models.
 """
 
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from hidden_states import Pooling, pooled_states
-from passages import dropped_tokens, mixed_language, random_words, read_passages, replaced_tokens
+from passages import dropped_tokens, mixed_language, random_words, read_passages, replaced_tokens, share_replaced
 from plots import plot_layers, plot_similarities
 from scipy.stats import ttest_rel
 from statsmodels.stats.multitest import multipletests
@@ -101,10 +102,14 @@ def changed(passages: list[str], rate: float, config: Embeddings, translator: Tr
 
 
 def similarities(name: str, passages: list[str], texts: dict[float, dict[str, list[str]]], config: Embeddings):
-    """Model, tokenizer, and a table with the cosine to the original: one row per passage, rate, variant and layer."""
+    """Model, tokenizer, and a table with the cosine to the original: one row per passage, rate, variant and layer.
+
+    Its column `replaced` is the share of the passage's words that the variant really changes.
+    """
     model, tokenizer = load(name, dtype=config.dtype, device=config.device)
     encode = tokenizer(passages).input_ids
     skip = tokenizer.all_special_ids
+    read = partial(tokenizer.batch_decode, skip_special_tokens=True)
     original = pooled_states(model, encode, config.pooling, skip=skip)
     tables = []
     for rate, words in texts.items():
@@ -114,8 +119,11 @@ def similarities(name: str, passages: list[str], texts: dict[float, dict[str, li
         for variant, ids in variants.items():
             cosines = cosine(original, pooled_states(model, ids, config.pooling, skip=skip))
             count, layers = cosines.shape
+            copies = (passages, words[variant]) if variant in words else (read(encode), read(ids))
+            shares = [share_replaced(*pair) for pair in zip(*copies, strict=True)]
             grid = {"passage": np.repeat(np.arange(count), layers), "layer": np.tile(np.arange(layers), count)}
-            tables.append(pd.DataFrame(grid | {"rate": rate, "variant": variant, "cosine": cosines.ravel()}))
+            grid |= {"rate": rate, "variant": variant, "replaced": np.repeat(shares, layers)}
+            tables.append(pd.DataFrame(grid | {"cosine": cosines.ravel()}))
     return model, tokenizer, pd.concat(tables, ignore_index=True)
 
 

@@ -5,6 +5,7 @@ mixed = mixed_language(passages, 0.16, ("de", "fr"), translator, seed=42)
 
 import random
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 from transformers import PreTrainedTokenizerBase
 
@@ -106,3 +107,14 @@ def dropped_tokens(
             kept[rng.choice(own)] = True
         result.append([t for t, keep in zip(tokens, kept, strict=True) if keep or t in special])
     return result
+
+
+def share_replaced(original: str, changed: str) -> float:
+    """Share of a passage's words that are not in the changed copy, in their order: what was really replaced or cut.
+
+    It is below the rate where a translation is spelt like the English word, and above it where each of a word's several
+    tokens may be replaced.
+    """
+    words, others = original.split(), changed.split()
+    kept = sum(block.size for block in SequenceMatcher(None, words, others, autojunk=False).get_matching_blocks())
+    return 1 - kept / len(words)

@@ -8,8 +8,10 @@ then.
 
 import json
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from common.cli import InputError, sentence_of
@@ -48,6 +50,13 @@ class Result:
     runs: dict[str, Source]
     files: dict[str, str | None]
     place: int
+
+    def option(self, key: str) -> str:
+        """What the command gives as `--key value` or `--key=value`; "" where it does not."""
+        words = shlex.split(self.command)
+        given = [word.partition("=")[2] for word in words if word.startswith(f"--{key}=")]
+        given += [value for word, value in pairwise(words) if word == f"--{key}"]
+        return given[-1] if given else ""
 
     def check(self) -> None:
         """InputError naming the file for a table that was cut or changed, or a run that is missing or was replaced."""

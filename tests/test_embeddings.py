@@ -48,6 +48,22 @@ def test_words_are_translated_at_the_rate_and_shuffled_by_the_baseline(small):
     assert script.mixed_language(*arguments) == mixed
 
 
+@pytest.mark.parametrize(
+    ("changed", "share"),
+    [
+        ("a b c d", 0),
+        ("a X c d", 0.25),
+        ("a le chien c d", 0.25),
+        ("b d", 0.5),
+        ("x y z", 1),
+        ("d c b a", 0.75),
+        ("", 1),
+    ],
+)
+def test_the_share_of_words_that_are_really_replaced(changed, share):
+    assert script.share_replaced("a b c d", changed) == share
+
+
 def test_tokens_are_replaced_and_dropped_at_the_rate(tiny_checkpoint):
     _, tokenizer = load(str(tiny_checkpoint), device="cpu")
     ids = tokenizer([text * 20 for text in PASSAGES]).input_ids
@@ -83,6 +99,9 @@ def test_tables_plots_and_a_second_run(small, tiny_checkpoint, monkeypatch, caps
     assert len(summary) == 2 * 3 * 3  # rates, baselines, layers
     assert set(summary["n"]) == {10} and (summary["p_holm"] >= summary["p"]).all()
     records = pd.read_csv(out / "tiny" / "cosines.csv")
+    shares = records.groupby(["rate", "variant"])["replaced"].mean()
+    assert 0 < shares[0.16, "mixed"] < shares[0.8, "mixed"] < 0.8, "the dictionary lacks words, which stay as they are"
+    assert (shares[0.8] > shares[0.16]).all() and shares[0.16, "random_token"] > 0.16, "words of several tokens"
     middle = records[(records["rate"] == 0.8) & (records["layer"] == 1)].pivot(
         index="passage", columns="variant", values="cosine"
     )

@@ -69,6 +69,26 @@ def test_means_of_languages_are_over_questions(monkeypatch, runs, tmp_path):
     assert f"{100 * row['delta_vs_en']:+.2f} [{low}, {high}] |" in (tmp_path / "table.md").read_text()
 
 
+def test_holms_correction_is_that_worked_by_hand():
+    """Sorted: 4 x 0.005, 3 x 0.01, 2 x 0.03, and 0.04 is not below the one before it; English has no test."""
+    found = tabulate.holm(pd.Series([np.nan, 0.01, 0.04, 0.03, 0.005]))
+    assert list(found[1:]) == pytest.approx([0.03, 0.06, 0.06, 0.02]) and np.isnan(found[0])
+    assert tabulate.holm(pd.Series([np.nan])).isna().all()
+
+
+def test_the_settings_of_one_run_are_one_family(monkeypatch, runs, tmp_path):
+    call(monkeypatch, tabulate, "--runs", ",".join(map(str, runs)), "--out", tmp_path / "table")
+    for _, own in pd.read_csv(tmp_path / "table.csv").groupby("run"):
+        tested = own.dropna(subset=["p_mcnemar"]).sort_values("p_mcnemar")
+        steps = tested["p_mcnemar"] * range(len(tested), 0, -1)
+        assert list(tested["p_holm"]) == pytest.approx(list(steps.cummax().clip(upper=1)), rel=1e-4)
+        assert set(own.loc[own["p_holm"].isna(), "language"]) == {"-", "mean"}
+    row = own.set_index("setting").loc["gt_question_fr"]
+    text = (tmp_path / "table.md").read_text()
+    assert f"in brackets Holm's correction for these {len(tested)} tests" in text
+    assert f" {row['p_mcnemar']:.2g} ({row['p_holm']:.2g}) |" in text
+
+
 def test_the_papers_figures_stand_beside_with_their_source(monkeypatch, runs, tmp_path):
     call(monkeypatch, tabulate, "--runs", runs[0], "--out", tmp_path / "table")
     text = (tmp_path / "table.md").read_text()
