@@ -1,22 +1,26 @@
 """Measure performance and consistency across languages from predictions: CLiKA's rescaled accuracy, and agreement.
 
     python CLiKA/consistency.py --predictions FILE --out DIR
-    python CLiKA/consistency.py --runs llama=MMLU/results/zero_shot/llama --out DIR --chance 0.25 --reference 0.9
+    python CLiKA/consistency.py --runs llama@mmlu=MMLU/results/zero_shot/llama --reference mmlu=0.9 --out DIR
+    python CLiKA/consistency.py --logs llama@xcopa=LOGS/samples_xcopa_{language} --reference 0.964 --out DIR
 
 FILE has the columns model,task,language,id,answer,prediction, one row per question and language; answers are letters or
 any other labels that mean the same in every language. Runs are folders of MMLU/evaluate_mmlu.py, HP/evaluate_quiz.py or
-TOFU/evaluate_tofu.py, of which the monolingual settings (en, full_*) are read. Writes <out>/accuracy.csv,
-<out>/consistency.csv (every pair of languages) and a heat map <out>/<model>-<task>.png, .pdf.
+TOFU/evaluate_tofu.py, of which the monolingual settings (en, full_*) are read; logs are those of lm-evaluation-harness
+(harness_logs.py). Writes <out>/accuracy.csv, <out>/consistency.csv (every pair of languages) and a heat map
+<out>/<model>-<task>.png, .pdf.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 import transfer_metrics as metrics
+from harness_logs import read_logs
 from heat_map import plot_consistency
 from rows import read_rows
 
@@ -26,11 +30,11 @@ from common.languages import LANGUAGES
 from common.reporting.files import write_csv_atomic
 from common.reporting.plots import save_figure
 from common.reporting.results import begin_result, save_result
-from common.reporting.stats import conductivity, wilson
+from common.reporting.stats import LEVEL, conductivity, wilson
 from common.settings import family
 
 COLUMNS = ["model", "task", "language", "id", "answer", "prediction"]
-RECORDS = "records"  # name of the task of run folders
+RECORDS = "records"  # name of the task of runs and logs for which none is given
 ENGLISH = "en"
 LONGEST = 240  # characters in the name of a heat map
 
@@ -41,29 +45,53 @@ class Score:
 
     Attributes:
         out: folder of the tables and heat maps.
-        predictions: CSV file with model,task,language,id,answer,prediction; null where runs are named.
-        runs: name=folder of evaluation runs, a list or separated by commas; llama/x_geo=folder names one of CLiKA's
-            tasks too. null where predictions are named.
-        chance: accuracy of guessing, a fraction, for tasks without constants of CLiKA's; null if unknown.
-        reference: accuracy that counts as 1, a fraction, for the same tasks; null if unknown.
+        predictions: CSV file with model,task,language,id,answer,prediction.
+        runs: model=folder or model@task=folder of evaluation runs, a list or separated by commas.
+        logs: sample logs of lm-evaluation-harness in the same form; a folder holds tasks of MMLU/export_lm_eval.py, of
+            others a path names the language (xcopa@..=DIR/samples_xcopa_{language}), or model@task@language does.
+        log_id: fields of a logged question that name it in every language, separated by commas; null where the
+            languages have the same questions in the same order.
+        chance: accuracy of guessing, a fraction, or task=fraction separated by commas; null for CLiKA's own of its
+            tasks, and elsewhere one over the number of options of a run or log.
+        reference: accuracy that counts as 1, in the same form; null for CLiKA's own, and elsewhere unknown.
         taught: language in which the facts were taught; reports the conductivity of every other. null for none.
-        seed: of the conductivity's intervals.
+        seed: of the intervals.
     """
 
     out: str
     predictions: str | None = None
     runs: str | list[str] | None = None
-    chance: float | None = None
-    reference: float | None = None
+    logs: str | list[str] | None = None
+    log_id: str | None = None
+    chance: float | str | list[str] | None = None
+    reference: float | str | list[str] | None = None
     taught: str | None = None
     seed: int = 42
 
     def __post_init__(self) -> None:
-        if (self.predictions is None) == (self.runs is None):
-            raise InputError("name either --predictions FILE or --runs name=folder")
-        chance, reference = self.chance or 0, 1 if self.reference is None else self.reference
-        if not 0 <= chance < reference <= 1:
-            raise InputError(f"chance {chance}, reference {reference}: fractions, the first below the second")
+        if (self.predictions is None) == (self.runs is None and self.logs is None):
+            raise InputError("name either --predictions FILE, or --runs and --logs with name=folder")
+        for task in ("", *fractions(self.chance, "chance"), *fractions(self.reference, "reference")):
+            known = zip(self.known(task), (0, 1), strict=True)
+            chance, reference = (other if value is None else value for value, other in known)
+            if not 0 <= chance < reference <= 1:
+                raise InputError(f"chance {chance}, reference {reference}: fractions, the first below the second")
+
+    def known(self, task: str) -> tuple[float | None, float | None]:
+        """Chance and reference of a task: the task's own, else CLiKA's, else what is given for all; None if unknown."""
+        own = metrics.CLIKA.get(task, (None, None))
+        given = [fractions(getattr(self, key), key) for key in ("chance", "reference")]
+        return tuple(named.get(task, own[place] or named.get("")) for place, named in enumerate(given))
+
+
+def fractions(value: float | str | list[str] | None, key: str) -> dict[str, float]:
+    """{task: fraction}, under "" what holds for every task; InputError for what is no number."""
+    if value is None or isinstance(value, float):
+        return {} if value is None else {"": value}
+    try:
+        return {task: float(text) for task, text in named_list(value, key).items()}
+    except ValueError as error:
+        raise InputError(f"{key} {value}: write a fraction, or task=fraction ({error})") from error
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -80,20 +108,36 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return table
 
 
-def read_runs(runs: dict[str, str]) -> pd.DataFrame:
-    """The same table from records: settings en and full_*; one task, or CLiKA's that a name ends in (`llama/x_geo`)."""
+def labelled(sources: str | list[str] | None, key: str, most: int) -> dict[tuple[str, ...], str]:
+    """{(model, task, language or None): place} of "model@task=place"; InputError for more than `most` names in one."""
+    found = {}
+    for name, place in ({} if sources is None else named_list(sources, key)).items():
+        model, *more = name.split("@")
+        if len(more) >= most or not all((model, *more)):
+            raise InputError(f"{key} {name!r}: write {'@'.join(('model', 'task', 'language')[:most])}=path")
+        found[model, more[0] if more else RECORDS, more[1] if len(more) > 1 else None] = place
+    return found
+
+
+def read_runs(runs: dict[tuple[str, ...], str], logs: dict[tuple[str, ...], str], log_id: str | None) -> pd.DataFrame:
+    """The same table from records (settings en and full_*) and logs, with `options`, the number of a question's."""
     tables = []
-    for name, folder in runs.items():
+    for (model, task, _), folder in runs.items():
         records = load_records(Path(folder))
         records = records[records["setting"].map(lambda setting: family(setting)[0] in ("en", "full"))]
         if records.empty:
             raise InputError(f"{folder}: no setting en or full_*; evaluate them")
         languages = records["setting"].map(lambda setting: family(setting)[1] or ENGLISH)
-        model, _, task = name.rpartition("/")
-        if not model or task not in metrics.CLIKA:
-            model, task = name, RECORDS
-        tables.append(records.assign(model=model, task=task, language=languages)[COLUMNS])
-    return pd.concat(tables, ignore_index=True)
+        options = records["option_languages"].str.count(r"\|") + 1
+        tables.append(records.assign(model=model, task=task, language=languages, options=options))
+    for (model, task, language), place in logs.items():
+        tables.append(read_logs(place, language, log_id).assign(model=model, task=task))
+    table = pd.concat([table[[*COLUMNS, "options"]] for table in tables], ignore_index=True)
+    again = table.duplicated(COLUMNS[:4])
+    if again.any():
+        model, task, language, name = table.loc[again.idxmax(), COLUMNS[:4]]
+        raise InputError(f"{model}, {task}: question {name!r} is given twice in {language}; name each place once")
+    return table
 
 
 def by_language(table: pd.DataFrame, where: str) -> dict[str, pd.DataFrame]:
@@ -116,30 +160,49 @@ def by_language(table: pd.DataFrame, where: str) -> dict[str, pd.DataFrame]:
     return {code: found[code].loc[first.index] for code in codes}
 
 
-def constants(task: str, config: Score) -> tuple[float | None, float | None]:
-    """Chance and reference of a task: CLiKA's own, else those of the configuration; None where unknown."""
-    return metrics.CLIKA.get(task, (config.chance, config.reference))
-
-
-MEASURES: dict[str, Callable[[pd.DataFrame, pd.DataFrame], float]] = {
-    "agreement": lambda a, b: metrics.agreement(a["prediction"], b["prediction"]),
-    "agreement_kappa": lambda a, b: metrics.agreement_kappa(a["prediction"], b["prediction"]),
-    "correct_jaccard": lambda a, b: metrics.correct_jaccard(a["correct"], b["correct"]),
-    "correct_jaccard_kappa": lambda a, b: metrics.correct_jaccard_kappa(a["correct"], b["correct"]),
-    "both_correct": lambda a, b: metrics.transfer(a["correct"], b["correct"]).both,
-    "correct_given_other": lambda a, b: metrics.transfer(b["correct"], a["correct"]).given_source,
+MEASURES: dict[str, tuple[str, Callable]] = {  # the column compared, and how
+    "agreement": ("prediction", metrics.agreement),
+    "agreement_kappa": ("prediction", metrics.agreement_kappa),
+    "correct_jaccard": ("correct", metrics.correct_jaccard),
+    "correct_jaccard_kappa": ("correct", metrics.correct_jaccard_kappa),
+    "both_correct": ("correct", lambda a, b, weights: metrics.transfer(a, b, weights).both),
+    "correct_given_other": ("correct", lambda a, b, weights: metrics.transfer(b, a, weights).given_source),
 }
 
 
-def consistency(languages: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Columns measure, language_a, language_b, value: every pair; `correct_given_other` is a right, given b right."""
-    rows = [
-        (name, a, b, measure(languages[a], languages[b]))
-        for name, measure in MEASURES.items()
-        for a in languages
-        for b in languages
-    ]
-    return pd.DataFrame(rows, columns=["measure", "language_a", "language_b", "value"])
+def compare(
+    a: pd.DataFrame, b: pd.DataFrame, names: Iterable[str] = MEASURES, *, seed: int, resamples: int = 1_000
+) -> dict[str, tuple[float, float, float]]:
+    """{measure: (value, low, high)} of two languages, with 95% percentile bootstrap intervals over questions.
+
+    Resamples in which a measure does not exist are left out.
+    """
+    found, cells = {}, {}
+    for name in names:
+        column, measure = MEASURES[name]
+        if column not in cells:
+            codes, labels = pd.factorize(np.concatenate([a[column], b[column]]))
+            # As in common.reporting.stats: resampling questions is drawing how often each distinct pair occurs.
+            pairs, counts = np.unique(codes[: len(a)] * len(labels) + codes[len(a) :], return_counts=True)
+            draws = np.random.default_rng(seed).multinomial(len(a), counts / len(a), size=resamples)
+            cells[column] = labels[pairs // len(labels)], labels[pairs % len(labels)], counts, draws.astype(float)
+        left, right, counts, draws = cells[column]
+        value = measure(left, right, counts)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            low, high = np.nanquantile(measure(left, right, draws), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        found[name] = value, float(low), float(high)
+    return found
+
+
+def consistency(languages: dict[str, pd.DataFrame], seed: int) -> pd.DataFrame:
+    """Columns measure, language_a, language_b, value, ci_low, ci_high: every pair of languages.
+
+    `correct_given_other` is a right, given b right.
+    """
+    found = {(a, b): compare(languages[a], languages[b], seed=seed) for a in languages for b in languages}
+    rows = [(name, *pair, *values[name]) for name in MEASURES for pair, values in found.items()]
+    return pd.DataFrame(rows, columns=["measure", "language_a", "language_b", "value", "ci_low", "ci_high"])
 
 
 def accuracy(
@@ -160,20 +223,25 @@ def accuracy(
             found = conductivity(languages[taught]["correct"], table["correct"], chance, seed=seed)
             row |= dict(zip(("conductivity", "conductivity_low", "conductivity_high"), found, strict=True))
         if ENGLISH in languages and code != ENGLISH:
-            row |= {f"{name}_en": measure(table, languages[ENGLISH]) for name, measure in MEASURES.items()}
+            row |= {
+                f"{name}_en": measure(table[column], languages[ENGLISH][column], None)
+                for name, (column, measure) in MEASURES.items()
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def main() -> None:
     config = parse(Score)
-    source = config.predictions if config.runs is None else str(config.runs)
-    runs = {} if config.runs is None else named_list(config.runs, "runs")
-    table = read_runs(runs) if runs else read_predictions(Path(source))
+    runs, logs = labelled(config.runs, "runs", 2), labelled(config.logs, "logs", 3)
+    source = config.predictions or ", ".join((*runs.values(), *logs.values()))
+    table = read_runs(runs, logs, config.log_id) if runs or logs else read_predictions(Path(source))
     table["correct"] = (table["prediction"] == table["answer"]).astype(int)
     scored, pairs, figures = [], [], {}
     for (model, task), rows in table.groupby(["model", "task"], sort=False):
-        languages, (chance, reference) = by_language(rows, f"{source}, {model}, {task}"), constants(task, config)
+        languages, (chance, reference) = by_language(rows, f"{source}, {model}, {task}"), config.known(task)
+        if chance is None and "options" in rows and rows["options"].notna().all():
+            chance = (1 / rows["options"]).mean()
         if config.taught is not None and (config.taught not in languages or chance is None):
             raise InputError(f"{source}, {model}, {task}: --taught {config.taught} needs answers in it, and --chance")
         if chance is None or reference is None:
@@ -183,17 +251,18 @@ def main() -> None:
             scored.append(
                 accuracy(languages, chance, reference, config.taught, config.seed).assign(model=model, task=task)
             )
-            pairs.append(consistency(languages).assign(model=model, task=task))
+            pairs.append(consistency(languages, config.seed).assign(model=model, task=task))
         for reason in sorted({str(one.message) for one in reasons}):
             print(f"note: {model}, {task}: some values are missing, {reason}")
         name = f"{quote(model, safe='')}-{quote(task, safe='')}"
         if len(name) > LONGEST:
             raise InputError(f"{source}: model and task {name[:40]}...: too long for the name of a file; shorten them")
         figures[name] = pairs[-1]
+    folders = {} if config.runs is None else named_list(config.runs, "runs")
     first, out = ["model", "task"], Path(config.out)
     written = [out / "accuracy.csv", out / "consistency.csv"]
     written += [out / f"{name}{ending}" for name in figures for ending in (".png", ".pdf")]
-    begin_result(__file__, out / "accuracy", runs, written)
+    begin_result(__file__, out / "accuracy", folders, written)
     for name, tables in (("accuracy", scored), ("consistency", pairs)):
         joined = pd.concat(tables, ignore_index=True)
         joined = joined[[*first, *joined.columns.drop(first)]]
@@ -202,7 +271,7 @@ def main() -> None:
             print(joined.to_string(index=False, float_format="{:.4f}".format))
     for name, table in figures.items():
         save_figure(out / name, plot_consistency, table[table["measure"].isin(["agreement", "correct_jaccard"])])
-    save_result(__file__, out / "accuracy", runs, written)
+    save_result(__file__, out / "accuracy", folders, written)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
     rank_consistency(scores_en, scores_de)  # RankC of two languages, [questions, candidates] each
 
 Where a measure does not exist (no questions, a zero denominator) it is NaN, with a RuntimeWarning that says why.
+`weights` say how often each question counts, [n] or [resamples, n]: once where left out; with the latter the measure is
+an array [resamples].
 """
 
 import warnings
@@ -10,6 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+Values = float | np.ndarray
 
 
 class Constants(NamedTuple):
@@ -28,8 +32,8 @@ CLIKA = {
 }
 
 
-def _missing(reason: str) -> float:
-    warnings.warn(reason, RuntimeWarning, stacklevel=3)
+def _missing(reason: str, stacklevel: int = 3) -> float:
+    warnings.warn(reason, RuntimeWarning, stacklevel=stacklevel)
     return float("nan")
 
 
@@ -43,47 +47,44 @@ def rescaled_accuracy(accuracy: float, chance: float, reference: float) -> float
     return max(0.0, (accuracy - chance) / (reference - chance))
 
 
-def agreement(predictions_a: Sequence, predictions_b: Sequence) -> float:
+def agreement(predictions_a: Sequence, predictions_b: Sequence, weights: np.ndarray | None = None) -> Values:
     """Share of questions with the same prediction, 0 to 1; [n] each. NaN for n = 0."""
-    a, b = _pair(predictions_a, predictions_b)
-    return float((a == b).mean()) if len(a) else _missing("agreement: no questions")
+    a, b, counts = _pair(predictions_a, predictions_b, weights)
+    return _share(counts @ (a == b), counts.sum(-1), "agreement: no questions")
 
 
-def agreement_kappa(predictions_a: Sequence, predictions_b: Sequence) -> float:
+def agreement_kappa(predictions_a: Sequence, predictions_b: Sequence, weights: np.ndarray | None = None) -> Values:
     """Agreement above chance, Cohen's kappa: (agreement - e) / (1 - e), -1 to 1; [n] each.
 
     e is what two that answer independently, each label as often as here, would agree on. NaN for n = 0 and for e = 1.
     """
-    a, b = _pair(predictions_a, predictions_b)
+    a, b, counts = _pair(predictions_a, predictions_b, weights)
     if not len(a):
         return _missing("kappa: no questions")
-    expected = sum(float((a == label).mean() * (b == label).mean()) for label in np.unique(np.concatenate([a, b])))
-    if expected >= 1:
-        return _missing("kappa: both give one and the same label to every question")
-    return (agreement(a, b) - expected) / (1 - expected)
+    labels = np.unique(np.concatenate([a, b]))
+    expected = sum((counts @ (a == label)) * (counts @ (b == label)) for label in labels) / counts.sum(-1) ** 2
+    reason = "kappa: both give one and the same label to every question"
+    return _share(agreement(a, b, counts) - expected, 1 - expected, reason)
 
 
-def correct_jaccard(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
+def correct_jaccard(correct_a: Sequence[bool], correct_b: Sequence[bool], weights: np.ndarray | None = None) -> Values:
     """Questions right in both over questions right in either, 0 to 1; [n] each. NaN where none is right."""
-    a, b = _truths(correct_a, correct_b)
-    either = (a | b).sum()
-    return float((a & b).sum() / either) if either else _missing("jaccard: no question is right in either")
+    a, b, counts = _truths(correct_a, correct_b, weights)
+    return _share(counts @ (a & b), counts @ (a | b), "jaccard: no question is right in either")
 
 
-def correct_jaccard_kappa(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
+def correct_jaccard_kappa(
+    correct_a: Sequence[bool], correct_b: Sequence[bool], weights: np.ndarray | None = None
+) -> Values:
     """`correct_jaccard` above chance: (J - e) / (1 - e), at most 1, 0 where the two are right independently; [n] each.
 
     e = pq / (p + q - pq) for accuracies p and q. NaN where none is right, and where both are right throughout.
     """
-    a, b = _truths(correct_a, correct_b)
-    jaccard = correct_jaccard(a, b)
-    if np.isnan(jaccard):
-        return jaccard
-    p, q = a.mean(), b.mean()
-    expected = p * q / (p + q - p * q)
-    if expected >= 1:
-        return _missing("jaccard above chance: every question is right in both")
-    return float((jaccard - expected) / (1 - expected))
+    a, b, counts = _truths(correct_a, correct_b, weights)
+    jaccard = correct_jaccard(a, b, counts)
+    p, q = (_divided(counts @ correct, counts.sum(-1)) for correct in (a, b))
+    expected = _divided(p * q, p + q - p * q)
+    return _share(jaccard - expected, 1 - expected, "jaccard above chance: every question is right in both")
 
 
 def rank_consistency(scores_a: Sequence[Sequence[float]], scores_b: Sequence[Sequence[float]]) -> float:
@@ -116,35 +117,54 @@ def _rank_consistency(a: Sequence[float], b: Sequence[float]) -> float:
 class Transfer(NamedTuple):
     """Shares of questions: right in both languages, and right in the target of those right in the source."""
 
-    both: float
-    given_source: float
+    both: Values
+    given_source: Values
 
 
-def transfer(correct_source: Sequence[bool], correct_target: Sequence[bool]) -> Transfer:
+def transfer(
+    correct_source: Sequence[bool], correct_target: Sequence[bool], weights: np.ndarray | None = None
+) -> Transfer:
     """ECLeKTic's two readings of transfer, 0 to 1; [n] each.
 
     NaN for n = 0, the second also if none is right in the source.
     """
-    source, target = _truths(correct_source, correct_target)
+    source, target, counts = _truths(correct_source, correct_target, weights)
     if not len(source):
         return Transfer(_missing("transfer: no questions"), float("nan"))
-    both = (source & target).sum()
-    known = source.sum()
-    given = both / known if known else _missing("transfer: no question is right in the source language")
-    return Transfer(float(both / len(source)), float(given))
+    both = counts @ (source & target)
+    given = _share(both, counts @ source, "transfer: no question is right in the source language")
+    return Transfer(_share(both, counts.sum(-1), "transfer: no questions"), given)
 
 
-def _pair(a: Sequence, b: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """Both as arrays [n]; a ValueError for other shapes or different lengths."""
+def _pair(a: Sequence, b: Sequence, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both as arrays [n], and the weights, 1 where none are given; a ValueError for other shapes or lengths."""
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 1 or a.shape != b.shape:
         raise ValueError(f"two lists of the same length are needed, not shapes {a.shape} and {b.shape}")
-    return a, b
+    counts = np.ones(len(a)) if weights is None else np.asarray(weights, float)
+    if counts.shape[-1:] != a.shape:
+        raise ValueError(f"weights of shape {counts.shape} for {len(a)} questions")
+    return a, b, counts
 
 
-def _truths(a: Sequence[bool], b: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Both as bool [n]; a ValueError for values that are neither true nor false."""
-    a, b = _pair(a, b)
+def _truths(
+    a: Sequence[bool], b: Sequence[bool], weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, both as bool; a ValueError for values that are neither true nor false."""
+    a, b, counts = _pair(a, b, weights)
     if not np.isin(np.concatenate([a, b]), (0, 1)).all():
         raise ValueError("values that are 0 or 1 are needed")
-    return a.astype(bool), b.astype(bool)
+    return a.astype(bool), b.astype(bool), counts
+
+
+def _divided(part: Values, whole: Values) -> Values:
+    """part / whole, NaN where the whole is 0."""
+    value = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) != 0)
+    return value if value.ndim else float(value)
+
+
+def _share(part: Values, whole: Values, reason: str) -> Values:
+    """part / whole; NaN where the whole is 0, with a warning that says why."""
+    if np.any(whole == 0):
+        _missing(reason, stacklevel=4)
+    return _divided(part, whole)

@@ -145,3 +145,18 @@ def test_unpaired_or_untrue_values_are_refused():
         metrics.agreement([1], [1, 2])
     with pytest.raises(ValueError, match="0 or 1"):
         metrics.transfer([0.5], [1])
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=20))
+def test_a_weight_counts_a_question_as_often(questions):
+    a, b, weights = map(np.array, zip(*questions, strict=True))
+    if not weights.sum():
+        return
+    repeated = np.repeat(a, weights), np.repeat(b, weights)
+    for measure in (metrics.agreement, metrics.agreement_kappa, metrics.correct_jaccard, metrics.correct_jaccard_kappa):
+        expected = measure(*repeated)
+        assert measure(a, b, weights) == pytest.approx(expected, nan_ok=True)
+        assert measure(a, b, np.stack([weights, weights])) == pytest.approx([expected] * 2, nan_ok=True)
+    assert metrics.transfer(a, b, weights) == pytest.approx(metrics.transfer(*repeated), nan_ok=True)
+    with pytest.raises(ValueError, match="weights of shape"):
+        metrics.agreement(a, b, [*weights, 1])
