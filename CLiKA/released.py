@@ -188,7 +188,7 @@ def plot_models(table: pd.DataFrame, value: str, title: str, scale: float, form:
     """Heat maps of models and languages, one a task; `table` has model, task, language and `value`, from 0 to 1."""
     tasks, models = (list(table[name].unique()) for name in ("task", "model"))
     down = -(-len(tasks) // 2)
-    figure = Figure(figsize=(9, down * (0.6 + 0.23 * len(models))), layout="constrained")
+    figure = Figure(figsize=(7.5, down * (0.6 + 0.21 * len(models))), layout="constrained")
     axes = figure.subplots(down, 2, squeeze=False).flatten()
     for axis in axes[len(tasks) :]:
         axis.remove()

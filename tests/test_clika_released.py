@@ -126,7 +126,7 @@ def test_consistency_of_every_pair(scored):
     own = long[(long["model"] == "old") & (long["task"] == "x_geo")].pivot(index="id", columns="language")
     row = found.loc["old", "x_geo", "en", "de"]
     assert row["agreement_kappa"] == pytest.approx(
-        metrics.agreement_kappa(*own["prediction"][["en", "de"]].T.to_numpy())
+        metrics.agreement_kappa(*own["prediction"][["en", "de"]].T.to_numpy()), abs=1e-5
     )
     assert row["correct_jaccard"] == pytest.approx(
         metrics.correct_jaccard(own["correct"]["en"], own["correct"]["de"]), abs=1e-5
