@@ -18,25 +18,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import transfer_metrics as metrics
-from consistency import ENGLISH, accuracy, by_language, compare
+from consistency import accuracy, by_language, compare
+from families import FAMILIES, compare_families, in_families, read_families
 from matplotlib.figure import Figure
-from rows import json_rows, read_rows
+from predictions import ENGLISH
+from rows import json_rows
+from transfer_metrics import LANGUAGES
 
 from common.cli import InputError, parse, run
 from common.questions import LETTERS
 from common.reporting.files import write_csv_atomic, write_text_atomic
 from common.reporting.plots import draw_heat_map, save_figure
 from common.reporting.results import begin_result, save_result
-from common.reporting.stats import paired_bootstrap
 from common.reporting.tables import crossed, from_frame
 
-FAMILIES = Path(__file__).with_name("data") / "families.csv"
 NAME = re.compile(r"(.+?)_res(?:_bf16_add_simple_example)?\.jsonl")
-LANGUAGES = ("en", "de", "fr", "it", "pl", "ru", "ja", "zh", "ar", "he")
 LABELS = {task: LETTERS[: round(1 / known.chance)] for task, known in metrics.CLIKA.items()}
 PAIRED = ("agreement", "agreement_kappa", "correct_jaccard", "correct_jaccard_kappa")
 KEYS = ["model", "task", "language", "id"]
-VALUES = {"accuracy": "correct", "agreement with English": "same_as_en"}
 
 
 @dataclass
@@ -135,55 +134,6 @@ def pairs_of(languages: dict[str, pd.DataFrame], seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def read_families(path: str) -> pd.DataFrame:
-    """The table of pairs; InputError for a target that is no language of CLiKA's."""
-    table = read_rows(path, ["comparison", "before", "after", "target"])
-    wrong = ~table["target"].isin(["", *LANGUAGES])
-    if wrong.any():
-        row = int(wrong.idxmax())
-        raise InputError(f"{path}, row {row + 1}: target {table['target'][row]!r} is none of {', '.join(LANGUAGES)}")
-    return table
-
-
-def compare_families(table: pd.DataFrame, families: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """What changes from one model of a family to another, on the questions that both were asked.
-
-    Columns comparison, before, after, target, task, measure, languages (en, the target, others: their mean for every
-    question), n, value_before, value_after, difference, ci_low, ci_high (95%, paired bootstrap over questions).
-    """
-    rows = []
-    groups = dict(list(table.groupby(["model", "task"], sort=False, observed=True)))
-    for comparison, before, after, target in families.itertuples(index=False):
-        for task in LABELS:
-            if (before, task) not in groups or (after, task) not in groups:
-                continue
-            two = [groups[model, task] for model in (before, after)]
-            for measure, column in VALUES.items():
-                wide = [one.pivot(index="id", columns="language", values=column).dropna() for one in two]
-                codes = [code for code in LANGUAGES if all(code in one for one in wide)]
-                parts = {"en": ["en"], target: [target], "others": [c for c in codes if c not in ("en", target)]}
-                for name, own in parts.items():
-                    own = [code for code in own if code in codes]
-                    if not own or (measure != "accuracy" and own == [ENGLISH]):
-                        continue
-                    here, there = (one[own].mean(axis=1) for one in wide)
-                    if set(here.index) != set(there.index):
-                        raise InputError(
-                            f"{before} and {after} were asked other questions of {task}; compare the files"
-                        )
-                    found = paired_bootstrap(there.loc[here.index], here, seed=seed)
-                    shown = (len(here), here.mean(), there.mean(), *found)
-                    rows.append((comparison, before, after, target, task, measure, name, *shown))
-    names = ["comparison", "before", "after", "target", "task", "measure", "languages", "n", "value_before"]
-    return pd.DataFrame(rows, columns=[*names, "value_after", "difference", "ci_low", "ci_high"])
-
-
-def in_families(models: list[str], families: pd.DataFrame) -> list[str]:
-    """The models, members of one family side by side in the order of its table, the others behind."""
-    named = dict.fromkeys(name for pair in families[["before", "after"]].to_numpy() for name in pair)
-    return [*(name for name in named if name in models), *(name for name in models if name not in named)]
-
-
 def plot_models(table: pd.DataFrame, value: str, title: str, scale: float, form: str) -> Figure:
     """Heat maps of models and languages, one a task; `table` has model, task, language and `value`, from 0 to 1."""
     tasks, models = (list(table[name].unique()) for name in ("task", "model"))
@@ -195,8 +145,9 @@ def plot_models(table: pd.DataFrame, value: str, title: str, scale: float, form:
     for place, (axis, task) in enumerate(zip(axes, tasks, strict=False)):
         grid = scale * table[table["task"] == task].pivot(index="model", columns="language", values=value)
         grid = grid.reindex(index=models, columns=[code for code in LANGUAGES if code in grid])
-        rows = [""] * len(models) if place % 2 else models
-        image = draw_heat_map(axis, grid.to_numpy(), list(grid.columns), scale, form, rows=rows, fontsize="x-small")
+        image = draw_heat_map(axis, grid.to_numpy(), list(grid.columns), scale, form, fontsize="x-small")
+        axis.set_yticks(range(len(models)), [""] * len(models) if place % 2 else models)
+        axis.set_ylim(len(models) - 0.5, -0.5)  # which had room for as many rows as languages
         axis.set_aspect("auto")
         axis.set_title(task, loc="left")
     figure.colorbar(image, ax=list(axes[: len(tasks)]), label=title, aspect=30)

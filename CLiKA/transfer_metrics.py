@@ -30,6 +30,7 @@ CLIKA = {
     "x_name": Constants(0.25, 0.922),
     "x_geo": Constants(0.25, 0.970),
 }
+LANGUAGES = ("en", "de", "fr", "it", "pl", "ru", "ja", "zh", "ar", "he")  # in which they are asked
 
 
 def _missing(reason: str, stacklevel: int = 3) -> float:

@@ -100,26 +100,14 @@ def draw_chance(axis: Axes, chance: float) -> None:
     axis.axhline(100 * chance, color=NEUTRAL, linewidth=0.8, linestyle=":", label="chance")
 
 
-def draw_heat_map(
-    axis: Axes,
-    grid: np.ndarray,
-    codes: Sequence[str],
-    highest: float,
-    form: str,
-    *,
-    rows: Sequence[str] | None = None,
-    **text,
-) -> AxesImage:
-    """A heat map of values from 0 to `highest`, [rows, languages], each cell with its number as `form` (".2f").
-
-    `rows` are languages too where no names are given.
-    """
+def draw_heat_map(axis: Axes, grid: np.ndarray, codes: Sequence[str], highest: float, form: str, **text) -> AxesImage:
+    """A heat map of values from 0 to `highest`, [languages, languages], each cell with its number as `form` (".2f")."""
     image = axis.imshow(grid, cmap="cividis", vmin=0, vmax=highest)
     for (down, across), value in np.ndenumerate(grid):
         if not np.isnan(value):
             color = "white" if value < highest / 2 else "black"
             axis.text(across, down, format(value, form), ha="center", va="center", color=color, **text)
     axis.set_xticks(range(len(codes)), codes)
-    axis.set_yticks(range(len(grid)), codes if rows is None else rows)
+    axis.set_yticks(range(len(codes)), codes)
     axis.grid(False)
     return image
