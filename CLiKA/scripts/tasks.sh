@@ -14,7 +14,7 @@ for task in x_geo x_name x_csqa x_copa; do
     variants=${RESULTS:-CLiKA/results}/variants/$task-${languages//,/-}
     build_variants clika "$variants" "$languages" --clika_task "$task" --on_mismatch drop # an option of x_csqa is empty
     "$python" MMLU/mitigate.py "${keys[@]}" --data "$variants" --out "$out/$task"
-    runs+=("$name/$task=$out/$task")
+    runs+=("$name@$task=$out/$task")
 done
 [[ -z "$show" ]] || exit 0
 IFS=,
