@@ -93,7 +93,7 @@ class Rows:
             r for r in self.results if r.script == claim.result and names <= set(r.runs) and self._is_in(r, claim)
         ]
         if not names and not claim.one:
-            fitting = [result for result in fitting if len(result.runs) == 1]
+            fitting = [r for r in fitting if len(r.runs) == 1 or (claim.records and not r.runs)]
         first = min((result.place for result in fitting), default=0)
         groups: dict[Path, dict[str, dict[tuple, Result]]] = {}
         for result in (result for result in fitting if result.place == first):
