@@ -1,6 +1,7 @@
 """Fixtures: the project's root, tiny models and tokenizers on disk, and real data where a machine has it."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported; scripts started by tests inherit it
@@ -14,6 +15,7 @@ from tests.tiny import byte_level_tokenizer, tiny_llama  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 
 transformers.logging.set_verbosity_error()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell lets background jobs, and theirs, ignore
 
 
 @pytest.fixture

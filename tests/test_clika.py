@@ -91,7 +91,7 @@ def test_our_records_are_read(tmp_path, monkeypatch):
 def test_a_run_named_as_one_of_clikas_tasks_has_its_constants(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     write_run(tmp_path / "run", seed=0, accuracy=0.5)
-    names = ("org/tiny/x_copa", "org/tiny", "x_geo")
+    names = ("org/tiny@x_copa", "org/tiny", "x_geo")
     runs = ",".join(f"{name}={tmp_path / 'run'}" for name in names)
     assert call(consistency, ["--runs", runs, "--out", tmp_path / "out"], monkeypatch) == 0
     table = pd.read_csv(tmp_path / "out" / "accuracy.csv").set_index(["model", "task", "language"]).sort_index()

@@ -11,7 +11,7 @@ TASKS = ("CLiKA", "FT", "HP", "MMLU", "TOFU", "Translation")
 FOLDERS = (*TASKS, "common", "report", "world")
 FILES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 MOST_MODULES = 10  # of common/ itself
-MOST_LINES = 5225  # of common/ with its folders; 400 are the doors for disks, locks, keys, broken models and servers
+MOST_LINES = 5375  # of common/ with its folders
 
 
 def file_of(name: str, folder: Path) -> Path | None:

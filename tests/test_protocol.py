@@ -241,7 +241,7 @@ def test_writing_is_sampled_with_our_seed_and_does_not_depend_on_what_came_befor
 
 
 def test_a_prompt_without_room_for_the_answer_is_named(ask, capsys):
-    code, _ = ask(mitigate, *TRANSLATE, *PAPER, "--max_new_tokens", "2000", settings="en")
+    code, _ = ask(mitigate, *TRANSLATE, *PAPER, "--max_new_tokens", "2000", "--overlong", "error", settings="en")
     error = capsys.readouterr().err
     assert code == 2 and "questions of subject law: row 0: its prompt has" in error and "2000 more" in error
 
