@@ -9,7 +9,7 @@ for several CPU processes; nodes need a common file system for `out`. Interrupte
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -149,8 +149,16 @@ def read_examples(
                 f"{path}: {there} questions of subject {subject} where {count} examples are asked for; add them, or use"
                 " --num_fewshot 0 or --on_few_examples fewer"
             )
+        if there < count:
+            note(f"{there} few-shot examples of {subject} instead of {count}")
         examples[subject] = [tables[k % len(tables)][subject][k] for k in range(min(count, there))]
     return examples
+
+
+@cache
+def note(sentence: str) -> None:
+    """Say it on stderr, once for all settings."""
+    print(f"note: {sentence}", file=sys.stderr)
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ class Part:
         limit: key that takes --limit; None for none.
         settings: whether it takes --settings.
         first_look: the settings of a run with --limit, unless the caller names some; "" is those of its YAML file.
-        keys: further words of its command line.
         training: whether it trains, and so belongs to --with_training.
         smallest: smallest value of the limit.
         arms: what ARMS is unless the caller set it: the claims are on these.
@@ -31,26 +30,21 @@ class Part:
     limit: str | None = "limit"
     settings: bool = False
     first_look: str = ""
-    keys: tuple[str, ...] = ()
     training: bool = False
     smallest: int = 1
     arms: str | None = None
 
 
-FEWER = ("--on_few_examples", "fewer")  # translated benchmarks have lost some of their few-shot examples
-
 PARTS = {
     "mmlu": Part("MMLU, 0-shot", "MMLU/scripts/zero_shot.sh", settings=True),
-    "five_shot": Part(
-        "MMLU, 5-shot", "MMLU/scripts/five_shot.sh", settings=True, first_look="en,full,mixup", keys=FEWER
-    ),
+    "five_shot": Part("MMLU, 5-shot", "MMLU/scripts/five_shot.sh", settings=True, first_look="en,full,mixup"),
     "belebele": Part("Belebele", "MMLU/scripts/belebele.sh", settings=True),
     "quiz": Part("domain quiz", "HP/scripts/quiz.sh", settings=True),
     "translation": Part("translation", "Translation/scripts/translation.sh"),
     "embeddings": Part("mixed-language embeddings", "Translation/scripts/embeddings.sh", "count", smallest=2),
     "lens": Part("logit lens", "Translation/scripts/lens.sh", "count"),
     "mitigation": Part(
-        "fixes without training", "MMLU/scripts/mitigation.sh", settings=True, first_look="en,full_de,mixup", keys=FEWER
+        "fixes without training", "MMLU/scripts/mitigation.sh", settings=True, first_look="en,full_de,mixup"
     ),
     "tofu": Part("TOFU, untaught", "TOFU/scripts/untaught.sh"),
     "cloze": Part("cloze sentences", "CLiKA/scripts/cloze.sh"),
@@ -108,7 +102,7 @@ class Reproduce:
         if name == "consistency":
             runs = f"{model_name(self.model)}={self.out}/mmlu"
             return [sys.executable, part.script, "--runs", runs, "--out", f"{self.out}/consistency", "--chance", "0.25"]
-        words = ["bash", part.script, self.model, *part.keys]
+        words = ["bash", part.script, self.model]
         if part.limit and self.limit:
             words += [f"--{part.limit}", str(max(self.limit, part.smallest))]
         settings = self.settings or (part.first_look if self.limit else "")
