@@ -19,7 +19,7 @@ from common.cli import InputError, held
 
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.unfinished(\.\w+)?")  # names of temporary files
 LOCK = ".lock"
-FORMULA = re.compile(r"'*[=+\-@\t\r]")  # how a cell begins that a spreadsheet program would run; a quote forbids it
+FORMULA = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)  # how a cell begins that a spreadsheet would run, but for a quote
 
 
 @contextmanager
