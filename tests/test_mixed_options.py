@@ -1,10 +1,7 @@
 """A CSV data set whose questions have 2, 4, 5 and 26 options, from CSV to records, against slow scoring."""
 
 import csv
-import json
-import threading
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -15,6 +12,7 @@ from common.evaluation.records import load_records
 from common.lm.loading import load
 from common.prompts import mmlu_prompt, text_prompt
 from common.questions import LETTERS, read_questions
+from tests.loopback import answering, serving
 from tests.scripts import call, load_script
 
 build = load_script("MMLU/build_variants.py")
@@ -123,33 +121,18 @@ def server(slow, monkeypatch):
     """A server that names the twenty likeliest of all 26 letters, whatever the question's own are."""
     pytest.importorskip("openai", reason="bash install.sh --dev installs it")
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["prompt"]
-            scores = dict(zip(LETTERS, slow(prompt, [f" {letter}" for letter in LETTERS]), strict=True))
-            top = sorted(scores, key=scores.get, reverse=True)[:NAMED]
-            first = {f" {letter}": scores[letter] for letter in top}
-            token = {"tokens": [f" {top[0]}"], "token_logprobs": [scores[top[0]]], "text_offset": [0]}
-            choice = {"index": 0, "text": f" {top[0]}", "finish_reason": "length"}
-            choice["logprobs"] = token | {"top_logprobs": [first]}
-            usage = {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
-            body = {"id": "1", "created": 0, "model": "m", "object": "text_completion", "choices": [choice]}
-            content = json.dumps(body | {"usage": usage}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(route, body):
+        scores = dict(zip(LETTERS, slow(body["prompt"], [f" {letter}" for letter in LETTERS]), strict=True))
+        top = sorted(scores, key=scores.get, reverse=True)[:NAMED]
+        first = {f" {letter}": scores[letter] for letter in top}
+        token = {"tokens": [f" {top[0]}"], "token_logprobs": [scores[top[0]]], "text_offset": [0]}
+        choice = {"index": 0, "text": f" {top[0]}", "finish_reason": "length"}
+        choice["logprobs"] = token | {"top_logprobs": [first]}
+        usage = {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
+        return {"id": "1", "created": 0, "model": "m", "object": "text_completion", "choices": [choice], "usage": usage}
 
-        def log_message(self, *_):
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{listening.server_port}/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    yield
-    listening.shutdown()
+    with serving(answering(answer), monkeypatch):
+        yield
 
 
 def test_a_server_is_asked_for_the_labels_that_a_question_has(server, ask, data, slow):

@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +18,7 @@ import pytest
 from common.cli import InputError
 from common.translation.base import Untranslated
 from common.translation.factory import make_translator
+from tests.loopback import serving
 from tests.mmlu import LOGPROBS
 from tests.scripts import ROOT, call, load_script
 
@@ -106,12 +107,8 @@ class Proxy(BaseHTTPRequestHandler):
 @pytest.fixture
 def proxy(server, monkeypatch):
     handler = type("Handler", (Proxy,), {"upstream": server.url, "answered": []})
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{listening.server_port}/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    yield handler
-    listening.shutdown()
+    with serving(handler, monkeypatch):
+        yield handler
 
 
 def expected(texts=SENTENCES):

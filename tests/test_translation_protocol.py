@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
 import pytest
@@ -13,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from common.cli import InputError
 from common.reporting.provenance import model_content_hash
 from common.translation.factory import make_translator
+from tests.loopback import answering, serving
 from tests.scripts import ROOT, call, load_script
 
 paper = load_script("Translation/translation_protocol.py")
@@ -28,39 +27,25 @@ PROMPTS = {
 
 @pytest.fixture
 def server(monkeypatch):
-    """A loopback server that answers "Hund\\n\\nrot"; the bodies and routes of its requests are in `asked`."""
+    """A loopback server that answers "Hund\\n\\nrot"; yields the routes and bodies of its requests."""
     pytest.importorskip("openai", reason="bash install.sh --dev installs it")
 
-    class Handler(BaseHTTPRequestHandler):
-        asked: list = []
+    asked = []
 
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.asked.append((self.path, body))
-            said = "Hund\n\nrot"
-            reply = json.dumps({"model": "tiny", "choices": [{"text": said, "message": {"content": said}}]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(reply)))
-            self.end_headers()
-            self.wfile.write(reply)
+    def answer(route, body):
+        asked.append((route, body))
+        said = "Hund\n\nrot"
+        return {"model": "tiny", "choices": [{"text": said, "message": {"content": said}}]}
 
-        def log_message(self, *_):
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{listening.server_port}/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    yield Handler
-    listening.shutdown()
+    with serving(answering(answer), monkeypatch):
+        yield asked
 
 
 def test_the_papers_request_to_a_chat_model(server):
     translator = paper.paper_translator("chat:tiny")
     assert translator.translate(["", "The dog sleeps. "], "en", "de") == ["", "Hund\n\nrot"]
     message = {"role": "system", "content": "Translate the following English text to German:"}
-    assert server.asked == [
+    assert server == [
         (
             "/v1/chat/completions",
             {
@@ -81,7 +66,7 @@ def test_our_requests_are_what_they_were(server):
     prompt = "English: The dog sleeps.\nGerman:"
     common = {"model": "tiny", "max_tokens": 256, "temperature": 0.0}
     messages = [{"role": "user", "content": f"{instruction}\n\n{prompt}"}]
-    assert server.asked == [
+    assert server == [
         ("/v1/chat/completions", common | {"messages": messages}),
         ("/v1/completions", common | {"prompt": prompt, "stop": "\n"}),
     ]
@@ -103,13 +88,13 @@ def test_the_script_asks_by_either_protocol_and_keeps_them_apart(server, tmp_pat
     assert call(translate, [*keys, "--protocol", "paper"], monkeypatch) == 0
     assert (tmp_path / "out" / "test-en-de").read_text() == "Hund rot\nHund rot\n"
     assert json.loads((tmp_path / "out" / "run.json").read_text())["config"]["protocol"] == "paper"
-    assert len(server.asked) == 2 and all(body["max_tokens"] == 64 for _, body in server.asked)
-    assert call(translate, [*keys, "--protocol", "paper"], monkeypatch) == 0 and len(server.asked) == 2
+    assert len(server) == 2 and all(body["max_tokens"] == 64 for _, body in server)
+    assert call(translate, [*keys, "--protocol", "paper"], monkeypatch) == 0 and len(server) == 2
     assert call(translate, keys, monkeypatch) == 2
     assert "made by another translator, protocol or limit, paper chat tiny" in capsys.readouterr().err
     assert call(translate, [*keys, "--out", tmp_path / "ours"], monkeypatch) == 0
     records = pd.read_csv(tmp_path / "ours" / "records-en-de.csv")
-    assert records["hypothesis"].tolist() == ["Hund", "Hund"] and len(server.asked) == 4
+    assert records["hypothesis"].tolist() == ["Hund", "Hund"] and len(server) == 4
 
 
 def generated(folder, **keys):
