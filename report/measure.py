@@ -13,9 +13,10 @@ from pathlib import Path
 
 from common.cli import parse, run
 
-WINDOW = 64  # tokens of a measured text
-ROWS = 8  # texts that are written at the same time
-NEW_TOKENS = 4
+WINDOW = 64  # tokens of a text that is read
+ROWS = 32  # texts that are written at the same time
+START = 16  # tokens that each of them begins with
+NEW_TOKENS = 8
 
 
 @dataclass
@@ -67,21 +68,29 @@ def main() -> None:
     text = Path(config.sample).read_text(encoding="utf-8")
     ids = tokenizer(text, add_special_tokens=False).input_ids
     ids = ids * (-(-ROWS * WINDOW // max(1, len(ids))))
-    windows = [tokenizer.decode(ids[place : place + WINDOW]) for place in range(0, ROWS * WINDOW, WINDOW)]
+    windows = [ids[place : place + WINDOW] for place in range(0, ROWS * WINDOW, WINDOW)]
+    read = [tokenizer.decode(window) for window in windows[:4]]
+    starts = [tokenizer.decode(window[:START]) for window in windows]
 
     stats, passes, start = ScoringStats(), 0, time.monotonic()
     while time.monotonic() - start < config.seconds:
-        texts = [f"{passes} {window}" for window in windows[: ROWS // 2]]  # a number, so that nothing is shared
+        texts = [f"{passes} {window}" for window in read]  # a number, so that nothing is shared
         loglikelihood(model, tokenizer, texts, [" A"], progress=False, stats=stats)
         passes += 1
     reading = stats.computed_tokens / (time.monotonic() - start)
 
-    def writing(rows: int) -> float:
+    def seconds(rows: int, tokens: int) -> tuple[float, int]:
+        """Seconds to read `rows` texts and to write `tokens` for each, and how many tokens the longest has."""
         start = time.monotonic()
-        said = generate(model, tokenizer, windows[:rows], NEW_TOKENS, stop=None, progress=False)
-        steps = max(answer.tokens for answer in said)
-        return max(0.0, time.monotonic() - start - rows * WINDOW / reading) / max(1, steps)
+        said = generate(model, tokenizer, starts[:rows], tokens, stop=None, progress=False)
+        return time.monotonic() - start, max(answer.tokens for answer in said)
 
+    def writing(rows: int) -> float:
+        """Seconds to write one token for each of `rows` texts."""
+        (first, _), (all_of_them, steps) = seconds(rows, 1), seconds(rows, NEW_TOKENS)
+        return max(0.0, all_of_them - first) / max(1, steps - 1)
+
+    seconds(1, 1)  # what the first text alone waits for
     one, many = writing(1), writing(ROWS)
     further = max(0.0, (many - one) / (ROWS - 1))
     weights = sum(parameter.numel() for parameter in model.parameters())

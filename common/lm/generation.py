@@ -22,7 +22,7 @@ from common.lm.prefix_attention import SharedPrefix, shared_prefix_enabled
 from common.lm.tokenization import prompt_tokens
 from common.lm.tree_attention import UnsupportedAttention
 
-BATCH_BYTES = {"cpu": 1 << 28, "cuda": 1 << 33}  # for a batch's keys and values, and one layer's attention scores
+BATCH_BYTES = {"cpu": 1 << 29, "cuda": 1 << 33}  # for a batch's keys and values, and one layer's attention scores
 
 
 @dataclass(frozen=True)
