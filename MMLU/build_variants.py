@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from clika import read_clika
+from knowledge_free import read_knowledge_free
 from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_mmlu
 
 from common.cli import InputError, comma_list, parse, require_given, run
@@ -24,6 +25,8 @@ from common.reporting.files import claim, temporary_file, write_json_atomic
 from common.settings import UNFINISHED, build_settings, settings_in, sort_settings
 
 RECORD = "build.json"
+NEEDED = {"clika": "clika_task", "knowledge_free": "facts"}  # the key that a source cannot do without
+OF_ONE = NEEDED | {"mmlu": "translations mixup", "knowledge_free": "facts crossed"}  # keys that go with one source
 Parallel = dict[str, list[Question]]  # questions by language, row for row the same
 
 
@@ -37,7 +40,8 @@ class BuildConfig:
             it; belebele: a folder with eng_Latn.jsonl and so on, or facebook/belebele or a copy of it; csv: a folder
             with en.csv and so on, and dev/en.csv and so on for few-shot examples, with the header
             id,subject,context,question,A,B[,C...],answer and empty last options where a question has fewer; clika: a
-            folder with x_geo/ and so on, as in github.com/RiverGao/CLiKA.
+            folder with x_geo/ and so on, as in github.com/RiverGao/CLiKA; knowledge_free: a folder with
+            qasc/no_fact/ and so on, as in github.com/NJUNLP/Knowledge-Free-Reasoning.
         out: folder of the variants.
         languages: ISO 639-1 codes, English first, a list or separated by commas.
         translations: for mmlu, a folder with <language>/<split>/ or <split>_full_<language>/ of such CSV files, or
@@ -50,9 +54,12 @@ class BuildConfig:
         num_fewshot: number of test questions per subject to hold out as few-shot examples, for sources without
             examples of their own, such as belebele.
         clika_task: for clika, which of its tasks.
+        facts: for knowledge_free, how many facts stand before a question, 0, 1 or 2.
+        crossed: for knowledge_free, what full_L has in L, the rest being English: the facts, or the question with its
+            options; null is both.
     """
 
-    source: Literal["mmlu", "belebele", "csv", "clika"]
+    source: Literal["mmlu", "belebele", "csv", "clika", "knowledge_free"]
     data: str
     out: str
     languages: str | list[str] = ",".join(PAPER)
@@ -62,10 +69,14 @@ class BuildConfig:
     on_mismatch: Literal["refuse", "drop"] = "refuse"
     num_fewshot: int = 0
     clika_task: Literal["x_geo", "x_name", "x_csqa", "x_copa"] | None = None
+    facts: Literal[0, 1, 2] | None = None
+    crossed: Literal["facts", "question"] | None = None
 
     def __post_init__(self) -> None:
-        if self.source == "clika":
-            require_given(self, "clika_task")
+        if self.source in NEEDED:
+            require_given(self, NEEDED[self.source])
+        if self.crossed and not self.facts:
+            raise InputError("crossed is of facts and question; give facts as 1 or 2, or leave crossed out")
         if self.num_fewshot < 0:
             raise InputError(f"num_fewshot is {self.num_fewshot}; it must be 0 or more")
 
@@ -98,13 +109,15 @@ def main() -> None:
 
 def read(config: BuildConfig, languages: list[str]) -> Splits:
     """The questions of the source in every language; InputError for a key that the source does not support."""
-    for name, source in (("translations", "mmlu"), ("mixup", "mmlu"), ("clika_task", "clika")):
+    for source, name in ((source, name) for source, names in OF_ONE.items() for name in names.split()):
         if config.source != source and getattr(config, name) is not None:
             raise InputError(f"--{name} goes with --source {source} only, leave it out")
     if config.source == "mmlu":
         return read_mmlu(config.data, config.translations, config.mixup, languages)
     if config.source == "clika":
         return read_clika(config.data, config.clika_task, languages, config.on_mismatch)
+    if config.source == "knowledge_free":
+        return read_knowledge_free(config.data, config.facts, config.crossed, languages)
     reader = read_belebele if config.source == "belebele" else read_csv_source
     return reader(config.data, languages)
 

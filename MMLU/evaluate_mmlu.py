@@ -15,6 +15,7 @@ from typing import Literal
 
 from categories import category
 from clika import clika_prompt
+from knowledge_free import facts_prompt
 from mmlu_protocol import DTYPE
 from overlong import evaluate_fitting
 
@@ -41,7 +42,8 @@ class MmluConfig:
             `error` ends the run there, as a prompt does that is too long without examples.
         labels: of the options in the prompt, separated by commas; null is A, B, C, ...
         hint: a sentence after the instruction, such as that languages are mixed; null is none.
-        prompt: `paper`, or `clika`, that of CLiKA's tasks, with a solved example of its own.
+        prompt: `paper`; `facts`, the same with a passage as lines before the question; or `clika`, that of CLiKA's
+            tasks, with a solved example of its own.
     """
 
     data: str | None = None
@@ -51,7 +53,7 @@ class MmluConfig:
     overlong: Literal["drop_shots", "skip", "error"] = "drop_shots"
     labels: str | list[str] | None = None
     hint: str | None = None
-    prompt: Literal["paper", "clika"] = "paper"
+    prompt: Literal["paper", "facts", "clika"] = "paper"
 
     def __post_init__(self) -> None:
         require_given(self, "data")
@@ -123,8 +125,8 @@ class MmluConfig:
             files = [folder / f"{one}.csv" for one in names or ["en"]]
             examples = read_examples(files, self.num_fewshot, questions, self.on_few_examples == "fewer")
             content += "".join(map(file_digest, files))
-        own = {"write_prompt": clika_prompt, "before_answer": ""} if self.prompt == "clika" else {}
-        return Setting(name, questions, content, examples, self.prompt_format, **own)
+        own = {"clika": {"write_prompt": clika_prompt, "before_answer": ""}, "facts": {"write_prompt": facts_prompt}}
+        return Setting(name, questions, content, examples, self.prompt_format, **own.get(self.prompt, {}))
 
 
 def in_one_language(folder: str | Path) -> list[str]:

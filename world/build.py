@@ -7,6 +7,7 @@ Every file has the layout of the real data set that it replaces, so that all scr
     hp/<Language>.csv                                question,A,B,C,D,GT,category; facts that only English text states
     tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text states
     tofu/train.jsonl                                 English text that teaches these facts, with every synonym
+    knowledge_free/<subject>/{no,one,two}_fact/      the questions of mmlu after facts, as Knowledge-Free Reasoning has them
     clika/design.csv                                 wording of facts on new persons, in every language
     flores/<code>.devtest                            parallel sentences, held out of pretraining
     dictionaries/en-<lang>.tsv                       single-word translations
@@ -34,7 +35,7 @@ from common.reporting.files import LOCK, claim, write_text_atomic
 from world import grammar
 from world.config import WorldConfig, check_ranges, parse_with_world
 from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SPELL, Fact, Universe, make_universe, strangers
-from world.items import balanced_letters, draw_options, parallel_items, write_item
+from world.items import balanced_letters, draw_options, parallel_items, subjects, write_item
 from world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
 from world.stream import parallel_sentences
 
@@ -56,6 +57,7 @@ wikitext_tokenized: false
 tofu: tofu/en/authors.json
 tofu_corpus: tofu/train.jsonl
 tofu_translations: tofu
+knowledge_free: knowledge_free
 conductivity_design: clika/design.csv
 dictionaries: dictionaries
 translator: dictionary
@@ -104,6 +106,33 @@ def write_mmlu(folder: Path, universe: Universe, config: WorldConfig) -> int:
                 write_rows(folder / language / split / f"{subject}_{split}.csv", table)
                 count += len(rows) if (split, language) == ("test", "en") else 0
     return count
+
+
+def write_knowledge_free(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """The test questions of `write_mmlu` after no fact, the fact asked for, and also another one of the same person."""
+    rng = random.Random(f"given facts {config.seed}")
+    asked = [
+        fact
+        for group, relation in subjects().values()
+        for fact in universe.facts[group]
+        if fact.relation == relation
+    ]
+    given = []
+    for fact in asked:
+        others = [one for one in universe.facts[fact.group] if one.name == fact.name and one != fact]
+        given.append({"no": [], "one": [fact], "two": rng.sample([fact, rng.choice(others)], 2)})
+    for language, items in parallel_items(universe, config, "test").items():
+        wording = random.Random(f"given facts {config.seed} {language}")
+        files: dict[Path, list[dict[str, str]]] = {}
+        for item, facts in zip(items, given, strict=True):
+            for number, own in facts.items():
+                said = [grammar.statement(one.relation, one.name, one.value, language, wording) for one in own]
+                options = [f"{letter}. {option}" for letter, option in zip(FOUR, item.options, strict=True)]
+                row = {"input": "\n".join([*said, item.question, "", *options]), "output": item.answer}
+                place = folder / item.subject / f"{number}_fact" / f"{item.subject}_{language}.json"
+                files.setdefault(place, []).append(row)
+        for place, rows in files.items():
+            write_text_atomic(place, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
 
 
 def write_rows(path: Path, rows: list[list[str]]) -> None:
@@ -281,6 +310,7 @@ def main() -> None:
     claim_world(out)
     universe = make_universe(config)
     questions = write_mmlu(out / "mmlu", universe, config)
+    write_knowledge_free(out / "knowledge_free", universe, config)
     write_quiz(out / "hp", universe, config)
     write_authors(out / "tofu", universe, config)
     write_design(out / "clika", universe, config)
