@@ -81,7 +81,9 @@ def _row(record: Mapping[str, Any], id: str, task: str, facts: int, where: str, 
     else:
         found = re.fullmatch(r"(?:Facts: (.*)\n)?Question: (.*)", said)
         if not found or answer not in YES_NO:
-            raise InputError(f"{where}: `Question: ...`, after `Facts: ...` or alone, with the answer Yes or No is needed")
+            raise InputError(
+                f"{where}: `Question: ...`, after `Facts: ...` or alone, with the answer Yes or No is needed"
+            )
         given = [found[1]] if found[1] else []
         letter = LETTERS[YES_NO.index(answer)]
         item = monolingual(id, task, "\n".join(given), found[2], YES_NO, letter, language)

@@ -2,10 +2,10 @@
 
     python MMLU/tabulate_facts.py --runs facts_0=DIR,facts_1=DIR,facts_2=DIR --out FILE
 
-From the records of MMLU/evaluate_mmlu.py on questions of `build_variants.py --source knowledge_free`. gap(k) is accuracy
-in English minus accuracy in L, both with k facts, over the same questions; gap(0) - gap(k) is what k facts close of it
-(Hu et al., arXiv 2406.16655: knowledge stays in its language, reasoning crosses). In the runs `english_facts` and
-`english_question` that part is in English and the rest in L. Writes <out>.csv, <out>.units.csv (one row a question,
+From records of questions of `build_variants.py --source knowledge_free`. gap(k) is accuracy in English minus accuracy
+in L, both with k facts, over the same questions; gap(0) - gap(k) is what k facts close of it (Hu et al., arXiv
+2406.16655: knowledge stays in its language, reasoning crosses). In the runs `english_facts` and `english_question` that
+part is in English and the rest in L. Writes <out>.csv, <out>.units.csv (one row a question,
 language and run) and the plot.
 """
 
@@ -52,7 +52,7 @@ class TabulateFacts:
 
 
 def units_of(records: pd.DataFrame, name: str, folder: str) -> pd.DataFrame:
-    """One row a question and language other than English: id, subject, category, language, run, english, correct, gap.
+    """One row a question and language but English: id, subject, category, language, given, english, correct, gap.
 
     InputError where English or every other language is missing, or the questions differ between them.
     """
@@ -66,14 +66,16 @@ def units_of(records: pd.DataFrame, name: str, folder: str) -> pd.DataFrame:
         if set(own.index) != set(english.index):
             raise InputError(f"{folder}: en and {setting} have different questions; evaluate both on the same data")
         right = {"english": english["correct"], "correct": own.loc[english.index, "correct"]}
-        rows.append(pd.DataFrame({"subject": english["subject"], "language": code, "run": name} | right).reset_index())
+        rows.append(
+            pd.DataFrame({"subject": english["subject"], "language": code, "given": name} | right).reset_index()
+        )
     units = pd.concat(rows, ignore_index=True)
     units.insert(2, "category", units["subject"].map(category))
     return units.assign(gap=units["english"] - units["correct"])
 
 
 def table_of(units: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One row per category (the first is all), language (the last is their mean) and run; fractions.
+    """One row per category (the first is all), language (the last is their mean) and what is given; fractions.
 
     n questions; english and accuracy, with its 95% Wilson interval; gap, and closed, gap(0) minus gap, on the questions
     of both, with 95% paired bootstrap intervals over questions.
@@ -83,12 +85,12 @@ def table_of(units: pd.DataFrame, seed: int) -> pd.DataFrame:
     for part, own in parts.items():
         for language in (*own["language"].unique(), MEAN):
             spoken = own if language == MEAN else own[own["language"] == language]
-            wide = spoken.pivot(index="id", columns=["run", "language"], values="gap")
-            gaps = {name: wide[name].mean(axis=1) for name in spoken["run"].unique()}
+            wide = spoken.pivot(index="id", columns=["given", "language"], values="gap")
+            gaps = {name: wide[name].mean(axis=1) for name in spoken["given"].unique()}
             for name, gap in gaps.items():
-                answers = spoken[spoken["run"] == name].pivot(index="id", columns="language", values="correct")
-                row = {"category": part, "language": language, "run": name, "n": len(answers)}
-                row["english"] = spoken.loc[spoken["run"] == name, "english"].mean()
+                answers = spoken[spoken["given"] == name].pivot(index="id", columns="language", values="correct")
+                row = {"category": part, "language": language, "given": name, "n": len(answers)}
+                row["english"] = spoken.loc[spoken["given"] == name, "english"].mean()
                 row["accuracy"] = answers.to_numpy().mean()
                 row |= dict(zip(("ci_low", "ci_high"), wilson_by_question(answers), strict=True))
                 row |= interval_of("gap", gap.to_numpy(), seed)
@@ -111,7 +113,7 @@ def told_of(table: pd.DataFrame) -> str:
 def sentence_of(table: pd.DataFrame) -> str:
     """The finding in words."""
     part = told_of(table)
-    means = table[(table["category"] == part) & (table["language"] == MEAN)].set_index("run")
+    means = table[(table["category"] == part) & (table["language"] == MEAN)].set_index("given")
     languages = table[table["category"] == part]["language"].nunique() - 1
     most = [name for name in means.index if name.startswith("facts_")][-1]
     last, said = means.loc[most], {name: points(row, "gap") for name, row in means.iterrows()}
@@ -122,7 +124,9 @@ def sentence_of(table: pd.DataFrame) -> str:
     else:
         verdict = f"that the facts change it cannot be shown ({points(last, 'closed')} closed)"
     crossed = "; ".join(
-        f"with {NAMES[name]} and the rest in the other language {said[name]}" for name in means.index if name not in FACTS
+        f"with {NAMES[name]} and the rest in the other language {said[name]}"
+        for name in means.index
+        if name not in FACTS
     )
     return (
         f"English is ahead by {said[BASE]} with no fact given and by {said[most]} with {NAMES[most]}: {verdict}"
@@ -139,11 +143,11 @@ def points(row: Mapping, name: str, sign: int = 1) -> str:
 
 def plot_gaps(table: pd.DataFrame) -> Figure:
     """The gap by what is given, one mark a language, 95% intervals; `table` is of one category."""
-    runs, languages = list(table["run"].unique()), list(table["language"].unique())
+    runs, languages = list(table["given"].unique()), list(table["language"].unique())
     figure = Figure(figsize=(1.6 * len(runs) + 1, 3), layout="constrained")
     axis = figure.subplots()
     for place, (code, own) in enumerate(table.groupby("language", sort=False)):
-        x = [runs.index(name) + spread(place, len(languages)) for name in own["run"]]
+        x = [runs.index(name) + spread(place, len(languages)) for name in own["given"]]
         style = {"color": NEUTRAL, "marker": "x"} if code == MEAN else language_style(code, languages)
         draw_marks(axis, x, 100 * own["gap"], 100 * own["gap_low"], 100 * own["gap_high"], label=code, **style)
     axis.axhline(0, color=NEUTRAL, linewidth=0.8)
@@ -162,7 +166,7 @@ def main() -> None:
         raise InputError(f"runs: {BASE} and a run with facts, facts_1 or facts_2, are needed")
     order = [name for name in NAMES if name in runs]
     units = pd.concat([units_of(load_records(Path(runs[name])), name, runs[name]) for name in order])
-    asked = units.groupby("run")[["id", "language"]].agg(lambda column: tuple(sorted(set(column))))
+    asked = units.groupby("given")[["id", "language"]].agg(lambda column: tuple(sorted(set(column))))
     if different := next((name for name in order if not asked.loc[name].equals(asked.loc[BASE])), None):
         raise InputError(f"{runs[different]}: other questions or languages than {runs[BASE]}; evaluate both alike")
     table = table_of(units, config.seed)

@@ -7,7 +7,7 @@ Every file has the layout of the real data set that it replaces, so that all scr
     hp/<Language>.csv                                question,A,B,C,D,GT,category; facts that only English text states
     tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text states
     tofu/train.jsonl                                 English text that teaches these facts, with every synonym
-    knowledge_free/<subject>/{no,one,two}_fact/      the questions of mmlu after facts, as Knowledge-Free Reasoning has them
+    knowledge_free/<subject>/{no,one,two}_fact/      the questions of mmlu with facts before them
     clika/design.csv                                 wording of facts on new persons, in every language
     flores/<code>.devtest                            parallel sentences, held out of pretraining
     dictionaries/en-<lang>.tsv                       single-word translations
@@ -112,10 +112,7 @@ def write_knowledge_free(folder: Path, universe: Universe, config: WorldConfig) 
     """The test questions of `write_mmlu` after no fact, the fact asked for, and also another one of the same person."""
     rng = random.Random(f"given facts {config.seed}")
     asked = [
-        fact
-        for group, relation in subjects().values()
-        for fact in universe.facts[group]
-        if fact.relation == relation
+        fact for group, relation in subjects().values() for fact in universe.facts[group] if fact.relation == relation
     ]
     given = []
     for fact in asked:
