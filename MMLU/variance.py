@@ -4,8 +4,8 @@
 
 A sampled answer is drawn, at temperature 1, from the probabilities of the options in the records of `en` and `full_*`;
 several vote, and equal votes share. Accuracies are exact expectations over all draws. gap(m) is that of English minus
-that of L with m votes each; the *bias* is gap(infinity), where the likeliest option wins, the *variance* gap(1) minus the
-bias (after arXiv 2510.15551, which holds that variance is the main cause of the gap). It is negative where noise
+that of L with m votes each; the *bias* is gap(infinity), where the likeliest option wins, the *variance* is gap(1) less
+the bias (after arXiv 2510.15551, which holds that variance is the main cause of the gap). It is negative where noise
 hides a gap: two languages that are as noisy are nearer to chance both, and to each other. The same for ensembles:
 probabilities averaged over orders of the options (--orders) and over languages. With --samples the answers are those
 that the model wrote instead, and the bias is what is left when all of them vote.

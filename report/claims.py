@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 from common.cli import InputError
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
-UNITS = {"points": (100, "+.1f"), "percent": (100, ".1f"), "cosine": (1, "+.3f"), "chrF": (1, "+.1f")}
+UNITS = {"points": (100, "+.1f"), "percent": (100, ".1f"), "cosine": (1, "+.3f"), "correlation": (1, "+.2f"), "chrF": (1, "+.1f")}
 PARTS = ("of", "against", "english", "own")
 
 
@@ -27,7 +27,7 @@ class Claim:
     script: str = ""
     needs: str = ""
     result: str = ""
-    measure: Literal["difference", "gap_closed", "conductivity", "jaccard"] = "difference"
+    measure: Literal["difference", "gap_closed", "conductivity", "jaccard", "correlation"] = "difference"
     of: dict[str, str] = field(default_factory=dict)
     against: dict[str, str] = field(default_factory=dict)
     english: dict[str, str] = field(default_factory=dict)

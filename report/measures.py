@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from claims import Claim
-from scipy.stats import norm, t
+from scipy.stats import norm, pearsonr, t
 
 from common.reporting.stats import conductivity, gap_closed, paired_bootstrap
 
@@ -20,6 +20,8 @@ def measured(claim: Claim, parts: Mapping[str, np.ndarray], seed: int, level: fl
 
     Of one seed the intervals are those of common/reporting/stats.py, as in the tasks' tables.
     """
+    if claim.measure == "correlation":
+        return correlation(*(parts[name].mean(axis=0) for name in ("of", "against")), level)
     if len(parts["of"]) > 1:
         return over_seeds(*terms(claim, parts), seed, level)
     gain, drop = (one if one is None else one[0] for one in terms(claim, parts))
@@ -28,6 +30,14 @@ def measured(claim: Claim, parts: Mapping[str, np.ndarray], seed: int, level: fl
     if drop is None:
         return paired_bootstrap(gain, np.zeros_like(gain), seed=seed, level=level)
     return gap_closed(drop, np.zeros_like(drop), gain, seed=seed, level=level)
+
+
+def correlation(of: np.ndarray, against: np.ndarray, level: float) -> Effect:
+    """Pearson's correlation over units and its interval (Fisher); NaN where one side is the same everywhere."""
+    if len(of) < 4 or np.ptp(of) == 0 or np.ptp(against) == 0:
+        return float("nan"), float("nan"), float("nan")
+    found = pearsonr(of, against)
+    return float(found.statistic), *map(float, found.confidence_interval(level))
 
 
 def terms(claim: Claim, parts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:

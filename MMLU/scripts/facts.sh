@@ -24,7 +24,9 @@ evaluate() { # evaluate NAME KEYS...: asks with what the keys of build_variants.
     "$python" MMLU/evaluate_mmlu.py "${keys[@]}" --data "$variants" --out "$out/$1"
     runs+=("$1=$out/$1")
 }
-for number in 0 1 2; do evaluate "facts_$number" --facts "$number"; done
+evaluate facts_0 --facts 0
+evaluate facts_1 --facts 1
+evaluate facts_2 --facts 2
 evaluate english_facts --facts 2 --crossed question
 evaluate english_question --facts 2 --crossed facts
 [[ -z "$show" ]] || exit 0
