@@ -172,7 +172,7 @@ def compared(claim: Claim, values: Mapping[str, np.ndarray]) -> str:
         value = values[name].mean()
         if claim.of.get("value", claim.value) == "correct":
             return f"{100 * value:.1f}%"
-        return f"{value:.3f}" if claim.unit == "cosine" else f"{value:.1f}"
+        return f"{value:.3f}" if claim.unit in ("cosine", "correlation") else f"{value:.1f}"
 
     if claim.own:
         before = f"{mean('english')} in English and {mean('against')} in mixed languages without the fix"

@@ -12,7 +12,8 @@ from jsonargparse import ArgumentParser
 from common.cli import InputError
 
 CLAIMS = Path(__file__).with_name("claims.yaml")
-UNITS = {"points": (100, "+.1f"), "percent": (100, ".1f"), "cosine": (1, "+.3f"), "correlation": (1, "+.2f"), "chrF": (1, "+.1f")}
+UNITS = {"points": (100, "+.1f"), "percent": (100, ".1f"), "cosine": (1, "+.3f"), "chrF": (1, "+.1f")}
+UNITS |= {"correlation": (1, "+.2f")}
 PARTS = ("of", "against", "english", "own")
 
 

@@ -39,10 +39,13 @@ PARTS = {
     "mmlu": Part("MMLU, 0-shot", "MMLU/scripts/zero_shot.sh", settings=True),
     "five_shot": Part("MMLU, 5-shot", "MMLU/scripts/five_shot.sh", settings=True, first_look="en,full,mixup"),
     "belebele": Part("Belebele", "MMLU/scripts/belebele.sh", settings=True),
+    "facts": Part("knowledge or reasoning", "MMLU/scripts/facts.sh"),
+    "variance": Part("bias or noise", "MMLU/scripts/variance.sh"),
     "quiz": Part("domain quiz", "HP/scripts/quiz.sh", settings=True),
     "translation": Part("translation", "Translation/scripts/translation.sh"),
     "embeddings": Part("mixed-language embeddings", "Translation/scripts/embeddings.sh", "count", smallest=2),
     "lens": Part("logit lens", "Translation/scripts/lens.sh", "count"),
+    "mexa": Part("alignment that predicts accuracy", "Translation/scripts/mexa.sh", "count", smallest=2),
     "mitigation": Part(
         "fixes without training", "MMLU/scripts/mitigation.sh", settings=True, first_look="en,full_de,mixup"
     ),
@@ -105,6 +108,8 @@ class Reproduce:
         words = ["bash", part.script, self.model]
         if part.limit and self.limit:
             words += [f"--{part.limit}", str(max(self.limit, part.smallest))]
+        if name == "mexa" and Path(self.out, "mmlu", "run.json").is_file():
+            words += ["--run", f"{self.out}/mmlu"]
         settings = self.settings or (part.first_look if self.limit else "")
         return words + (["--settings", settings] if part.settings and settings else [])
 

@@ -164,7 +164,7 @@ OPPOSITES = {  # of each measure, parts with which a claim `above` a value holds
     "gap_closed": ({"english": ONES, "against": HALF, "own": ONES, "of": parts} for parts in (ONES, HALF)),
     "conductivity": ({"of": parts, "against": ONES} for parts in (ONES, HALF * HALF[::-1])),
     "jaccard": ({"of": ONES, "against": ONES}, {"of": HALF, "against": 1 - HALF}),
-    "correlation": ({"of": HALF, "against": 2 * HALF + HALF[::-1]}, {"of": HALF, "against": 1 - HALF + HALF[::-1]}),
+    "correlation": ({"of": HALF, "against": 2 * HALF}, {"of": HALF, "against": 1 - HALF}),
 }
 OPPOSITES = {measure: tuple(pair) for measure, pair in OPPOSITES.items()}
 

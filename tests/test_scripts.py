@@ -41,6 +41,8 @@ SCRIPTS = {
     "MMLU/scripts/five_shot.sh": ("MMLU/configs/five_shot.yaml", "MMLU/evaluate_mmlu.py"),
     "MMLU/scripts/belebele.sh": ("MMLU/configs/belebele.yaml", "MMLU/evaluate_mmlu.py"),
     "MMLU/scripts/mitigation.sh": ("MMLU/configs/mitigation.yaml", "MMLU/mitigate.py"),
+    "MMLU/scripts/facts.sh": ("MMLU/configs/facts.yaml", "MMLU/evaluate_mmlu.py"),
+    "MMLU/scripts/variance.sh": ("MMLU/configs/variance.yaml", "MMLU/evaluate_mmlu.py"),
     "HP/scripts/quiz.sh": ("HP/configs/quiz.yaml", "HP/evaluate_quiz.py"),
     "HP/scripts/corpora.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "TOFU/scripts/authors.sh": ("TOFU/configs/tofu.yaml", "TOFU/evaluate_tofu.py"),
@@ -55,11 +57,12 @@ SCRIPTS = {
     "CLiKA/scripts/tasks.sh": ("CLiKA/configs/tasks.yaml", "MMLU/mitigate.py"),
     "Translation/scripts/translation.sh": ("Translation/configs/translation.yaml", "Translation/translate.py"),
     "Translation/scripts/embeddings.sh": ("Translation/configs/embeddings.yaml", "Translation/embeddings.py"),
+    "Translation/scripts/mexa.sh": ("Translation/configs/mexa.yaml", "Translation/mexa.py"),
     "Translation/scripts/lens.sh": ("Translation/configs/lens.yaml", "Translation/lens.py"),
 }
 TAKE_LANGUAGES = {"MMLU/build_variants.py", "HP/evaluate_quiz.py", "TOFU/evaluate_tofu.py", "FT/mix.py"}
 TAKE_LANGUAGES |= {"CLiKA/conductivity.py", "CLiKA/cloze.py"}
-TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings")}
+TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings", "mexa")}
 LONG = ("FT/scripts/seeds.sh", "FT/scripts/arms.sh", "FT/scripts/switch_rate.sh")  # remedy.sh, several times over
 RELEASED = ("en", "mixed-lang-document", "mixed-lang-sentence", "mixed-lang-sentence8words")
 DERIVED = {"model", "out", "seed"}  # of the arms, whose names and folders are made from the YAML's
@@ -310,6 +313,8 @@ def test_languages_reach_every_python_script_that_takes_them(copy, script):
     [
         ("MMLU/scripts/zero_shot.sh", "mmlu"),
         ("MMLU/scripts/belebele.sh", "belebele"),
+        ("MMLU/scripts/facts.sh", "knowledge_free"),
+        ("MMLU/scripts/variance.sh", "mmlu"),
         ("HP/scripts/quiz.sh", "quiz"),
         ("HP/scripts/corpora.sh", "wikitext"),
         ("TOFU/scripts/authors.sh", "tofu"),
@@ -319,6 +324,7 @@ def test_languages_reach_every_python_script_that_takes_them(copy, script):
         ("Translation/scripts/translation.sh", "flores"),
         ("Translation/scripts/embeddings.sh", "wikitext"),
         ("Translation/scripts/lens.sh", "dictionaries"),
+        ("Translation/scripts/mexa.sh", "flores"),
     ],
 )
 def test_a_data_set_that_is_not_there_is_named(root, tmp_path, script, key):

@@ -33,6 +33,7 @@ def classes_of(config: str) -> list[type]:
             "translation.yaml": ("translate.py", ["Translate"]),
             "embeddings.yaml": ("embeddings.py", ["Embeddings"]),
             "lens.yaml": ("lens.py", ["Lens"]),
+            "mexa.yaml": ("mexa.py", ["Mexa"]),
         }.get(name),
     }[task]  # fmt: skip
     if name == "cloze.yaml":
