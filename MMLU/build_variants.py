@@ -15,7 +15,7 @@ from typing import Literal
 
 from clika import read_clika
 from knowledge_free import read_knowledge_free
-from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_mmlu
+from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_global_mmlu, read_mmlu
 
 from common.cli import InputError, comma_list, parse, require_given, run
 from common.languages import PAPER
@@ -37,8 +37,9 @@ class BuildConfig:
     Attributes:
         source: layout of the data.
         data: mmlu: a folder with dev/ and test/ of headerless <subject>_<split>.csv files, or cais/mmlu or a copy of
-            it; belebele: a folder with eng_Latn.jsonl and so on, or facebook/belebele or a copy of it; csv: a folder
-            with en.csv and so on, and dev/en.csv and so on for few-shot examples, with the header
+            it; global_mmlu: CohereForAI/Global-MMLU or Global-MMLU-Lite, or a copy, a folder with en/test*.parquet and
+            so on; belebele: a folder with eng_Latn.jsonl and so on, or facebook/belebele or a copy of it; csv: a
+            folder with en.csv and so on, and dev/en.csv and so on for few-shot examples, with the header
             id,subject,context,question,A,B[,C...],answer and empty last options where a question has fewer; clika: a
             folder with x_geo/ and so on, as in github.com/RiverGao/CLiKA; knowledge_free: a folder with
             qasc/no_fact/ and so on, as in github.com/NJUNLP/Knowledge-Free-Reasoning.
@@ -59,7 +60,7 @@ class BuildConfig:
             options; null is both.
     """
 
-    source: Literal["mmlu", "belebele", "csv", "clika", "knowledge_free"]
+    source: Literal["mmlu", "global_mmlu", "belebele", "csv", "clika", "knowledge_free"]
     data: str
     out: str
     languages: str | list[str] = ",".join(PAPER)
@@ -118,8 +119,8 @@ def read(config: BuildConfig, languages: list[str]) -> Splits:
         return read_clika(config.data, config.clika_task, languages, config.on_mismatch)
     if config.source == "knowledge_free":
         return read_knowledge_free(config.data, config.facts, config.crossed, languages)
-    reader = read_belebele if config.source == "belebele" else read_csv_source
-    return reader(config.data, languages)
+    readers = {"belebele": read_belebele, "global_mmlu": read_global_mmlu, "csv": read_csv_source}
+    return readers[config.source](config.data, languages)
 
 
 def hold_out(parallel: Mapping[str, Parallel], config: BuildConfig) -> dict[str, Parallel]:

@@ -165,6 +165,31 @@ def _belebele_row(record: Mapping[str, Any], where: str, language: str) -> Row:
     return Row(where, item)
 
 
+def read_global_mmlu(data: str, languages: Sequence[str]) -> Splits:
+    """CohereForAI/Global-MMLU or Global-MMLU-Lite, or a copy: one configuration an ISO code, rows by sample_id."""
+    splits: Splits = {"test": {}, "dev": {}}
+    for split, tables in splits.items():
+        for code in languages:
+            name = f"{data} ({code}, {split})"
+            found = [
+                _global_mmlu_row(record, f"{name}, row {number}", code)
+                for number, record in enumerate(dataset_rows(data, code, split), 1)
+            ]
+            rows: dict[str, list[Row]] = {}
+            for row in sorted(found, key=lambda row: row.item.id):  # their order is not the same in every language
+                rows.setdefault(row.item.subject, []).append(row)
+            tables[code] = Tables(name, rows)
+    return splits
+
+
+def _global_mmlu_row(record: Mapping[str, Any], where: str, language: str) -> Row:
+    keys = ("sample_id", "subject", "question", "option_a", "option_b", "option_c", "option_d", "answer")
+    id, subject, question, *options, answer = (text_of(cell, where) for cell in take(record, keys, where))
+    item = monolingual(id, subject, "", question, options, answer, language)
+    check_question(item, where)
+    return Row(where, item)
+
+
 def read_csv_source(data: str, languages: Sequence[str]) -> Splits:
     """A folder with <language>.csv, and few-shot examples in its dev/."""
     splits = {}
