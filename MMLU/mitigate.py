@@ -65,7 +65,8 @@ class MitigationConfig:
         if self.write == "nothing":
             return make_scorer(config, model)
         if config.protocol == "paper":
-            return AnswerScorer(SamplingAuthor(*model.load(), seed=self.seed), self.max_new_tokens, whole=True)
+            author, first = SamplingAuthor(*model.load(), seed=self.seed), self.write == "answer"
+            return AnswerScorer(author, self.max_new_tokens, whole=not first, first=first)
         if server := split_server(model.model):
             author, chat = ServerAuthor(config.server(model.model)), server[1]
         else:

@@ -9,11 +9,13 @@ import pytest
 from common.cli import InputError
 from common.evaluation.records import record_rows, write_setting
 from common.questions import FOUR, monolingual, read_questions, write_questions
-from tests.mmlu import rewrite, write_run
+from tests.mmlu import rewrite, write_run, write_variants
 from tests.scripts import call, load_script
+from tests.tiny import always
 
 variance = load_script("MMLU/variance.py")
 rotate = load_script("MMLU/rotate_options.py")
+mitigate = load_script("MMLU/mitigate.py")
 claims = load_script("report/check_claims.py")
 
 
@@ -197,6 +199,16 @@ def test_tables_plot_and_claim(tmp_path, monkeypatch, capsys):
     assert call(claims, ["--results", tmp_path / "results", "--out", tmp_path / "claims"], monkeypatch) == 0
     found = pd.read_csv(tmp_path / "claims.csv").set_index("name").loc["variance"]
     assert found["verdict"] == "not enough data" and "40 units where 100" in found["note"]
+
+
+def test_sampled_answers_begin_with_the_label(tmp_path, monkeypatch):
+    data = write_variants(tmp_path / "variants", ["law"], 4)
+    model = always(" B", tmp_path / "model")
+    keys = ["--model", model, "--data", data, "--settings", "en,full_de", "--device", "cpu", "--out", tmp_path / "run"]
+    more = ["--write", "answer", "--protocol", "paper", "--max_new_tokens", "2", "--seed", "3"]
+    assert call(mitigate, [*keys, *more], monkeypatch) == 0
+    records = pd.read_csv(tmp_path / "run" / "full_de.csv")
+    assert set(records["prediction"]) == {"B"} and set(records["extracted"]) == {1}
 
 
 def test_samples_are_other_runs_of_the_same_questions(tmp_path, monkeypatch, capsys):
