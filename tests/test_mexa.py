@@ -164,3 +164,12 @@ def test_sentences_that_are_not_parallel_are_named(sentences, name, text, said):
     with pytest.raises(InputError) as error:
         script.parallel_sentences(script.Mexa(model="m", out="o", sentences=str(sentences)))
     assert said in str(error.value)
+
+
+def test_reproduce_hands_on_the_accuracies_that_are_there(tmp_path):
+    parts = load_script("report/parts.py")
+    config = parts.Reproduce(model="m", out=str(tmp_path), limit=1)
+    assert config.command("mexa")[1:] == ["Translation/scripts/mexa.sh", "m", "--count", "2"]
+    (tmp_path / "mmlu").mkdir()
+    (tmp_path / "mmlu" / "run.json").touch()
+    assert config.command("mexa")[-2:] == ["--run", f"{tmp_path}/mmlu"]
