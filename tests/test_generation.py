@@ -48,11 +48,13 @@ def test_answers_are_those_of_the_plain_loop(name, budget):
 EXAMPLES = "English: The hill.\nGerman: Der Berg.\n\nEnglish: A river flows.\nGerman: Ein Fluss.\n\n"
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "mistral_sliding_window"])
 def test_a_shared_beginning_is_read_once(name, monkeypatch):
     tokenizer = byte_level_tokenizer()
     torch.manual_seed(4)
     model = tiny_models(len(tokenizer))[name]
+    if name == "mistral_sliding_window":
+        model.config.sliding_window = 200  # which no prompt with its answer reaches
     read, forward = [], type(model).forward
 
     def counted(self, input_ids, **keys):

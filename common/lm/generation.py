@@ -58,8 +58,9 @@ def generate(
     ids = tokens_of(model, tokenizer, prompts, max_new_tokens)
     if model.device.type == "cpu":
         keep_freed_memory()
-    # A shared prefix would stay inside a sliding window; models with one read every prompt whole.
-    whole = plain_path_reason(model) or getattr(model.config.get_text_config(), "sliding_window", None)
+    # A shared prefix does not move out of a sliding window; where it would have to, every prompt is read whole.
+    window = getattr(model.config.get_text_config(), "sliding_window", None)
+    whole = plain_path_reason(model) or (window and max(map(len, ids), default=0) + max_new_tokens > window)
     shared = 0 if whole else common_prefix(ids)
     keys = {"token_budget": token_budget, "progress": progress}
     try:
