@@ -35,8 +35,8 @@ def regression(rows: pd.DataFrame) -> pd.DataFrame:
 
     `rows` has a fact in a language each: fact, right, right_in_english, same_script and same_answer (0 or 1),
     log_frequency and english_log_frequency (log10 of 1 + documents). Changes: ten times as frequent, as frequent as in
-    English, and 0 to 1. A column that never varies is left out; NaN where the maximum is not found, such as where a
-    column alone decides what is right.
+    English, and 0 to 1. A column that never varies is left out; NaN where nothing can be estimated, since a column
+    alone decides what is right or there are too few facts.
     """
     terms = [term for term in TERMS if rows[term].nunique() > 1]
     values = sm.add_constant(rows[terms].astype(float), has_constant="add")
@@ -64,9 +64,9 @@ def regression(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fit(right: pd.Series, values: pd.DataFrame, facts: pd.Series):
-    """The fitted model; None where there is no finite maximum."""
+    """The fitted model; None where there is no finite maximum, or hardly more facts than coefficients."""
     groups = pd.factorize(facts)[0]
-    if right.nunique() < 2 or groups.max() < 1:
+    if right.nunique() < 2 or groups.max() < values.shape[1]:  # with fewer facts the clusters' matrix is singular
         return None
     try:
         with warnings.catch_warnings():

@@ -173,7 +173,7 @@ def finding(facts: pd.DataFrame, effects: pd.DataFrame) -> str:
     return (
         f"Of {elsewhere['fact'].nunique():,} facts {100 * english:.1f}% are right in English, and"
         f" {elsewhere['language'].nunique()} other languages differ by {gap:+.1f} points; there the regression predicts"
-        f" {', '.join(said) or 'nothing, since it has no finite maximum'}."
+        f" {', '.join(said) or 'nothing, with too few facts or none that differ'}."
     )
 
 
@@ -190,7 +190,7 @@ def plot_frequency(bins: pd.DataFrame, effects: pd.DataFrame) -> Figure:
     left.set_xticks(range(len(BINS)), [name.replace("-", "-\n").replace(" and", "\nand") for name in BINS], fontsize=7)
     left.set_xlabel("documents with both names")
     left.set_ylabel("accuracy (%)")
-    left.legend(loc="upper left", ncols=4, fontsize=7)
+    left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, fontsize=7)
     names = [
         f"{term.replace('_', ' ')}: {change}" for term, change in zip(effects["term"], effects["change"], strict=True)
     ]
