@@ -43,7 +43,10 @@ class Relation:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One fact in one wording: the text before and behind the object, and the id of the right candidate."""
+    """One fact in one wording: the text before and behind the object, and the id of the right candidate.
+
+    `fact` is relation and subject id, `id` these and the number of the wording.
+    """
 
     id: str
     language: str
@@ -162,10 +165,10 @@ def write_sentences(
             for wording, template in enumerate(drawn[:count]):
                 before, behind = template.split(OBJECT)
                 for fact in facts:
-                    subject = relation.subjects[code][fact]
+                    subject, own = relation.subjects[code][fact], f"{name}-{fact}"
                     sentences.setdefault(code, []).append(
                         Sentence(
-                            f"{name}-{fact}-{wording}", code, name, fact, wording, before.replace(SUBJECT, subject),
+                            f"{own}-{wording}", code, name, own, wording, before.replace(SUBJECT, subject),
                             behind.replace(SUBJECT, subject), relation.answers[fact],
                         )
                     )  # fmt: skip
