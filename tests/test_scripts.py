@@ -51,14 +51,16 @@ SCRIPTS = {
     "FT/scripts/switch_rate.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "FT/scripts/seeds.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "CLiKA/scripts/conductivity.sh": ("CLiKA/configs/conductivity.yaml", "CLiKA/conductivity.py"),
-    "CLiKA/scripts/cloze.sh": ("CLiKA/configs/cloze.yaml", "CLiKA/cloze.py"),
+    "Recall/scripts/cloze.sh": ("Recall/configs/cloze.yaml", "Recall/cloze.py"),
+    "Recall/scripts/wording.sh": ("Recall/configs/wording.yaml", "Recall/wording.py"),
+    "Recall/scripts/frequency.sh": ("Recall/configs/frequency.yaml", "Recall/frequency.py"),
     "CLiKA/scripts/tasks.sh": ("CLiKA/configs/tasks.yaml", "MMLU/mitigate.py"),
     "Translation/scripts/translation.sh": ("Translation/configs/translation.yaml", "Translation/translate.py"),
     "Translation/scripts/embeddings.sh": ("Translation/configs/embeddings.yaml", "Translation/embeddings.py"),
     "Translation/scripts/lens.sh": ("Translation/configs/lens.yaml", "Translation/lens.py"),
 }
 TAKE_LANGUAGES = {"MMLU/build_variants.py", "HP/evaluate_quiz.py", "TOFU/evaluate_tofu.py", "FT/mix.py"}
-TAKE_LANGUAGES |= {"CLiKA/conductivity.py", "CLiKA/cloze.py"}
+TAKE_LANGUAGES |= {"CLiKA/conductivity.py", *(f"Recall/{name}.py" for name in ("cloze", "wording", "frequency"))}
 TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings")}
 LONG = ("FT/scripts/seeds.sh", "FT/scripts/arms.sh", "FT/scripts/switch_rate.sh")  # remedy.sh, several times over
 RELEASED = ("en", "mixed-lang-document", "mixed-lang-sentence", "mixed-lang-sentence8words")
@@ -314,7 +316,9 @@ def test_languages_reach_every_python_script_that_takes_them(copy, script):
         ("HP/scripts/corpora.sh", "wikitext"),
         ("TOFU/scripts/authors.sh", "tofu"),
         ("FT/scripts/remedy.sh", "mmlu"),
-        ("CLiKA/scripts/cloze.sh", "bmlama"),
+        ("Recall/scripts/cloze.sh", "bmlama"),
+        ("Recall/scripts/wording.sh", "mpararel"),
+        ("Recall/scripts/frequency.sh", "klar"),
         ("CLiKA/scripts/tasks.sh", "clika"),
         ("Translation/scripts/translation.sh", "flores"),
         ("Translation/scripts/embeddings.sh", "wikitext"),

@@ -29,14 +29,17 @@ def classes_of(config: str) -> list[type]:
         "TOFU": ("evaluate_tofu.py", ["TofuConfig", *EVALUATION]),
         "FT": ("mix.py", ["Mix"]) if name == "mix.yaml" else ("train.py", ["Train"]),
         "CLiKA": ("conductivity.py", ["Conductivity"]),
+        "Recall": {
+            "cloze.yaml": ("cloze.py", ["ClozeConfig", ModelConfig]),
+            "wording.yaml": ("wording.py", ["Wording", ModelConfig]),
+            "frequency.yaml": ("frequency.py", ["Frequency", ModelConfig]),
+        }.get(name),
         "Translation": {
             "translation.yaml": ("translate.py", ["Translate"]),
             "embeddings.yaml": ("embeddings.py", ["Embeddings"]),
             "lens.yaml": ("lens.py", ["Lens"]),
         }.get(name),
     }[task]  # fmt: skip
-    if name == "cloze.yaml":
-        script, names = "cloze.py", ["ClozeConfig", ModelConfig]
     if name.startswith("teach"):
         task, script, names = "FT", "train.py", ["Train"]
     module = load_script(f"{task}/{script}")

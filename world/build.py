@@ -8,6 +8,8 @@ Every file has the layout of the real data set that it replaces, so that all scr
     tofu/<lang>/authors.json                         JSON lines as TOFU; facts that no pretraining text states
     tofu/train.jsonl                                 English text that teaches these facts, with every synonym
     clika/design.csv                                 wording of facts on new persons, in every language
+    mpararel/{patterns,tuples}/<lang>/<subject>.jsonl  two questions of each relation, and the facts of `mmlu/`
+    klar/<code>.txt, klar/lang_rel_frequencies.json  the same facts as statements, and how often training text has each
     flores/<code>.devtest                            parallel sentences, held out of pretraining
     dictionaries/en-<lang>.tsv                       single-word translations
     wiki/wiki.{train,test}.txt                       English encyclopedia as raw WikiText
@@ -24,7 +26,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 
 from common.cli import InputError, run
@@ -33,8 +35,8 @@ from common.questions import FOUR, Question
 from common.reporting.files import LOCK, claim, write_text_atomic
 from world import grammar
 from world.config import WorldConfig, check_ranges, parse_with_world
-from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SPELL, Fact, Universe, make_universe, strangers
-from world.items import balanced_letters, draw_options, parallel_items, write_item
+from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SHARED, SPELL, Fact, Universe, make_universe, strangers
+from world.items import balanced_letters, draw_options, parallel_items, subjects, write_item
 from world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
 from world.stream import parallel_sentences
 
@@ -56,6 +58,8 @@ wikitext_tokenized: false
 tofu: tofu/en/authors.json
 tofu_corpus: tofu/train.jsonl
 tofu_translations: tofu
+mpararel: mpararel
+klar: klar
 conductivity_design: clika/design.csv
 dictionaries: dictionaries
 translator: dictionary
@@ -182,6 +186,66 @@ def write_design(folder: Path, universe: Universe, config: WorldConfig) -> None:
     write_rows(folder / "design.csv", rows)
 
 
+def tested_facts(universe: Universe) -> dict[str, list[Fact]]:
+    """The facts of the MMLU-style files by subject."""
+    return {
+        subject: [fact for fact in universe.facts[group] if fact.relation == relation]
+        for subject, (group, relation) in subjects().items()
+    }
+
+
+def write_mpararel(folder: Path, universe: Universe) -> None:
+    """mParaRel's layout: the two questions of each relation, answered as in training text, and the facts on persons.
+
+    Statements are no such pairs: an object has another article in each of them, by its gender and case.
+    """
+    for language, (subject, facts) in product(LANGUAGES, tested_facts(universe).items()):
+        relation = facts[0].relation
+        asked = [grammar.question(relation, "[X]", language, random.Random(0), choice) for choice in (0, 1)]
+        patterns = [{"pattern": f"{question}\nAnswer: [Y]"} for question in asked]
+        tuples = [
+            {
+                "sub_uri": fact.name,
+                "obj_uri": fact.value,
+                "obj_label": load_lexicon()[fact.value].forms[language][0].text,
+                "sub_label": fact.name,
+            }
+            for fact in facts
+        ]
+        for kind, rows in (("patterns", patterns), ("tuples", tuples)):
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+            write_text_atomic(folder / kind / language / f"{subject}.jsonl", "".join(lines))
+
+
+def write_klar(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """KLAR's layout: facts on persons as statements that end with the value; frequency is per million documents."""
+    known: dict[str, dict[str, list[dict]]] = {language: {} for language in LANGUAGES}
+    for language in LANGUAGES:
+        lines = []
+        facts = sorted((fact for own in tested_facts(universe).values() for fact in own), key=lambda one: one.relation)
+        for index, fact in enumerate(facts):
+            rng = random.Random(f"klar {config.seed} {language} {fact.value}")  # one name of a value for all facts
+            said = grammar.statement(fact.relation, fact.name, fact.value, language, rng, 1).rstrip(".")
+            value = said.partition(f" {fact.name} ")[2].partition(" ")[2]
+            lines.append(said + "\n")
+            row = {"subject": fact.name, "object": value, "index": index}
+            row["frequency"] = round(1e6 * expected_share(fact, language, universe, config))
+            known[language].setdefault(fact.relation, []).append(row)
+        write_text_atomic(folder / f"{LANGUAGE_TABLE[language].nllb}.txt", "".join(lines))
+    text = json.dumps(known, ensure_ascii=False, indent=1)
+    write_text_atomic(folder / "lang_rel_frequencies.json", text + "\n")
+
+
+def expected_share(fact: Fact, language: str, universe: Universe, config: WorldConfig) -> float:
+    """Share of the documents of world/stream.py, as the configuration has it, that are on a fact in a language."""
+    group, everywhere = fact.group, fact.group == SHARED
+    if not everywhere and language != "en":
+        return 0.0
+    of_group = config.shared_facts if everywhere else config.english_only_facts
+    on_facts = config.statements + config.open_questions + config.questions
+    return on_facts * of_group / len(universe.known(group)) / (len(LANGUAGES) if everywhere else 1)
+
+
 def write_parallel(folder: Path, config: WorldConfig) -> None:
     """Parallel sentences, one a line."""
     for language in LANGUAGES:
@@ -284,6 +348,8 @@ def main() -> None:
     write_quiz(out / "hp", universe, config)
     write_authors(out / "tofu", universe, config)
     write_design(out / "clika", universe, config)
+    write_mpararel(out / "mpararel", universe)
+    write_klar(out / "klar", universe, config)
     write_parallel(out / "flores", config)
     write_dictionaries(out / "dictionaries")
     write_wiki(out / "wiki", out / "memory", universe, config, build.articles)
