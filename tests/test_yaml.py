@@ -29,10 +29,12 @@ def classes_of(config: str) -> list[type]:
         "TOFU": ("evaluate_tofu.py", ["TofuConfig", *EVALUATION]),
         "FT": ("mix.py", ["Mix"]) if name == "mix.yaml" else ("train.py", ["Train"]),
         "CLiKA": ("conductivity.py", ["Conductivity"]),
+        "Recall": ("edit.py", ["EditConfig", ModelConfig]),
         "Translation": {
             "translation.yaml": ("translate.py", ["Translate"]),
             "embeddings.yaml": ("embeddings.py", ["Embeddings"]),
             "lens.yaml": ("lens.py", ["Lens"]),
+            "probe.yaml": ("probe.py", ["Probe"]),
         }.get(name),
     }[task]  # fmt: skip
     if name == "cloze.yaml":
