@@ -90,10 +90,14 @@ def answer_rows(
     table["outranks"] = (scores[:, 0] > scores[:, 1]).astype(int)
     if max_new_tokens:
         written = generate(model, tokenizer, prompts, max_new_tokens, progress=False)
-        said = [answer.text.split(wording.end)[0].strip() if wording.end else answer.text for answer in written]
-        table["said"] = said
-        table["exact"] = [int(text == row.right) for text, row in zip(said, rows, strict=True)]
+        texts = [answer.text.split(wording.end)[0] if wording.end else answer.text for answer in written]
+        table["said"] = [on_one_line(text) for text in texts]  # a lone carriage return would end the row
+        table["exact"] = [int(text == on_one_line(row.right)) for text, row in zip(table["said"], rows, strict=True)]
     return table
+
+
+def on_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def share(answers: pd.DataFrame, measure: str, **wanted: str | int) -> pd.Series:

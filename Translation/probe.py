@@ -179,8 +179,8 @@ def sentence(table: pd.DataFrame) -> str:
     shift, projection = (said("others", method, accuracy, "vs_as_is", "+.1f") for method in METHODS[1:])
     known, area = ([said(where, plain, name) for where in ("itself", "others")] for name in (accuracy, "auroc"))
     return (
-        f"A probe of hidden states tells right from wrong answers in {known[0]} percent of both kinds in the language that"
-        f" it was trained in (AUROC {area[0]}) and in {known[1]} percent in other languages (AUROC {area[1]}); a shift of"
+        f"A probe of hidden states tells right from wrong answers in {known[0]} percent of both kinds in the language"
+        f" that it was trained in (AUROC {area[0]}) and in {known[1]} percent in others (AUROC {area[1]}); a shift of"
         f" the means changes the latter accuracy by {shift} points, a least-squares projection by {projection}."
     )
 

@@ -48,6 +48,8 @@ PARTS = {
     ),
     "tofu": Part("TOFU, untaught", "TOFU/scripts/untaught.sh"),
     "cloze": Part("cloze sentences", "CLiKA/scripts/cloze.sh"),
+    "editing": Part("facts changed in English", "Recall/scripts/edit.sh"),
+    "probe": Part("probe for right answers", "Translation/scripts/probe.sh"),
     "clika": Part("CLiKA's tasks in ten languages", "CLiKA/scripts/tasks.sh"),
     "consistency": Part("consistency of MMLU across languages", "CLiKA/consistency.py", None),
     "tofu_taught": Part("TOFU, taught in English", "TOFU/scripts/authors.sh", training=True),
