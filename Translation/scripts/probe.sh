@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../MMLU/scripts/lib.sh"
 start Translation/configs/probe.yaml "DTYPE LANGUAGES SEED" "$@"
 LANGUAGES=$(get languages) RESULTS=$out variants mmlu
 if [[ -z "$(get run)" ]]; then
-    asked=(--config MMLU/configs/zero_shot.yaml --settings en,full --data "$(get data)" --out "$out/records")
+    asked=(--config MMLU/configs/zero_shot.yaml --settings "en,full" --data "$(get data)" --out "$out/records")
     for key in model dtype device limit; do
         [[ -z "$(get "$key")" ]] || asked+=("--$key" "$(get "$key")")
     done
