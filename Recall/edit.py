@@ -10,6 +10,7 @@ log-probability per byte than the other one; `exact`: the greedy answer is the r
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,7 @@ from common.lm.generation import generate
 from common.lm.loading import ModelConfig
 from common.lm.loglikelihood import loglikelihood
 from common.reporting.files import write_csv_atomic
-from common.reporting.plots import draw_arms, draw_chance, save_figure
+from common.reporting.plots import draw_chance, draw_marks, language_style, save_figure, spread
 from common.reporting.results import begin_result, save_result
 from common.reporting.stats import paired_bootstrap
 
@@ -164,22 +165,23 @@ def sentence(answers: pd.DataFrame, seed: int) -> str:
 
 
 def plot_summary(summary: pd.DataFrame) -> Figure:
-    """Shares with and without the change, by kind along x: a row a measure, a column a number of demonstrations."""
-    measures, counts = list(summary["measure"].unique()), list(summary["demonstrations"].unique())
+    """Shares by kind along x, with the change (filled marks) and without: rows are measures, columns demonstrations."""
+    measures, counts, kinds, codes = (
+        list(summary[name].unique()) for name in ("measure", "demonstrations", "kind", "language")
+    )
     figure = Figure(figsize=(1.6 + 3.4 * len(counts), 2.6 * len(measures)), layout="constrained")
     axes = figure.subplots(len(measures), len(counts), squeeze=False, sharey=True)
     for (down, across), axis in np.ndenumerate(axes):
         own = summary[(summary["measure"] == measures[down]) & (summary["demonstrations"] == counts[across])]
-        tables = []
-        for condition, label in (("edited", "{}"), ("unedited", "{}, without the change")):
-            columns = {
-                f"{condition}{end}": name for end, name in (("", "value"), ("_low", "ci_low"), ("_high", "ci_high"))
-            }
-            arm = own.rename(columns=columns).assign(arm=own["language"].map(label.format))
-            tables.append(arm.set_index(["arm", "kind"])[list(columns.values())])
-        draw_arms(axis, 100 * pd.concat(tables))
+        for (place, code), (turn, name) in product(enumerate(codes), enumerate(CONDITIONS)):
+            rows = own[own["language"] == code]
+            x = rows["kind"].map(kinds.index) + spread(2 * place + turn, 2 * len(codes))
+            look = language_style(code, codes) | ({} if name == "edited" else {"markerfacecolor": "white"})
+            values = (100 * rows[f"{name}{end}"] for end in ("", "_low", "_high"))
+            draw_marks(axis, x, *values, label=code if name == "edited" else f"{code}, without the change", **look)
         if measures[down] == "outranks":
             draw_chance(axis, CHANCE)
+        axis.set_xticks(range(len(kinds)), kinds)
         axis.set_title(f"{measures[down]}, {counts[across]} demonstrations", loc="left")
         axis.set_ylabel("percent" if not across else "")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

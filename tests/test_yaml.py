@@ -58,7 +58,7 @@ GIVEN = {
     "sentences": "s",
     "passages": "p",
 }
-GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de"}
+GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de", "run": "r"}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
