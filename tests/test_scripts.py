@@ -58,10 +58,15 @@ SCRIPTS = {
     "Translation/scripts/translation.sh": ("Translation/configs/translation.yaml", "Translation/translate.py"),
     "Translation/scripts/embeddings.sh": ("Translation/configs/embeddings.yaml", "Translation/embeddings.py"),
     "Translation/scripts/lens.sh": ("Translation/configs/lens.yaml", "Translation/lens.py"),
+    "Translation/scripts/probe.sh": ("Translation/configs/probe.yaml", "Translation/probe.py"),
+    "Recall/scripts/edit.sh": ("Recall/configs/edit.yaml", "Recall/edit.py"),
 }
 TAKE_LANGUAGES = {"MMLU/build_variants.py", "HP/evaluate_quiz.py", "TOFU/evaluate_tofu.py", "FT/mix.py"}
-TAKE_LANGUAGES |= {"CLiKA/conductivity.py", *(f"Recall/{name}.py" for name in ("cloze", "wording", "frequency"))}
-TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings")}
+TAKE_LANGUAGES |= {
+    "CLiKA/conductivity.py",
+    *(f"Recall/{name}.py" for name in ("cloze", "wording", "frequency", "edit")),
+}
+TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings", "probe")}
 LONG = ("FT/scripts/seeds.sh", "FT/scripts/arms.sh", "FT/scripts/switch_rate.sh")  # remedy.sh, several times over
 RELEASED = ("en", "mixed-lang-document", "mixed-lang-sentence", "mixed-lang-sentence8words")
 DERIVED = {"model", "out", "seed"}  # of the arms, whose names and folders are made from the YAML's

@@ -33,11 +33,14 @@ def classes_of(config: str) -> list[type]:
             "cloze.yaml": ("cloze.py", ["ClozeConfig", ModelConfig]),
             "wording.yaml": ("wording.py", ["Wording", ModelConfig]),
             "frequency.yaml": ("frequency.py", ["Frequency", ModelConfig]),
+            "edit.yaml": ("edit.py", ["EditConfig", ModelConfig]),
+            "edit_world.yaml": ("edit.py", ["EditConfig", ModelConfig]),
         }.get(name),
         "Translation": {
             "translation.yaml": ("translate.py", ["Translate"]),
             "embeddings.yaml": ("embeddings.py", ["Embeddings"]),
             "lens.yaml": ("lens.py", ["Lens"]),
+            "probe.yaml": ("probe.py", ["Probe"]),
         }.get(name),
     }[task]  # fmt: skip
     if name.startswith("teach"):
@@ -59,7 +62,7 @@ GIVEN = {
     "sentences": "s",
     "passages": "p",
 }
-GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de"}
+GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de", "run": "r"}
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -10,6 +10,7 @@ Every file has the layout of the real data set that it replaces, so that all scr
     clika/design.csv                                 wording of facts on new persons, in every language
     mpararel/{patterns,tuples}/<lang>/<subject>.jsonl  two questions of each relation, and the facts of `mmlu/`
     klar/<code>.txt, klar/lang_rel_frequencies.json  the same facts as statements, and how often training text has each
+    bmike53/counterfact_test_<lang>.json             tested facts with another value, as BMIKE-53; in English and <lang>
     flores/<code>.devtest                            parallel sentences, held out of pretraining
     dictionaries/en-<lang>.tsv                       single-word translations
     wiki/wiki.{train,test}.txt                       English encyclopedia as raw WikiText
@@ -35,7 +36,18 @@ from common.questions import FOUR, Question
 from common.reporting.files import LOCK, claim, write_text_atomic
 from world import grammar
 from world.config import WorldConfig, check_ranges, parse_with_world
-from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SHARED, SPELL, Fact, Universe, make_universe, strangers
+from world.facts import (
+    AUTHOR,
+    CHARACTER,
+    ENCYCLOPEDIA,
+    ENGLISH_ONLY,
+    SHARED,
+    SPELL,
+    Fact,
+    Universe,
+    make_universe,
+    strangers,
+)
 from world.items import balanced_letters, draw_options, parallel_items, subjects, write_item
 from world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
 from world.stream import parallel_sentences
@@ -61,6 +73,7 @@ tofu_translations: tofu
 mpararel: mpararel
 klar: klar
 conductivity_design: clika/design.csv
+bmike53: bmike53
 dictionaries: dictionaries
 translator: dictionary
 translator_dictionary: memory
@@ -246,6 +259,51 @@ def expected_share(fact: Fact, language: str, universe: Universe, config: WorldC
     return on_facts * of_group / len(universe.known(group)) / (len(LANGUAGES) if everywhere else 1)
 
 
+def write_edits(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """Facts on tested persons with another value, in the fields of BMIKE-53, one file a language; rows parallel.
+
+    `loc` asks for the same relation of another person, with the same value where there is one. No fact of the world is
+    on a value, so that nothing follows from a change: `port` is null.
+    """
+    rng = random.Random(f"edits {config.seed}")
+    rows = []
+    for group in (ENGLISH_ONLY, SHARED):
+        for fact in universe.facts[group]:
+            others = [other for other in universe.facts[group] if other.relation == fact.relation and other != fact]
+            near = [other for other in others if other.value == fact.value] or others
+            if near:
+                neighbour = rng.choice(near)
+                taken = (fact.value, neighbour.value)
+                values = [value for value in universe.values[fact.relation] if value not in taken]
+                rows.append((fact, rng.choice(values), neighbour))
+    rng.shuffle(rows)
+    said = {
+        language: [edit_entry(number, *row, language, rng) for number, row in enumerate(rows)] for language in LANGUAGES
+    }
+    for language in LANGUAGES[1:]:
+        table = [{"en": a, language: b} for a, b in zip(said["en"], said[language], strict=True)]
+        text = json.dumps(table, ensure_ascii=False, indent=1) + "\n"
+        write_text_atomic(folder / f"counterfact_test_{language}.json", text)
+
+
+def edit_entry(number: int, fact: Fact, value: str, neighbour: Fact, language: str, rng: random.Random) -> dict:
+    """A change of a fact to another value in one language; synonyms are drawn from `rng`."""
+    old = grammar.option(fact.value, language, rng)
+    same = neighbour.value == fact.value
+    return {
+        "case_id": number,
+        "subject": fact.name,
+        "src": grammar.question(fact.relation, fact.name, language, rng, 0),
+        "rephrase": grammar.question(fact.relation, fact.name, language, rng, 1),
+        "old": old,
+        "alt": grammar.option(value, language, rng),
+        "loc": grammar.question(neighbour.relation, neighbour.name, language, rng, 0),
+        "loc_ans": old if same else grammar.option(neighbour.value, language, rng),
+        "port": None,
+        "port_ans": None,
+    }
+
+
 def write_parallel(folder: Path, config: WorldConfig) -> None:
     """Parallel sentences, one a line."""
     for language in LANGUAGES:
@@ -350,6 +408,7 @@ def main() -> None:
     write_design(out / "clika", universe, config)
     write_mpararel(out / "mpararel", universe)
     write_klar(out / "klar", universe, config)
+    write_edits(out / "bmike53", universe, config)
     write_parallel(out / "flores", config)
     write_dictionaries(out / "dictionaries")
     write_wiki(out / "wiki", out / "memory", universe, config, build.articles)
