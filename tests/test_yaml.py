@@ -35,6 +35,8 @@ def classes_of(config: str) -> list[type]:
             "lens.yaml": ("lens.py", ["Lens"]),
         }.get(name),
     }[task]  # fmt: skip
+    if task == "CLiKA" and name.startswith("fictional"):
+        script, names = "ask_fictional.py", ["AskConfig", ModelConfig]
     if name == "cloze.yaml":
         script, names = "cloze.py", ["ClozeConfig", ModelConfig]
     if name.startswith("teach"):
