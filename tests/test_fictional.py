@@ -335,4 +335,11 @@ def test_the_released_files(real_data, language):
     assert all(known["english_0"]) and all(known["english_1"])  # word for word
     assert not any(known["translation"])  # taught is the other direction
     assert any(known["target_0"]) == (language == "fr")  # the German question has a wording of its own
-    assert not any("into German" in question or "to German" in question for question in questions)
+    name = {"de": "German", "fr": "French"}[language]
+    assert not any(f"to {name}" in question for question in questions)
+    if language == "de":  # as CLiKA/README.md has it
+        path = real_data / "clika/fictional/test/target/testDE.jsonl"
+        places = [tags for _, tags in fictional._facts(path)]
+        stated = {city for _, city, kind in places if kind == "0"}
+        assert sum(city in stated for _, city, kind in places if kind == "1") == 2
+        assert [city for continent, city, _ in places if continent in city] == ["Empyrean-Imperium"]
