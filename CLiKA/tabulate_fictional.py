@@ -58,8 +58,8 @@ class Tabulate:
 def read_answers(folder: str) -> pd.DataFrame:
     """The answers of a run, with `taught`, its language L; InputError where they are not as they were written."""
     run = read_run(folder)
-    if "languages" not in run or "template" not in run.get("config", {}):
-        raise InputError(f"{folder}/run.json: not of CLiKA/ask_fictional.py; name a folder that it wrote")
+    if len(run.get("languages", ())) != 1 or "template" not in run.get("config", {}):
+        raise InputError(f"{folder}/run.json: not of CLiKA/ask_fictional.py, or not finished; run that again")
     ((language, own),) = run["languages"].items()
     path = Path(folder, f"{language}.csv")
     if not path.is_file() or file_digest(path) != own["sha256"]:

@@ -183,7 +183,7 @@ def test_an_answer_is_right_if_the_expected_name_is_in_it(answered):
     assert "Ort 02 liegt auf dem Kontinent Mythosien." in table["said"].tolist() and len(table) == 52
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(answered, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on_to_the_same_bytes(answered, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(resume, "SHARD_SIZE", 10)
     whole = answered(right, "whole")
     count = []
@@ -197,6 +197,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(answered, tmp_path, monkeypatch)
     with pytest.raises(AssertionError):
         answered(dies, "cut")
     assert len(list((tmp_path / "cut").glob("units/*/*.csv"))) == 2 and not (tmp_path / "cut" / "de.csv").exists()
+    assert call(tabulate, ["--runs", f"de={tmp_path / 'cut'}", "--out", tmp_path / "table"], monkeypatch) == 2
+    assert "cut/run.json: not of CLiKA/ask_fictional.py, or not finished" in capsys.readouterr().err
     count.clear()
     cut = answered(lambda one: count.append(one.id) or right(one), "cut")
     assert len(count) == 52 - 20 and (cut / "de.csv").read_bytes() == (whole / "de.csv").read_bytes()
