@@ -6,7 +6,8 @@ Each run is a folder of ask_fictional.py. Writes table.csv, .md, .png and .pdf, 
 
 Training is complete if names, both types in English and type 0 in L are each above 90% (CLiKA's fictional/README.md).
 Type 1 in L is the test: places of which L is taught the name alone. Intervals of accuracies are Wilson's; those of type
-1 in L and of conductivity are bootstrap intervals over continents, since the places of one are learnt together.
+1 in L and of conductivity are bootstrap intervals over continents, since the places of one are learnt together (where
+none or all of type 1 in L are right, no resample differs, and its interval is Wilson's too).
 
 Conductivity is (accuracy of type 1 in L - chance) / (accuracy of the same facts in English - chance), chance being one
 of twenty continents (common/reporting/stats.py). CLiKA's own formula, called CD in its files and XRR in its paper, is
@@ -96,7 +97,8 @@ def score(answers: pd.DataFrame, seed: int) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is not known above chance is missing from the table
         found = conductivity(english.to_numpy(), target.to_numpy(), chance, seed=seed)
-    more = {"ci_low": low, "ci_high": high, "chance": chance}
+    more = {"ci_low": low, "ci_high": high} if 0 < target.mean() < 1 else {}
+    more |= {"chance": chance}
     more |= dict(zip(("conductivity", "conductivity_low", "conductivity_high"), found, strict=True))
     for name, value in more.items():
         scores.loc[test, name] = value

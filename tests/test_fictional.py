@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from common.evaluation import resume
 from common.lm.generation import Answer
+from common.reporting.stats import wilson
 from tests.scripts import ROOT, call, load_script
 from tests.test_scripts import bash
 from world import untrained
@@ -255,6 +256,7 @@ def test_the_gate_is_above_nine_tenths_of_every_part(answered, tmp_path, monkeyp
 def test_nothing_learnt_has_no_conductivity(answered, tmp_path, monkeypatch, capsys):
     table = tabulated(monkeypatch, tmp_path, answered(lambda one: "nowhere"))
     assert table["accuracy"].eq(0).all() and np.isnan(table.loc["target_1", "conductivity"])
+    assert table.loc["target_1", "ci_high"] == pytest.approx(wilson(0, 8)[1], abs=1e-5)
     assert "conductivity missing, as they are not known in English" in capsys.readouterr().out
 
 
