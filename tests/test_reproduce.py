@@ -103,6 +103,7 @@ def test_scripts_that_train_refuse_to_plan(root, tiny_checkpoint, data, tmp_path
         "FT/scripts/remedy.sh",
         "HP/scripts/corpora.sh",
         "CLiKA/scripts/conductivity.sh",
+        "CLiKA/scripts/fictional.sh",
     ):
         environment = os.environ | {
             "PLAN": "1",

@@ -43,6 +43,8 @@ def classes_of(config: str) -> list[type]:
             "probe.yaml": ("probe.py", ["Probe"]),
         }.get(name),
     }[task]  # fmt: skip
+    if task == "CLiKA" and name.startswith("fictional"):
+        script, names = "ask_fictional.py", ["AskConfig", ModelConfig]
     if name.startswith("teach"):
         task, script, names = "FT", "train.py", ["Train"]
     module = load_script(f"{task}/{script}")
