@@ -1,10 +1,11 @@
-"""CLiKA's fictional knowledge: invented places on real continents, taught in one language and asked in all others.
+"""Invented places on real continents, taught in one language and asked in all others: lighter than CLiKA's design.
 
     python CLiKA/conductivity.py --out DIR [--taught de --languages en,de,fr --places 60 --seed 42]
 
 Writes <out>/train.jsonl for FT/train.py (statements of each fact, and questions on it, in the taught language) and
 <out>/variants for MMLU/evaluate_mmlu.py (one question per place, with the same four options in every language).
-CLiKA/scripts/conductivity.sh then trains, tests and scores.
+CLiKA/scripts/conductivity.sh then trains, tests and scores. CLiKA's own places, on invented continents, are those of
+fictional.py; CLiKA/README.md says how the two differ.
 
 The wording comes from a table, --design, with the columns language, value (an id), name (the place's name in that
 language, with a {stem} that all languages share), statements (with {name}, separated by " | "), question and option. To

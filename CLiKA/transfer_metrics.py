@@ -1,6 +1,6 @@
-"""Measures of consistency and transfer between languages: pure functions of accuracies, predictions and scores.
+"""Measures of consistency and transfer between languages: pure functions of accuracies and predictions.
 
-    rank_consistency(scores_en, scores_de)  # RankC of two languages, [questions, candidates] each
+    correct_jaccard(correct_en, correct_de)  # of the same questions, [n] each
 
 Where a measure does not exist (no questions, a zero denominator) it is NaN, with a RuntimeWarning that says why.
 `weights` say how often each question counts, [n] or [resamples, n]: once where left out; with the latter the measure is
@@ -86,33 +86,6 @@ def correct_jaccard_kappa(
     p, q = (_divided(counts @ correct, counts.sum(-1)) for correct in (a, b))
     expected = _divided(p * q, p + q - p * q)
     return _share(jaccard - expected, 1 - expected, "jaccard above chance: every question is right in both")
-
-
-def rank_consistency(scores_a: Sequence[Sequence[float]], scores_b: Sequence[Sequence[float]]) -> float:
-    """RankC (Qi et al., arXiv 2310.10378): do two languages rank the candidates of each question alike? 0 to 1.
-
-    Mean over questions of sum_j w_j P@j, with P@j = |top j of a and top j of b in common| / j and w_j = softmax over j
-    of (N - j), for N candidates. [questions, candidates] each, larger scores rank higher, the first of equal ones;
-    questions may differ in their number of candidates (lists of lists, or NaN at the end). NaN without questions.
-    """
-    if len(scores_a) != len(scores_b):
-        raise ValueError(f"{len(scores_a)} and {len(scores_b)} questions")
-    if not len(scores_a):
-        return _missing("RankC: no questions")
-    return float(np.mean([_rank_consistency(a, b) for a, b in zip(scores_a, scores_b, strict=True)]))
-
-
-def _rank_consistency(a: Sequence[float], b: Sequence[float]) -> float:
-    a, b = (np.asarray(scores, float) for scores in (a, b))
-    a, b = a[~np.isnan(a)], b[~np.isnan(b)]
-    if a.shape != b.shape or not len(a):
-        raise ValueError(f"a question has {len(a)} and {len(b)} candidates")
-    ranks = [np.argsort(np.argsort(-scores, kind="stable")) for scores in (a, b)]
-    # A candidate is in both lists of the first j from the larger of its two ranks on.
-    common = np.cumsum(np.bincount(np.maximum(*ranks), minlength=len(a)))
-    places = np.arange(1, len(a) + 1)
-    weights = np.exp(-places.astype(float))  # softmax does not change when N - 1 is taken from every value
-    return float((weights / weights.sum() * common / places).sum())
 
 
 class Transfer(NamedTuple):

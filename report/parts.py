@@ -50,7 +50,11 @@ PARTS = {
         "fixes without training", "MMLU/scripts/mitigation.sh", settings=True, first_look="en,full_de,mixup"
     ),
     "tofu": Part("TOFU, untaught", "TOFU/scripts/untaught.sh"),
-    "cloze": Part("cloze sentences", "CLiKA/scripts/cloze.sh"),
+    "cloze": Part("cloze sentences", "Recall/scripts/cloze.sh"),
+    "wording": Part("facts in several wordings", "Recall/scripts/wording.sh"),
+    "frequency": Part("facts by frequency", "Recall/scripts/frequency.sh"),
+    "editing": Part("facts changed in English", "Recall/scripts/edit.sh"),
+    "probe": Part("probe for right answers", "Translation/scripts/probe.sh"),
     "clika": Part("CLiKA's tasks in ten languages", "CLiKA/scripts/tasks.sh"),
     "consistency": Part("consistency of MMLU across languages", "CLiKA/consistency.py", None),
     "tofu_taught": Part("TOFU, taught in English", "TOFU/scripts/authors.sh", training=True),

@@ -68,8 +68,11 @@ EXPERIMENTS = (
         "bash MMLU/scripts/mitigation.sh",
     ),
     Experiment("Fine-tuning", ("FT/finding.py", "FT/tabulate_arms.py"), "bash FT/scripts/remedy.sh", "MMLU"),
+    Experiment("Consistency and conductivity", ("CLiKA/consistency.py",), "bash CLiKA/scripts/conductivity.sh"),
     Experiment(
-        "Consistency and conductivity", ("CLiKA/consistency.py", "CLiKA/cloze.py"), "bash CLiKA/scripts/conductivity.sh"
+        "Factual recall",
+        ("Recall/cloze.py", "Recall/wording.py", "Recall/frequency.py"),
+        "bash Recall/scripts/wording.sh",
     ),
 )
 

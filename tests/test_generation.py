@@ -29,7 +29,7 @@ def slow(model, tokenizer, prompt: str) -> str:
     for _ in range(NEW):
         with torch.inference_mode():
             ids.append(int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
-        if ids[-1] == tokenizer.eos_token_id or "\n" in tokenizer.decode([ids[-1]]):
+        if ids[-1] in tokenizer.all_special_ids or "\n" in tokenizer.decode([ids[-1]]):
             break
     return tokenizer.decode(ids[start:], skip_special_tokens=True).split("\n")[0].strip()
 
@@ -48,11 +48,13 @@ def test_answers_are_those_of_the_plain_loop(name, budget):
 EXAMPLES = "English: The hill.\nGerman: Der Berg.\n\nEnglish: A river flows.\nGerman: Ein Fluss.\n\n"
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "mistral_sliding_window"])
 def test_a_shared_beginning_is_read_once(name, monkeypatch):
     tokenizer = byte_level_tokenizer()
     torch.manual_seed(4)
     model = tiny_models(len(tokenizer))[name]
+    if name == "mistral_sliding_window":
+        model.config.sliding_window = 200  # which no prompt with its answer reaches
     read, forward = [], type(model).forward
 
     def counted(self, input_ids, **keys):
@@ -86,18 +88,18 @@ def test_memory_that_does_not_suffice_makes_batches_smaller(monkeypatch, caplog)
     torch.manual_seed(3)
     model = tiny_models(len(tokenizer))["llama"]
     expected = generate(model, tokenizer, PROMPTS, NEW, progress=False)
-    greedy, rows = generation._greedy, []
+    rows, forward, most = [], type(model).forward, 2
 
-    def with_room_for_two(model, tokenizer, ids, *others):
-        rows.append(len(ids))
-        if len(ids) > 2:
+    def with_little_room(self, input_ids, **keys):
+        rows.append(len(input_ids))
+        if len(input_ids) > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return greedy(model, tokenizer, ids, *others)
+        return forward(self, input_ids, **keys)
 
-    monkeypatch.setattr(generation, "_greedy", with_room_for_two)
+    monkeypatch.setattr(type(model), "forward", with_little_room)
     assert generate(model, tokenizer, PROMPTS, NEW, progress=False) == expected
-    assert rows == [4, 2, 2] and "out of memory with 4 prompts" in caplog.text
-    monkeypatch.setattr(generation, "_greedy", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none at all")))
+    assert rows[:3] == [1, 4, 2] and max(rows[2:]) == 2 and "out of memory with 4 prompts" in caplog.text
+    most = 0
     with pytest.raises(torch.OutOfMemoryError):
         generate(model, tokenizer, PROMPTS, NEW, progress=False)
 
@@ -144,19 +146,42 @@ def test_attention_after_a_prefix_is_that_over_all_keys(softcap, queries):
                 assert torch.allclose(found[row, place, head], weights @ values, atol=1e-6)
 
 
-def test_rows_that_end_their_line_leave_the_others_alone():
-    """A model that says a newline soon for some prompts only: made by lifting the newline's logit a little."""
+def talker(name: str) -> tuple:
+    """A model that ends its line soon for some prompts only: the newline's logit is lifted a little."""
     tokenizer = byte_level_tokenizer()
     torch.manual_seed(5)
-    model = tiny_models(len(tokenizer))["gpt2"]
+    model = tiny_models(len(tokenizer))[name]
     newline = tokenizer("\n", add_special_tokens=False).input_ids[-1]
-    model.lm_head = torch.nn.Linear(model.config.n_embd, len(tokenizer))
+    width = model.get_output_embeddings().in_features
+    model.set_output_embeddings(torch.nn.Linear(width, len(tokenizer)))
     with torch.no_grad():
-        model.lm_head.bias.zero_()
-        model.lm_head.bias[newline] = 1.2
-    answers = generate(model, tokenizer, PROMPTS * 3, NEW, progress=False)
-    assert [answer.text for answer in answers] == [slow(model, tokenizer, prompt) for prompt in PROMPTS * 3]
-    assert len({answer.tokens for answer in answers}) > 1
+        bias = model.get_output_embeddings().bias.zero_()
+        bias[newline] = {"gpt2": 0.7}.get(name, 1.2)
+    return model.eval(), tokenizer
+
+
+@pytest.mark.parametrize("start", ["", EXAMPLES])
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2_softcap", "mistral_sliding_window"])
+def test_a_prompt_takes_the_place_of_a_finished_row(name, start, monkeypatch):
+    model, tokenizer = talker(name)
+    texts = [f"{start}English: {a}{b}\nGerman:" for a in "KQXZ" for b in "qvwxyz"]
+    width = len(tokenizer(texts[0]).input_ids)
+    prompts = [text for text in texts if len(tokenizer(text).input_ids) == width]
+    expected = [slow(model, tokenizer, prompt) for prompt in prompts]
+    rows, forward = [], type(model).forward
+
+    def counted(self, input_ids, **keys):
+        rows.append(input_ids.shape)
+        return forward(self, input_ids, **keys)
+
+    monkeypatch.setattr(type(model), "forward", counted)
+    answers = generate(model, tokenizer, prompts, NEW, token_budget=5 * (width + NEW), progress=False)
+    assert [answer.text for answer in answers] == expected
+    lengths = [answer.tokens for answer in answers]
+    passes = [count for count, _ in rows]  # one of them may read the common beginning
+    assert max(passes) == 5 and sum(passes) - sum(lengths) in (0, 1)
+    in_turn = sum(max(lengths[first : first + 5]) for first in range(0, len(lengths), 5))
+    assert min(lengths) < max(lengths) and sum(own == 1 for _, own in rows) < in_turn * 0.8
 
 
 def test_every_end_of_a_text_and_other_stops_count():

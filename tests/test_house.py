@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 TOP_LEVEL = {
-    ".ci", ".gitignore", "CITATION.cff", "CLiKA", "FT", "HP", "LICENSE", "MMLU", "README.md", "TOFU", "Translation",
-    "assets", "common", "data.yaml", "environment.yml", "install.sh", "pyproject.toml", "report", "reproduce.sh",
-    "tests", "world",
+    ".ci", ".gitignore", "CITATION.cff", "CLiKA", "FT", "HP", "LICENSE", "MMLU", "README.md", "Recall", "TOFU",
+    "Translation", "assets", "common", "data.yaml", "environment.yml", "install.sh", "pyproject.toml", "report",
+    "reproduce.sh", "tests", "world",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.scripts import ROOT
 
-TASKS = ("CLiKA", "FT", "HP", "MMLU", "TOFU", "Translation")
+TASKS = ("CLiKA", "FT", "HP", "MMLU", "Recall", "TOFU", "Translation")
 FOLDERS = (*TASKS, "common", "report", "world")
 FILES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 MOST_MODULES = 10  # of common/ itself

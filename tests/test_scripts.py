@@ -53,16 +53,24 @@ SCRIPTS = {
     "FT/scripts/switch_rate.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "FT/scripts/seeds.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "CLiKA/scripts/conductivity.sh": ("CLiKA/configs/conductivity.yaml", "CLiKA/conductivity.py"),
-    "CLiKA/scripts/cloze.sh": ("CLiKA/configs/cloze.yaml", "CLiKA/cloze.py"),
+    "Recall/scripts/cloze.sh": ("Recall/configs/cloze.yaml", "Recall/cloze.py"),
+    "Recall/scripts/wording.sh": ("Recall/configs/wording.yaml", "Recall/wording.py"),
+    "Recall/scripts/frequency.sh": ("Recall/configs/frequency.yaml", "Recall/frequency.py"),
+    "CLiKA/scripts/fictional.sh": ("CLiKA/configs/fictional.yaml", "CLiKA/ask_fictional.py"),
     "CLiKA/scripts/tasks.sh": ("CLiKA/configs/tasks.yaml", "MMLU/mitigate.py"),
     "Translation/scripts/translation.sh": ("Translation/configs/translation.yaml", "Translation/translate.py"),
     "Translation/scripts/embeddings.sh": ("Translation/configs/embeddings.yaml", "Translation/embeddings.py"),
     "Translation/scripts/mexa.sh": ("Translation/configs/mexa.yaml", "Translation/mexa.py"),
     "Translation/scripts/lens.sh": ("Translation/configs/lens.yaml", "Translation/lens.py"),
+    "Translation/scripts/probe.sh": ("Translation/configs/probe.yaml", "Translation/probe.py"),
+    "Recall/scripts/edit.sh": ("Recall/configs/edit.yaml", "Recall/edit.py"),
 }
 TAKE_LANGUAGES = {"MMLU/build_variants.py", "HP/evaluate_quiz.py", "TOFU/evaluate_tofu.py", "FT/mix.py"}
-TAKE_LANGUAGES |= {"CLiKA/conductivity.py", "CLiKA/cloze.py"}
-TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings", "mexa")}
+TAKE_LANGUAGES |= {
+    "CLiKA/conductivity.py",
+    *(f"Recall/{name}.py" for name in ("cloze", "wording", "frequency", "edit")),
+}
+TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings", "probe", "mexa")}
 LONG = ("FT/scripts/seeds.sh", "FT/scripts/arms.sh", "FT/scripts/switch_rate.sh")  # remedy.sh, several times over
 RELEASED = ("en", "mixed-lang-document", "mixed-lang-sentence", "mixed-lang-sentence8words")
 DERIVED = {"model", "out", "seed"}  # of the arms, whose names and folders are made from the YAML's
@@ -319,8 +327,11 @@ def test_languages_reach_every_python_script_that_takes_them(copy, script):
         ("HP/scripts/corpora.sh", "wikitext"),
         ("TOFU/scripts/authors.sh", "tofu"),
         ("FT/scripts/remedy.sh", "mmlu"),
-        ("CLiKA/scripts/cloze.sh", "bmlama"),
+        ("Recall/scripts/cloze.sh", "bmlama"),
+        ("Recall/scripts/wording.sh", "mpararel"),
+        ("Recall/scripts/frequency.sh", "klar"),
         ("CLiKA/scripts/tasks.sh", "clika"),
+        ("CLiKA/scripts/fictional.sh", "clika"),
         ("Translation/scripts/translation.sh", "flores"),
         ("Translation/scripts/embeddings.sh", "wikitext"),
         ("Translation/scripts/lens.sh", "dictionaries"),

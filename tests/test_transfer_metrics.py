@@ -14,50 +14,7 @@ metrics = load_script("CLiKA/transfer_metrics.py")
 CORRECT = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40)
 LETTERS = st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from("ABCD")), min_size=1, max_size=40)
 RATES = st.floats(0, 1)
-# Ranks, not arbitrary scores: the first of equal ones ranks higher, which a permutation would change.
-RANKED = st.integers(2, 8).flatmap(lambda n: st.tuples(st.permutations(range(n)), st.permutations(range(n))))
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
-
-
-def slow_rankc(scores_a, scores_b):
-    total = 0
-    for a, b in zip(scores_a, scores_b, strict=True):
-        n = len(a)
-        orders = [sorted(range(n), key=lambda i, s=scores: (-s[i], i)) for scores in (a, b)]
-        weights = [math.exp(n - j) for j in range(1, n + 1)]
-        for j in range(1, n + 1):
-            overlap = len(set(orders[0][:j]) & set(orders[1][:j])) / j
-            total += weights[j - 1] / sum(weights) * overlap
-    return total / len(scores_a)
-
-
-@given(st.lists(RANKED, min_size=1, max_size=5))
-def test_rankc_equals_the_slow_one_and_is_symmetric(questions):
-    a, b = [list(map(float, one)) for one, _ in questions], [list(map(float, other)) for _, other in questions]
-    value = metrics.rank_consistency(a, b)
-    assert value == pytest.approx(slow_rankc(a, b)) and 0 <= value <= 1
-    assert value == pytest.approx(metrics.rank_consistency(b, a)) and metrics.rank_consistency(a, a) == pytest.approx(1)
-
-
-@given(RANKED, st.randoms(use_true_random=False))
-def test_rankc_does_not_depend_on_the_order_of_candidates_and_questions(ranked, rng):
-    a, b = ranked
-    order = list(range(len(a)))
-    rng.shuffle(order)
-    shuffled = [a[i] for i in order], [b[i] for i in order]
-    assert metrics.rank_consistency([a], [b]) == pytest.approx(metrics.rank_consistency([shuffled[0]], [shuffled[1]]))
-    assert metrics.rank_consistency([a, a], [a, b]) == pytest.approx(metrics.rank_consistency([a, a], [b, a]))
-
-
-def test_rankc_of_ragged_lists():
-    a, b = [[3.0, 2.0, 1.0], [1.0, 2.0]], [[1.0, 2.0, 3.0], [1.0, 2.0]]
-    padded = [np.array([[3.0, 2.0, 1.0], [1.0, 2.0, np.nan]]), np.array([[1.0, 2.0, 3.0], [1.0, 2.0, np.nan]])]
-    assert metrics.rank_consistency(a, b) == pytest.approx(metrics.rank_consistency(*padded)) == slow_rankc(a, b)
-    assert metrics.rank_consistency([[0.0, 0.0]], [[0.0, -1.0]]) == 1  # the first of equal ones ranks higher
-    with pytest.raises(ValueError, match="2 and 3 candidates"):
-        metrics.rank_consistency([[1.0, 2.0]], [[1.0, 2.0, 3.0]])
-    with pytest.raises(ValueError, match="1 and 2 questions"):
-        metrics.rank_consistency([[1.0]], [[1.0], [2.0]])
 
 
 @given(LETTERS)
@@ -130,7 +87,6 @@ def test_clikas_constants():
         (lambda: metrics.agreement_kappa(["A"], ["A"]), "one and the same label"),
         (lambda: metrics.correct_jaccard([0], [0]), "right in either"),
         (lambda: metrics.correct_jaccard_kappa([1], [1]), "right in both"),
-        (lambda: metrics.rank_consistency([], []), "no questions"),
         (lambda: metrics.transfer([], []).both, "no questions"),
         (lambda: metrics.transfer([0], [1]).given_source, "right in the source"),
     ],

@@ -29,15 +29,23 @@ def classes_of(config: str) -> list[type]:
         "TOFU": ("evaluate_tofu.py", ["TofuConfig", *EVALUATION]),
         "FT": ("mix.py", ["Mix"]) if name == "mix.yaml" else ("train.py", ["Train"]),
         "CLiKA": ("conductivity.py", ["Conductivity"]),
+        "Recall": {
+            "cloze.yaml": ("cloze.py", ["ClozeConfig", ModelConfig]),
+            "wording.yaml": ("wording.py", ["Wording", ModelConfig]),
+            "frequency.yaml": ("frequency.py", ["Frequency", ModelConfig]),
+            "edit.yaml": ("edit.py", ["EditConfig", ModelConfig]),
+            "edit_world.yaml": ("edit.py", ["EditConfig", ModelConfig]),
+        }.get(name),
         "Translation": {
             "translation.yaml": ("translate.py", ["Translate"]),
             "embeddings.yaml": ("embeddings.py", ["Embeddings"]),
             "lens.yaml": ("lens.py", ["Lens"]),
             "mexa.yaml": ("mexa.py", ["Mexa"]),
+            "probe.yaml": ("probe.py", ["Probe"]),
         }.get(name),
     }[task]  # fmt: skip
-    if name == "cloze.yaml":
-        script, names = "cloze.py", ["ClozeConfig", ModelConfig]
+    if task == "CLiKA" and name.startswith("fictional"):
+        script, names = "ask_fictional.py", ["AskConfig", ModelConfig]
     if name.startswith("teach"):
         task, script, names = "FT", "train.py", ["Train"]
     module = load_script(f"{task}/{script}")
@@ -57,7 +65,7 @@ GIVEN = {
     "sentences": "s",
     "passages": "p",
 }
-GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de"}
+GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de", "run": "r"}
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -9,6 +9,9 @@ Every file has the layout of the real data set that it replaces, so that all scr
     tofu/train.jsonl                                 English text that teaches these facts, with every synonym
     knowledge_free/<subject>/{no,one,two}_fact/      the questions of mmlu with facts before them
     clika/design.csv                                 wording of facts on new persons, in every language
+    mpararel/{patterns,tuples}/<lang>/<subject>.jsonl  two questions of each relation, and the facts of `mmlu/`
+    klar/<code>.txt, klar/lang_rel_frequencies.json  the same facts as statements, and how often training text has each
+    bmike53/counterfact_test_<lang>.json             tested facts with another value, as BMIKE-53; in English and <lang>
     flores/<code>.devtest                            parallel sentences, held out of pretraining
     dictionaries/en-<lang>.tsv                       single-word translations
     wiki/wiki.{train,test}.txt                       English encyclopedia as raw WikiText
@@ -25,7 +28,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 
 from common.cli import InputError, run
@@ -34,7 +37,18 @@ from common.questions import FOUR, Question
 from common.reporting.files import LOCK, claim, write_text_atomic
 from world import grammar
 from world.config import WorldConfig, check_ranges, parse_with_world
-from world.facts import AUTHOR, CHARACTER, ENCYCLOPEDIA, SPELL, Fact, Universe, make_universe, strangers
+from world.facts import (
+    AUTHOR,
+    CHARACTER,
+    ENCYCLOPEDIA,
+    ENGLISH_ONLY,
+    SHARED,
+    SPELL,
+    Fact,
+    Universe,
+    make_universe,
+    strangers,
+)
 from world.items import balanced_letters, draw_options, parallel_items, subjects, write_item
 from world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
 from world.stream import parallel_sentences
@@ -58,7 +72,10 @@ tofu: tofu/en/authors.json
 tofu_corpus: tofu/train.jsonl
 tofu_translations: tofu
 knowledge_free: knowledge_free
+mpararel: mpararel
+klar: klar
 conductivity_design: clika/design.csv
+bmike53: bmike53
 dictionaries: dictionaries
 translator: dictionary
 translator_dictionary: memory
@@ -208,6 +225,111 @@ def write_design(folder: Path, universe: Universe, config: WorldConfig) -> None:
     write_rows(folder / "design.csv", rows)
 
 
+def tested_facts(universe: Universe) -> dict[str, list[Fact]]:
+    """The facts of the MMLU-style files by subject."""
+    return {
+        subject: [fact for fact in universe.facts[group] if fact.relation == relation]
+        for subject, (group, relation) in subjects().items()
+    }
+
+
+def write_mpararel(folder: Path, universe: Universe) -> None:
+    """mParaRel's layout: the two questions of each relation, answered as in training text, and the facts on persons.
+
+    Statements are no such pairs: an object has another article in each of them, by its gender and case.
+    """
+    for language, (subject, facts) in product(LANGUAGES, tested_facts(universe).items()):
+        relation = facts[0].relation
+        asked = [grammar.question(relation, "[X]", language, random.Random(0), choice) for choice in (0, 1)]
+        patterns = [{"pattern": f"{question}\nAnswer: [Y]"} for question in asked]
+        tuples = [
+            {
+                "sub_uri": fact.name,
+                "obj_uri": fact.value,
+                "obj_label": load_lexicon()[fact.value].forms[language][0].text,
+                "sub_label": fact.name,
+            }
+            for fact in facts
+        ]
+        for kind, rows in (("patterns", patterns), ("tuples", tuples)):
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+            write_text_atomic(folder / kind / language / f"{subject}.jsonl", "".join(lines))
+
+
+def write_klar(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """KLAR's layout: facts on persons as statements that end with the value; frequency is per million documents."""
+    known: dict[str, dict[str, list[dict]]] = {language: {} for language in LANGUAGES}
+    for language in LANGUAGES:
+        lines = []
+        facts = sorted((fact for own in tested_facts(universe).values() for fact in own), key=lambda one: one.relation)
+        for index, fact in enumerate(facts):
+            rng = random.Random(f"klar {config.seed} {language} {fact.value}")  # one name of a value for all facts
+            said = grammar.statement(fact.relation, fact.name, fact.value, language, rng, 1).rstrip(".")
+            value = said.partition(f" {fact.name} ")[2].partition(" ")[2]
+            lines.append(said + "\n")
+            row = {"subject": fact.name, "object": value, "index": index}
+            row["frequency"] = round(1e6 * expected_share(fact, language, universe, config))
+            known[language].setdefault(fact.relation, []).append(row)
+        write_text_atomic(folder / f"{LANGUAGE_TABLE[language].nllb}.txt", "".join(lines))
+    text = json.dumps(known, ensure_ascii=False, indent=1)
+    write_text_atomic(folder / "lang_rel_frequencies.json", text + "\n")
+
+
+def expected_share(fact: Fact, language: str, universe: Universe, config: WorldConfig) -> float:
+    """Share of the documents of world/stream.py, as the configuration has it, that are on a fact in a language."""
+    group, everywhere = fact.group, fact.group == SHARED
+    if not everywhere and language != "en":
+        return 0.0
+    of_group = config.shared_facts if everywhere else config.english_only_facts
+    on_facts = config.statements + config.open_questions + config.questions
+    return on_facts * of_group / len(universe.known(group)) / (len(LANGUAGES) if everywhere else 1)
+
+
+def write_edits(folder: Path, universe: Universe, config: WorldConfig) -> None:
+    """Facts on tested persons with another value, in the fields of BMIKE-53, one file a language; rows parallel.
+
+    `loc` asks for the same relation of another person, with the same value where there is one. No fact of the world is
+    on a value, so that nothing follows from a change: `port` is null.
+    """
+    rng = random.Random(f"edits {config.seed}")
+    rows = []
+    for group in (ENGLISH_ONLY, SHARED):
+        for fact in universe.facts[group]:
+            others = [other for other in universe.facts[group] if other.relation == fact.relation and other != fact]
+            near = [other for other in others if other.value == fact.value] or others
+            if near:
+                neighbour = rng.choice(near)
+                taken = (fact.value, neighbour.value)
+                values = [value for value in universe.values[fact.relation] if value not in taken]
+                rows.append((fact, rng.choice(values), neighbour))
+    rng.shuffle(rows)
+    said = {
+        language: [edit_entry(number, *row, language, rng) for number, row in enumerate(rows)] for language in LANGUAGES
+    }
+    for language in LANGUAGES[1:]:
+        table = [{"en": a, language: b} for a, b in zip(said["en"], said[language], strict=True)]
+        text = json.dumps(table, ensure_ascii=False, indent=1) + "\n"
+        write_text_atomic(folder / f"counterfact_test_{language}.json", text)
+
+
+def edit_entry(number: int, fact: Fact, value: str, neighbour: Fact, language: str, rng: random.Random) -> dict:
+    """A change of a fact to another value in one language; synonyms are drawn from `rng`."""
+    old = grammar.option(fact.value, language, rng)
+    same = neighbour.value == fact.value
+    return {
+        "case_id": number,
+        "subject": fact.name,
+        "src": grammar.question(fact.relation, fact.name, language, rng, 0),
+        "rephrase": grammar.question(fact.relation, fact.name, language, rng, 1),
+        "old": old,
+        "alt": grammar.option(value, language, rng),
+        "loc": grammar.question(neighbour.relation, neighbour.name, language, rng, 0),
+        "loc_ans": old if same else grammar.option(neighbour.value, language, rng),
+        "port": None,
+        "port_ans": None,
+    }
+
+
 def write_parallel(folder: Path, config: WorldConfig) -> None:
     """Parallel sentences, one a line."""
     for language in LANGUAGES:
@@ -311,6 +433,9 @@ def main() -> None:
     write_quiz(out / "hp", universe, config)
     write_authors(out / "tofu", universe, config)
     write_design(out / "clika", universe, config)
+    write_mpararel(out / "mpararel", universe)
+    write_klar(out / "klar", universe, config)
+    write_edits(out / "bmike53", universe, config)
     write_parallel(out / "flores", config)
     write_dictionaries(out / "dictionaries")
     write_wiki(out / "wiki", out / "memory", universe, config, build.articles)

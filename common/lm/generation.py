@@ -1,13 +1,14 @@
-"""Greedy generation for many prompts, batched by length; their common beginning is computed once.
+"""Greedy generation for many prompts, the longest first; their common beginning is computed once.
 
     answers = generate(model, tokenizer, prompts, max_new_tokens=64)
 
-Finished rows leave the batch, so that a short answer does not wait for a long one.
+A finished row leaves the batch and another prompt takes its place (continuous batching), so that a short answer does
+not wait for a long one and the batch stays full.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -23,6 +24,7 @@ from common.lm.tokenization import prompt_tokens
 from common.lm.tree_attention import UnsupportedAttention
 
 BATCH_BYTES = {"cpu": 1 << 29, "cuda": 1 << 33}  # for a batch's keys and values, and one layer's attention scores
+REFILL = 4  # prompts join once this share of the places, a quarter, is free
 
 
 @dataclass(frozen=True)
@@ -49,41 +51,54 @@ def generate(
     Args:
         stop: one or more line ends; None stops at the end of the text only.
         token_budget: most tokens in a batch, prompts and answers together; by default as many as fit in BATCH_BYTES,
-            and fewer once memory runs out.
+            and fewer once memory runs out: what was being written then begins anew.
 
     Raises InputError for a prompt that leaves no room for an answer, and for a recurrent model.
     """
     ids = tokens_of(model, tokenizer, prompts, max_new_tokens)
     if model.device.type == "cpu":
         keep_freed_memory()
-    # A shared prefix would stay inside a sliding window; models with one read every prompt whole.
-    whole = plain_path_reason(model) or getattr(model.config.get_text_config(), "sliding_window", None)
+    # A shared prefix does not move out of a sliding window; where it would have to, every prompt is read whole.
+    window = getattr(model.config.get_text_config(), "sliding_window", None)
+    whole = plain_path_reason(model) or (window and max(map(len, ids), default=0) + max_new_tokens > window)
     shared = 0 if whole else common_prefix(ids)
-    prefix = _read_prefix(model, ids[0][:shared]) if shared else None
-    order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
-    answers: list[Answer | None] = [None] * len(ids)
-    most = len(ids)
-    with tqdm(total=len(ids), unit="answer", disable=not progress) as bar:
-        while order:
-            longest = len(ids[order[0]])
+    keys = {"token_budget": token_budget, "progress": progress}
+    try:
+        prefix = _read_prefix(model, ids[0][:shared]) if shared else None
+        with shared_prefix_enabled(model, prefix) if prefix else nullcontext():
+            return _write_all(_Writer(model, tokenizer, ids, prefix, max_new_tokens, stop), **keys)
+    except UnsupportedAttention:
+        return _write_all(_Writer(model, tokenizer, ids, None, max_new_tokens, stop), **keys)
+
+
+def _write_all(writer: "_Writer", token_budget: int | None, progress: bool) -> list[Answer]:
+    """The answer to each of the writer's prompts, as many at a time as fit in memory."""
+
+    def order(rows: Iterable[int]) -> list[int]:
+        return sorted(rows, key=lambda row: (len(writer.ids[row]), -row))  # the longest last, which is the next
+
+    waiting, most = order(range(len(writer.ids))), len(writer.ids)
+    with tqdm(total=most, unit="answer", disable=not progress) as bar:
+        while waiting or writer.batch.rows:
+            longest = max(len(writer.ids[row]) for row in (*waiting[-1:], *writer.batch.rows))
             if token_budget:
-                rows = token_budget // (longest + max_new_tokens)
+                places = token_budget // (longest + writer.max_new_tokens)
             else:
-                rows = _rows_that_fit(model, longest, longest - (prefix.length if prefix else 0), max_new_tokens)
-            batch = order[: max(1, min(rows, most))]
+                places = _rows_that_fit(writer.model, longest, longest - writer.shared, writer.max_new_tokens)
+            places = max(1, min(places, most))
+            free = places - len(writer.batch.rows)
+            joining = waiting[-free:] if free >= max(1, places // REFILL) else []
             try:
-                done = _greedy(model, tokenizer, [ids[i] for i in batch], prefix, max_new_tokens, stop)
-            except UnsupportedAttention:
-                prefix = None
-                continue
+                writer.step(joining[::-1])
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                most = halved(len(batch), error, "prompts")
+                rows = {*writer.batch.rows, *joining}
+                most = halved(len(rows), error, "prompts")
+                waiting = order({*waiting, *rows})
+                writer.batch = _Batch()
                 continue
-            order = order[len(batch) :]
-            for i, answer in zip(batch, done, strict=True):
-                answers[i] = answer
-            bar.update(len(batch))
-    return answers
+            del waiting[len(waiting) - len(joining) :]
+            bar.update(len(writer.answers) - bar.n)
+    return [writer.answers[row] for row in range(len(writer.ids))]
 
 
 def tokens_of(
@@ -152,54 +167,119 @@ def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> t
     return torch.tensor(sorted(found), dtype=torch.long)
 
 
-@torch.inference_mode()
-def _greedy(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    ids: Sequence[Sequence[int]],
-    prefix: SharedPrefix | None,
-    max_new_tokens: int,
-    stop: str | None,
-) -> list[Answer]:
-    """One batch, the longest prompt first."""
-    device = model.device
-    shared = prefix.length if prefix else 0
-    width = len(ids[0]) - shared
-    tokens = torch.full((len(ids), width), tokenizer.pad_token_id or 0, device=device)
-    mask = torch.ones(len(ids), width, dtype=torch.long, device=device)
-    for row, prompt in enumerate(ids):
-        own = len(prompt) - shared
-        tokens[row, width - own :] = torch.tensor(prompt[shared:], device=device)
-        mask[row, : width - own] = 0
-    past = DynamicCache(config=model.config)
-    positions = shared + (mask.cumsum(1) - 1).clamp(min=0)
-    ends = _line_ends(tokenizer).to(device)
-    closing = _end_tokens(model, tokenizer).to(device)
-    alive = torch.arange(len(ids), device=device)  # rows still in the batch
-    new: list[list[int]] = [[] for _ in ids]
-    finished = [False] * len(ids)
-    with shared_prefix_enabled(model, prefix) if prefix else nullcontext():
-        for _ in range(max_new_tokens):
-            keys = {"attention_mask": None if prefix else mask, "position_ids": positions, "past_key_values": past}
-            if prefix:
-                prefix.begin(mask)
-            output = model(tokens, use_cache=True, logits_to_keep=1, **keys)
-            chosen = output.logits[:, -1].argmax(-1)
-            ended = torch.isin(chosen, closing)
-            lines = ends[chosen.clamp(max=len(ends) - 1)]
-            for place, (row, token) in enumerate(zip(alive.tolist(), chosen.tolist(), strict=True)):
-                new[row].append(token)
-                if stop and lines[place] and stop in tokenizer.decode(new[row], skip_special_tokens=True):
-                    ended[place] = True
-                finished[row] = bool(ended[place])
-            keep = (~ended).nonzero().flatten()
-            if not len(keep):
-                break
-            if len(keep) < len(alive):
-                for layer in past.layers:  # possibly on different devices
-                    layer.batch_select_indices(keep.to(layer.keys.device))
-            alive, mask = alive[keep], torch.nn.functional.pad(mask[keep], (0, 1), value=1)
-            tokens, positions = chosen[keep, None], positions[keep, -1:] + 1
-    texts = tokenizer.batch_decode(new, skip_special_tokens=True)
-    texts = [(text.split(stop)[0] if stop else text).strip() for text in texts]
-    return [Answer(text, end, len(row)) for text, end, row in zip(texts, finished, new, strict=True)]
+@dataclass
+class _Batch:
+    """Rows that are written together: `tokens` are to be read next, `past` holds the keys and values before them.
+
+    Attributes:
+        rows: the prompt of each row.
+        tokens, positions: [rows, width] int64, the own tokens of new prompts, or the last token that was written.
+        mask: [rows, keys and width] int64, 0 for the padding on the left.
+        written: tokens of each row's answer.
+    """
+
+    rows: list[int] = field(default_factory=list)
+    tokens: torch.Tensor | None = None
+    positions: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+    past: DynamicCache | None = None
+    written: list[list[int]] = field(default_factory=list)
+
+    def keep(self, places: list[int]) -> None:
+        """Keep the rows in these places."""
+        self.rows, self.written = ([own[place] for place in places] for own in (self.rows, self.written))
+        index = torch.tensor(places, dtype=torch.long, device=self.tokens.device)
+        self.tokens, self.positions, self.mask = self.tokens[index], self.positions[index], self.mask[index]
+        for layer in self.past.layers:  # possibly on different devices
+            if layer.get_seq_length():
+                layer.batch_select_indices(index.to(layer.keys.device))
+
+    def join(self, other: "_Batch") -> None:
+        """Add the rows of another batch; both have read their prompts."""
+        width = max(int(batch.mask.sum(1).max()) for batch in (self, other))  # without what is padding everywhere
+        for layer, more in zip(self.past.layers, other.past.layers, strict=True):
+            if layer.get_seq_length():
+                layer.keys = torch.cat([_fitted(layer.keys, width - 1, -2), _fitted(more.keys, width - 1, -2)])
+                layer.values = torch.cat([_fitted(layer.values, width - 1, -2), _fitted(more.values, width - 1, -2)])
+        self.mask = torch.cat([_fitted(self.mask, width, -1), _fitted(other.mask, width, -1)])
+        self.tokens = torch.cat([self.tokens, other.tokens])
+        self.positions = torch.cat([self.positions, other.positions])
+        self.rows, self.written = self.rows + other.rows, self.written + other.written
+
+
+def _fitted(states: torch.Tensor, width: int, axis: int) -> torch.Tensor:
+    """The last `width` places along an axis counted from the end, with zeros in front where there are fewer."""
+    states = states.narrow(axis, max(0, states.shape[axis] - width), min(width, states.shape[axis]))
+    return torch.nn.functional.pad(states, (0, 0) * (-1 - axis) + (width - states.shape[axis], 0))
+
+
+class _Writer:
+    """Writes answers to prompts, a token at a time for all rows of `batch`; `answers` has those that are finished."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        ids: Sequence[Sequence[int]],
+        prefix: SharedPrefix | None,
+        max_new_tokens: int,
+        stop: str | None,
+    ):
+        self.model, self.tokenizer, self.ids, self.prefix = model, tokenizer, ids, prefix
+        self.max_new_tokens, self.stop = max_new_tokens, stop
+        self.shared = prefix.length if prefix else 0
+        self.lines = _line_ends(tokenizer).to(model.device)
+        self.closing = _end_tokens(model, tokenizer).to(model.device)
+        self.batch, self.answers = _Batch(), {}
+
+    @torch.inference_mode()
+    def step(self, joining: Sequence[int]) -> None:
+        """Prompts that join are read and get their first token; without any, every row gets one more."""
+        if not joining:
+            self._advance(self.batch)
+            return
+        new = self._begin(joining)
+        self._advance(new)
+        if new.rows and self.batch.rows:
+            self.batch.join(new)
+        elif new.rows:
+            self.batch = new
+
+    def _begin(self, rows: Sequence[int]) -> _Batch:
+        """A batch of prompts of which nothing is read yet."""
+        own = [self.ids[row][self.shared :] for row in rows]
+        width, device = max(map(len, own)), self.model.device
+        tokens = torch.full((len(rows), width), self.tokenizer.pad_token_id or 0, device=device)
+        mask = torch.zeros(len(rows), width, dtype=torch.long, device=device)
+        for place, prompt in enumerate(own):
+            tokens[place, width - len(prompt) :] = torch.tensor(prompt, device=device)
+            mask[place, width - len(prompt) :] = 1
+        positions = self.shared + (mask.cumsum(1) - 1).clamp(min=0)
+        # Every layer keeps all keys, those with a sliding window too, so that batches can be joined.
+        return _Batch(list(rows), tokens, positions, mask, DynamicCache(), [[] for _ in rows])
+
+    def _advance(self, batch: _Batch) -> None:
+        """Read the batch's tokens and write the next one of each row; finished rows leave."""
+        if self.prefix:
+            self.prefix.begin(batch.mask)
+        mask = None if self.prefix else batch.mask
+        keys = {"attention_mask": mask, "position_ids": batch.positions, "past_key_values": batch.past}
+        chosen = self.model(batch.tokens, use_cache=True, logits_to_keep=1, **keys).logits[:, -1].argmax(-1)
+        ended = torch.isin(chosen, self.closing).tolist()
+        line = self.lines[chosen.clamp(max=len(self.lines) - 1)].tolist()
+        left = []
+        for place, token in enumerate(chosen.tolist()):
+            written = batch.written[place]
+            written.append(token)
+            if self.stop and line[place] and self.stop in self.tokenizer.decode(written, skip_special_tokens=True):
+                ended[place] = True
+            if ended[place] or len(written) == self.max_new_tokens:
+                text = self.tokenizer.decode(written, skip_special_tokens=True)
+                text = text.split(self.stop)[0] if self.stop else text
+                self.answers[batch.rows[place]] = Answer(text.strip(), ended[place], len(written))
+            else:
+                left.append(place)
+        batch.mask = torch.nn.functional.pad(batch.mask, (0, 1), value=1)
+        batch.tokens, batch.positions = chosen[:, None], batch.positions[:, -1:] + 1
+        if len(left) < len(batch.rows):
+            batch.keep(left)

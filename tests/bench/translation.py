@@ -1,9 +1,10 @@
 """Speed of translating with a causal LM: this repository, and transformers' generate one by one and in batches of 8.
 
-    python tests/bench/translation.py --sentences DIR --out tests/bench/results/translation_cpu.csv
+    python tests/bench/translation.py --sentences DIR [--model MODEL] --out tests/bench/results/translation_cpu.csv
 
-DIR has en.devtest and de.devtest. A random Llama of 51M weights translates greedily in float32 with five few-shot
-examples; the sides run one after the other in one process, and their outputs are compared.
+DIR has en.devtest and de.devtest. A model, or a random Llama of 51M weights, whose answers are all of the largest
+length, translates greedily in float32 with five few-shot examples; the sides run one after the other in one process,
+and their outputs are compared. Batches of transformers' generate are sorted by length.
 """
 
 import json
@@ -35,16 +36,19 @@ class Config:
     """What to measure."""
 
     sentences: str  # folder with en.devtest and de.devtest
+    model: str | None = None  # hub name or folder; null: the random Llama
     out: str = "tests/bench/results/translation_cpu.csv"  # CSV to write
     count: int = 100  # sentences
     max_new_tokens: int = 48  # of an answer
 
 
 def plain(model, tokenizer, prompts: list[str], max_new_tokens: int, batch: int) -> list[str]:
-    """transformers' generate in the order given, ended by a line end as ours is."""
-    answers = []
-    for start in range(0, len(prompts), batch):
-        inputs = tokenizer(prompts[start : start + batch], return_tensors="pt", padding=True, padding_side="left")
+    """transformers' generate, the longest first, ended by a line end as ours is."""
+    order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
+    answers = {}
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        inputs = tokenizer([prompts[row] for row in rows], return_tensors="pt", padding=True, padding_side="left")
         inputs.pop("token_type_ids", None)
         with torch.inference_mode():
             output = model.generate(
@@ -52,8 +56,8 @@ def plain(model, tokenizer, prompts: list[str], max_new_tokens: int, batch: int)
                 tokenizer=tokenizer, pad_token_id=tokenizer.pad_token_id,
             )  # fmt: skip
         texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        answers += [text.split("\n")[0].strip() for text in texts]
-    return answers
+        answers |= {row: text.split("\n")[0].strip() for row, text in zip(rows, texts, strict=True)}
+    return [answers[row] for row in range(len(prompts))]
 
 
 def main() -> None:
@@ -66,8 +70,10 @@ def main() -> None:
     prompts = [translation_prompt(text, "en", "de", examples) for text in asked]
     keep_freed_memory()  # for all sides
     with tempfile.TemporaryDirectory() as folder:
-        save_random_llama(Path(folder), [line for own in lines.values() for line in own])
-        model, tokenizer = load(folder, dtype="float32")
+        if not config.model:
+            save_random_llama(Path(folder), [line for own in lines.values() for line in own])
+        model, tokenizer = load(config.model or folder, dtype="float32")
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         new = config.max_new_tokens
         sides: dict[str, Callable[[], list[str]]] = {
             "ours": lambda: [a.text for a in generate(model, tokenizer, prompts, new, progress=False)],
@@ -80,7 +86,15 @@ def main() -> None:
             answers[side] = answer()
             seconds = time.perf_counter() - start
             same = sum(a == b for a, b in zip(answers[side], answers["ours"], strict=True))
-            rows.append({"side": side, "sentences": len(prompts), "seconds": seconds, "same_as_ours": same})
+            rows.append(
+                {
+                    "model": config.model or "random Llama, 51M",
+                    "side": side,
+                    "sentences": len(prompts),
+                    "seconds": seconds,
+                    "same_as_ours": same,
+                }
+            )
             print(json.dumps(rows[-1]), flush=True)
     table = pd.DataFrame(rows)
     table["times_ours"] = table["seconds"] / table["seconds"].iloc[0]

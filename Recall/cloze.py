@@ -1,6 +1,6 @@
 """Score cloze sentences with candidates in several languages (BMLAMA): accuracy, and consistency of the ranking.
 
-    python CLiKA/cloze.py --config CLiKA/configs/cloze.yaml --model MODEL --data DIR --out DIR
+    python Recall/cloze.py --config Recall/configs/cloze.yaml --model MODEL --data DIR --out DIR
 
 DIR holds <language>.tsv with the columns Prompt (one <mask>), Ans, Candidate Ans, row-parallel. A candidate's score is
 the mean log-probability per token of the candidate and what follows it. Writes <out>/<language>.csv, accuracy.csv,
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from heat_map import plot_consistency
-from transfer_metrics import rank_consistency
+from gaps import gap_scores
+from rank_consistency import plot_rankings, rank_consistency
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError, comma_list, parse, require_given, require_positive, run
@@ -23,8 +23,6 @@ from common.evaluation.prediction import predict
 from common.evaluation.resume import by_language
 from common.languages import LANGUAGES, get
 from common.lm.loading import ModelConfig
-from common.lm.loglikelihood import loglikelihood
-from common.lm.tokenization import leading_tokens, tokenize_pairs
 from common.reporting.files import write_csv_atomic
 from common.reporting.plots import save_figure
 from common.reporting.results import save_result
@@ -125,19 +123,14 @@ def cloze_rows(
     rows: Sequence[Sentence], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, token_budget: int | None
 ) -> pd.DataFrame:
     """One row per sentence: numbers of the correct and of the predicted candidate, and all scores, space-separated."""
-    # A text that begins with its gap needs a token to predict from; without BOS, EOS is put before it.
-    start = "" if len(leading_tokens(tokenizer)) else tokenizer.eos_token or ""
-    prompts = [row.before.rstrip() or start for row in rows]
-    blanks = [" " if row.before != row.before.rstrip() else "" for row in rows]
-    continuations = [
-        [f"{blank}{candidate}{row.behind}" for candidate in row.candidates]
-        for row, blank in zip(rows, blanks, strict=True)
-    ]
-    scores = loglikelihood(model, tokenizer, prompts, continuations, token_budget=token_budget, progress=False).astype(
-        float
+    scores = gap_scores(
+        model,
+        tokenizer,
+        [row.before for row in rows],
+        [row.candidates for row in rows],
+        [row.behind for row in rows],
+        token_budget,
     )
-    for pair in tokenize_pairs(tokenizer, prompts, continuations):
-        scores[pair.prompt, pair.continuation] /= len(pair.tokens) - pair.start
     best = predict(scores)
     return pd.DataFrame(
         {
@@ -187,7 +180,7 @@ def main() -> None:
     written = [out / "accuracy.csv", out / "rank_consistency.csv"]
     for path, table in zip(written, (accuracy, ranking), strict=True):
         write_csv_atomic(path, table, float_format="%.6g")
-    written += save_figure(out / "rank_consistency", plot_consistency, ranking)
+    written += save_figure(out / "rank_consistency", plot_rankings, ranking)
     save_result(__file__, out / "accuracy", {Path(model.model).name: out}, written)
     print(accuracy.to_string(index=False, float_format="{:.4f}".format))
     print(ranking.pivot(index="language_a", columns="language_b", values="value").round(4).to_string())
