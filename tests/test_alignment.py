@@ -10,7 +10,6 @@ import time
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -147,7 +146,7 @@ def test_gradients_are_those_of_finite_differences(double, exact, name):
         return alignment.words_loss(model, batch, temperature=0.1)
 
     loss().backward()
-    step = 1e-6
+    step = 1e-3  # norms are computed in float32
     named = dict(model.named_parameters())
     for key in (
         "model.embed_tokens.weight",
@@ -162,7 +161,7 @@ def test_gradients_are_those_of_finite_differences(double, exact, name):
                 weight.view(-1)[place] += sign * step
                 found.append(float(loss()))
                 weight.view(-1)[place] -= sign * step
-        assert float(weight.grad.view(-1)[place]) == pytest.approx((found[0] - found[1]) / (2 * step), rel=1e-4), key
+        assert float(weight.grad.view(-1)[place]) == pytest.approx((found[0] - found[1]) / (2 * step), rel=2e-3), key
     above = named["model.layers.2.mlp.up_proj.weight"].grad
     assert (above is None or not above.any()) == (name == "middle")  # layer 3 is above the aligned one
 
@@ -240,21 +239,33 @@ def test_frozen_weights_stay_as_stored_and_the_adapter_is_float32(half_checkpoin
     assert {weight.dtype for name, weight in matrices.items() if "lora_" not in name} == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("checkpointing", ["true", "false"])
-def test_lora_of_a_bfloat16_model_learns_as_of_its_float32_copy(
-    half_checkpoint, data, tmp_path, monkeypatch, checkpointing
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_an_adapter_of_a_bfloat16_model_gets_the_gradients_of_its_float32_copy(
+    half_checkpoint, tmp_path, checkpointing
 ):
-    """With products in float32, and with activations computed twice."""
-    wide = tmp_path / "wide"
-    AutoModelForCausalLM.from_pretrained(half_checkpoint, dtype=torch.float32).save_pretrained(wide)
-    AutoTokenizer.from_pretrained(half_checkpoint).save_pretrained(wide)
-    keys = {"method": "lora", "precision": "fp32", "gradient_checkpointing": checkpointing, "max_steps": 3}
-    for checkpoint, name in ((half_checkpoint, "half"), (wide, "float")):
-        assert call(script, keys_of(checkpoint, data, tmp_path / name, **keys), monkeypatch) == 0
-    half, full = (load_file(tmp_path / name / "model.safetensors") for name in ("half", "float"))
-    before = load_file(wide / "model.safetensors")
-    assert all((half[key] - full[key]).abs().max() < 1e-5 for key in full)
-    assert any(not torch.equal(half[key], before[key]) for key in full)
+    """With products in float32, also where activations are computed twice."""
+    wide = AutoModelForCausalLM.from_pretrained(half_checkpoint, dtype=torch.float32)
+    wide.save_pretrained(tmp_path)
+    models = []
+    for checkpoint in (half_checkpoint, tmp_path):
+        keys = {"model": str(checkpoint), "data": "c.jsonl", "out": "o", "method": "lora", "device": "cpu"}
+        models.append(script.load_model(script.Train(**keys, precision="fp32")).train())
+    half, full = models
+    with torch.no_grad():
+        for (name, here), (_, there) in zip(half.named_parameters(), full.named_parameters(), strict=True):
+            if "lora_" in name:
+                here.normal_(0, 0.1)
+                there.copy_(here)
+    if checkpointing:
+        half.gradient_checkpointing_enable()
+    ids = torch.randint(2, 400, (2, 12), generator=torch.Generator().manual_seed(0))
+    losses = [model(ids, labels=ids, use_cache=False).loss for model in models]
+    for loss in losses:
+        loss.backward()
+    assert losses[0].dtype == torch.float32 and torch.allclose(*losses, rtol=1e-6)
+    gradients = [{n: p.grad for n, p in model.named_parameters() if p.grad is not None} for model in models]
+    assert set(gradients[0]) == set(gradients[1]) and all("lora_" in name for name in gradients[0])
+    assert all(torch.allclose(gradients[0][name], gradients[1][name], rtol=1e-4, atol=1e-6) for name in gradients[1])
 
 
 OBJECTIVES = {"middle": {"align": "middle", "align_layer": 1}, "words": {"align": "words"}}
