@@ -302,9 +302,10 @@ def test_translations_become_alike_and_a_stopped_run_ends_the_same(
     assert "pairs" in json.loads((tmp_path / "whole" / "run.json").read_text())
 
 
-def test_a_killed_alignment_goes_on_to_the_same_bits(tiny_checkpoint, data, tmp_path):
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_killed_alignment_goes_on_to_the_same_bits(tiny_checkpoint, data, tmp_path, objective):
     def command(name):
-        keys = keys_of(tiny_checkpoint, data, tmp_path / name, align="middle", method="lora")
+        keys = keys_of(tiny_checkpoint, data, tmp_path / name, method="lora", **OBJECTIVES[objective])
         return [sys.executable, str(ROOT / "FT/train.py"), *keys]
 
     subprocess.run(command("whole"), check=True, capture_output=True)

@@ -2,7 +2,11 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -14,7 +18,7 @@ from common.prompts import mmlu_prompt
 from common.questions import monolingual, read_questions, write_questions
 from common.settings import build_settings
 from tests.mmlu import rewrite
-from tests.scripts import call, load_script
+from tests.scripts import ROOT, call, load_script
 
 script = load_script("FT/train.py")
 pairs = load_script("FT/consistency_pairs.py")
@@ -94,7 +98,7 @@ def preferred(tmp_path):
 
 def keys_of(checkpoint, data, out, **keys):
     base = {"objective": "dpo", "method": "lora", "model": checkpoint, "data": data, "out": out, "batch_size": 2}
-    base |= {"accumulation": 1, "max_steps": 5, "save_steps": 2, "log_steps": 1, "device": "cpu", "learning_rate": 0.01}
+    base |= {"accumulation": 1, "max_steps": 6, "save_steps": 2, "log_steps": 1, "device": "cpu", "learning_rate": 0.01}
     return [word for key, value in (base | keys).items() for word in (f"--{key}", str(value))]
 
 
@@ -146,22 +150,24 @@ def logprob(model, tokenizer, prompt: str, answer: str) -> torch.Tensor:
     return sum(logprobs[place - 1, ids[place]] for place in range(len(asked), len(ids)))
 
 
-def test_a_stopped_run_ends_the_same(tiny_checkpoint, preferred, tmp_path, monkeypatch):
+def test_a_killed_run_ends_the_same(tiny_checkpoint, preferred, tmp_path):
     pytest.importorskip("trl", reason="needs TRL: bash install.sh --dev")
-    keys = {"dpo_beta": 0.3}
-    assert call(script, keys_of(tiny_checkpoint, preferred, tmp_path / "whole", **keys), monkeypatch) == 0
 
-    class Stop(script.TrainerCallback):
-        def on_save(self, args, state, control, **_):
-            if state.global_step == 2:
-                raise KeyboardInterrupt
+    def command(name):
+        return [sys.executable, str(ROOT / "FT/train.py"), *keys_of(tiny_checkpoint, preferred, tmp_path / name)]
 
-    with monkeypatch.context() as patched:
-        patched.setattr(script.Trainer, "remove_callback", lambda trainer, _: trainer.add_callback(Stop()))
-        assert call(script, keys_of(tiny_checkpoint, preferred, tmp_path / "stopped", **keys), monkeypatch) == 130
-    assert call(script, keys_of(tiny_checkpoint, preferred, tmp_path / "stopped", **keys), monkeypatch) == 0
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while process.poll() is None and not list((tmp_path / "killed").glob("checkpoints/*/checkpoint-4")):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "run.json").exists()
+    subprocess.run(command("killed"), check=True, capture_output=True)
     for name in ("model.safetensors", "log.csv"):
-        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
 def test_the_loss_is_that_by_hand(tiny_checkpoint, preferred, tmp_path, monkeypatch):

@@ -56,7 +56,7 @@ GIVEN = {
     "sentences": "s",
     "passages": "p",
 }
-GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de"}
+GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de", "align_data": "d.tsv"}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
