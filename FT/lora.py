@@ -1,16 +1,24 @@
 """LoRA (Hu et al., arXiv 2106.09685): frozen weights stay as they are stored, the adapter is float32."""
 
+import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import linear
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from common.lm.loading import bad_model, whole_model
 from common.lm.precision import CHUNK, keeps_weights, multiply_in_float32
+from common.reporting.files import temporary_file, write_json_atomic
+
+SHARD = "1GB"  # of a file of weights as stored
 
 
 class FrozenProduct(torch.autograd.Function):
@@ -81,6 +89,37 @@ def adapted(model: PreTrainedModel, config: Any) -> PeftModel:
     return get_peft_model(model, adapter_config(config))
 
 
-def merged(model: PeftModel) -> PreTrainedModel:
-    """The model with the adapter added to its weights, in float32: the stored precision would round the adapter off."""
-    return model.float().merge_and_unload()
+def save_merged(model: PeftModel, out: Path) -> None:
+    """Write the model with the adapter added to its weights, in float32: the stored precision would round it off.
+
+    The weights are written as stored and then converted file by file, so that no more than a file is there in float32.
+    Models whose files have other names than their modules are converted as a whole.
+    """
+    layers = {f"{n}.weight": m for n, m in model.get_base_model().named_modules() if isinstance(m, LoraLayer)}
+    base = model.unload()
+    base.save_pretrained(out, max_shard_size=SHARD)
+    files = sorted(out.glob("*.safetensors"))
+    if layers.keys() - {name for path in files for name in names_in(path)}:
+        for layer in layers.values():
+            weight = layer.get_base_layer().weight
+            weight.data = weight.data.float() + layer.get_delta_weight("default")
+        base.float().save_pretrained(out, max_shard_size=SHARD)
+        return
+    size = 0
+    for path in files:
+        weights = {name: weight.float() for name, weight in load_file(path).items()}
+        for name in weights.keys() & layers.keys():
+            weights[name] = weights[name] + layers[name].get_delta_weight("default").to(weights[name].device)
+        size += sum(weight.nbytes for weight in weights.values())
+        with temporary_file(path) as temporary:
+            save_file(weights, temporary, metadata={"format": "pt"})
+    for path in out.glob("*.safetensors.index.json"):
+        index = json.loads(path.read_text(encoding="utf-8"))
+        index["metadata"]["total_size"] = size
+        write_json_atomic(path, index)
+
+
+def names_in(path: Path) -> list[str]:
+    """The names of the weights in a file."""
+    with safe_open(path, "pt") as file:
+        return list(file.keys())

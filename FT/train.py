@@ -40,7 +40,7 @@ import torch
 from accelerate import PartialState
 from alignment import AlignmentTrainer
 from datasets import Dataset
-from lora import adapted, load_frozen, merged
+from lora import adapted, load_frozen, save_merged
 from matplotlib.figure import Figure
 from packing import pack
 from pairs import Pair, load_pairs, pairs_digest
@@ -425,7 +425,7 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
     if config.method == "lora" and config.merge:
         model = trainer.accelerator.unwrap_model(trainer.model)
         if trainer.is_world_process_zero():
-            merged(model).save_pretrained(out)
+            save_merged(model, out)
     else:
         trainer.save_model(str(out))
     if not trainer.is_world_process_zero():

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -266,6 +267,35 @@ def test_an_adapter_of_a_bfloat16_model_gets_the_gradients_of_its_float32_copy(
     gradients = [{n: p.grad for n, p in model.named_parameters() if p.grad is not None} for model in models]
     assert set(gradients[0]) == set(gradients[1]) and all("lora_" in name for name in gradients[0])
     assert all(torch.allclose(gradients[0][name], gradients[1][name], rtol=1e-4, atol=1e-6) for name in gradients[1])
+
+
+@pytest.mark.parametrize("names", ["of modules", "others"])
+@pytest.mark.parametrize("shard", ["1GB", "20KB"], ids=["one file", "several files"])
+def test_a_merged_model_computes_what_its_adapter_does(half_checkpoint, tmp_path, monkeypatch, shard, names):
+    monkeypatch.setattr(lora, "SHARD", shard)
+    if names == "others":
+        monkeypatch.setattr(lora, "names_in", lambda path: ["some.weight"])
+    keys = {"model": str(half_checkpoint), "data": "c.jsonl", "out": "o", "method": "lora", "device": "cpu"}
+    model = script.load_model(script.Train(**keys, precision="fp32"))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.normal_(0, 0.1)
+    ids = torch.arange(2, 40)[None]
+    with torch.inference_mode():
+        expected = model(ids).logits
+    lora.save_merged(model, tmp_path)
+    files = list(tmp_path.glob("*.safetensors"))
+    assert (len(files) > 1) == (shard == "20KB")
+    weights = {name: weight for file in files for name, weight in load_file(file).items()}
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+    for index in tmp_path.glob("*.index.json"):
+        written = json.loads(index.read_text())
+        assert set(written["weight_map"]) == set(weights)
+        assert written["metadata"]["total_size"] == sum(weight.nbytes for weight in weights.values())
+    with torch.inference_mode():
+        made = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)(ids).logits
+    assert torch.allclose(made, expected, rtol=1e-4, atol=1e-4)
 
 
 OBJECTIVES = {"middle": {"align": "middle", "align_layer": 1}, "words": {"align": "words"}}
