@@ -1,6 +1,7 @@
 """LoRA (Hu et al., arXiv 2106.09685): frozen weights stay as they are stored, the adapter is float32."""
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from common.lm.loading import bad_model, whole_model
 from common.lm.precision import CHUNK, keeps_weights, multiply_in_float32
 from common.reporting.files import temporary_file, write_json_atomic
 
-SHARD = "1GB"  # of a file of weights as stored
+SHARD = "500MB"  # of a file of weights as stored; no more than this is there in float32 at a time
 
 
 class FrozenProduct(torch.autograd.Function):
@@ -105,18 +106,21 @@ def save_merged(model: PeftModel, out: Path) -> None:
             weight.data = weight.data.float() + layer.get_delta_weight("default")
         base.float().save_pretrained(out, max_shard_size=SHARD)
         return
-    size = 0
-    for path in files:
-        weights = {name: weight.float() for name, weight in load_file(path).items()}
-        for name in weights.keys() & layers.keys():
-            weights[name] = weights[name] + layers[name].get_delta_weight("default").to(weights[name].device)
-        size += sum(weight.nbytes for weight in weights.values())
-        with temporary_file(path) as temporary:
-            save_file(weights, temporary, metadata={"format": "pt"})
+    size = sum(convert(path, layers) for path in files)
     for path in out.glob("*.safetensors.index.json"):
         index = json.loads(path.read_text(encoding="utf-8"))
         index["metadata"]["total_size"] = size
         write_json_atomic(path, index)
+
+
+def convert(path: Path, layers: Mapping[str, LoraLayer]) -> int:
+    """Rewrite a file in float32, the adapter of its weights added; returns the bytes of its weights."""
+    weights = {name: weight.float() for name, weight in load_file(path).items()}
+    for name in weights.keys() & layers.keys():
+        weights[name] += layers[name].get_delta_weight("default").to(weights[name].device)
+    with temporary_file(path) as temporary:
+        save_file(weights, temporary, metadata={"format": "pt"})
+    return sum(weight.nbytes for weight in weights.values())
 
 
 def names_in(path: Path) -> list[str]:
