@@ -27,8 +27,15 @@ from common.reporting.provenance import file_digest, now, read_run, session
 from common.reporting.stats import wilson
 from common.settings import family
 
-# What MMLU/evaluate_mmlu.py must have been told, so that the prompts are those that are made here.
-PLAIN = {"num_fewshot": 0, "answer_format": "letter", "chat": False, "prompt": "paper", "protocol": "ours"}
+# What MMLU/evaluate_mmlu.py or mitigate.py must have been told, so that the prompts are those that are made here.
+PLAIN = {
+    "num_fewshot": 0,
+    "answer_format": "letter",
+    "chat": False,
+    "prompt": "paper",
+    "protocol": "ours",
+    "write": "nothing",
+}
 
 
 @dataclass

@@ -73,7 +73,9 @@ def test_only_some_subjects(records, monkeypatch):
     assert call(pairs, [*keys, "s0"], monkeypatch) == 2  # the languages agree, or have no winner
 
 
-@pytest.mark.parametrize(("key", "value"), [("num_fewshot", 5), ("answer_format", "text"), ("chat", True)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("num_fewshot", 5), ("answer_format", "text"), ("chat", True), ("write", "xlt")]
+)
 def test_other_prompts_are_refused(records, monkeypatch, capsys, key, value):
     run = json.loads((records / "run" / "run.json").read_text())
     rewrite(records / "run", config=run["config"] | {key: value})
