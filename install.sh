@@ -5,6 +5,7 @@
 #   bash install.sh --bench      and what the benchmarks compare against
 #   bash install.sh --online     and the clients of translation services and model servers
 #   bash install.sh --gguf       and the reader of GGUF files
+#   bash install.sh --dpo        and TRL, for objective dpo of FT/train.py
 #   bash install.sh --cpu|--cuda choose the PyTorch build (default: CUDA where nvidia-smi answers, else CPU)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -16,8 +17,9 @@ for argument in "$@"; do
     --bench) extras+=(bench) ;;
     --online) extras+=(online) ;;
     --gguf) extras+=(gguf) ;;
+    --dpo) extras+=(dpo) ;;
     --cpu | --cuda) build="${argument#--}" ;;
-    *) echo "install.sh: unknown argument $argument; it takes --dev, --bench, --online, --gguf, --cpu, --cuda" >&2; exit 2 ;;
+    *) echo "install.sh: unknown argument $argument; it takes --dev, --bench, --online, --gguf, --dpo, --cpu, --cuda" >&2; exit 2 ;;
   esac
 done
 if [ "$build" = auto ]; then

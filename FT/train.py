@@ -1,10 +1,13 @@
 """Fine-tune a causal LM on a corpus such as FT/mix.py writes: full weights or LoRA.
 
     python FT/train.py --config FT/configs/paper.yaml --model MODEL --data FILE.jsonl --out DIR
+    python FT/train.py --config FT/configs/align.yaml --model MODEL --data FILE.jsonl --align_data DIR --out DIR
+    python FT/train.py --config FT/configs/dpo.yaml --model MODEL --data PAIRS.jsonl --out DIR
 
 Several GPUs or nodes: `accelerate launch --config_file FT/configs/accelerate/fsdp.yaml FT/train.py ...`. Interrupted
 runs resume from the last checkpoint and end with the same weights. `out` gets the model in safetensors with its
-tokenizer, `log.csv`, `loss.png` and `run.json`.
+tokenizer, `log.csv`, `loss.png` and `run.json`. What is learnt beside or instead of the corpus is in alignment.py
+(`align`) and preferences.py (`objective: dpo`), the adapter in lora.py.
 
 `protocol` says how a corpus becomes training steps; it decides what has no key of its own, and the three keys of
 PROTOCOLS where they are null. A value in the YAML file or on the command line always stands.
@@ -35,10 +38,13 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
+from alignment import AlignmentTrainer
 from datasets import Dataset
+from lora import adapted, load_frozen, save_merged
 from matplotlib.figure import Figure
 from packing import pack
-from peft import LoraConfig, get_peft_model
+from pairs import Pair, load_pairs, pairs_digest
+from preferences import make_trainer, preference_rows
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerState
@@ -50,6 +56,7 @@ from common.languages import LANGUAGES
 from common.lm.gguf import unpacked
 from common.lm.loading import load_tokenizer, set_dtype, whole_model
 from common.lm.memory import keep_freed_memory
+from common.lm.precision import cpu_multiplies
 from common.reporting.files import claim, write_csv_atomic
 from common.reporting.plots import COLORS, NEUTRAL, save_figure
 from common.reporting.provenance import device_name, file_digest, model_content_hash, now, read_run, session, write_run
@@ -63,6 +70,11 @@ PROTOCOLS = {
 }
 
 
+# Keys that only some trainings have; the name of a training without them does not depend on their values.
+ALIGN_KEYS = {"middle": ("align_layer", "align_ratio"), "words": ("align_weight",)}
+ALIGN_SHARED = ("align", "align_data", "align_batch_size", "align_temperature")
+
+
 @dataclass
 class Train:
     """Fine-tune a causal LM on a corpus.
@@ -70,10 +82,21 @@ class Train:
     Attributes:
         model: hub name or folder of a causal LM.
         data: corpus, .jsonl or .parquet with a column `text`, and optionally `question`, with which the text begins and
-            which protocol `paper` masks from the loss.
+            which protocol `paper` masks from the loss; for objective `dpo` a .jsonl file of FT/consistency_pairs.py.
         out: folder of the trained model.
         eval_data: folder of <language>.test.txt files, for the perplexity in each language; null for none.
         protocol: `ours` packs documents into rows; `paper` does as TOFU's finetune.py.
+        objective: `lm` learns the corpus, `dpo` prefers `chosen` to `rejected` answers, by an adapter.
+        dpo_beta: of `dpo`, how much the model may leave what it was.
+        align: with objective `lm`, also make texts that mean the same alike: `middle`, sentences in a middle layer, or
+            `words`, words at every layer; null is neither.
+        align_data: pairs of texts: a folder of parallel files (en.devtest, de.devtest) or of dictionaries (en-de.tsv),
+            a .tsv file, or a corpus of FT/mix.py with layout parallel.
+        align_batch_size: pairs in one forward pass, each the others' negatives.
+        align_temperature: of the softmax over cosines.
+        align_layer: of `middle`, the layer, counted from 1; null is the middle one.
+        align_ratio: of `middle`, share of the optimizer steps that align; the others learn the corpus.
+        align_weight: of `words`, what its loss counts beside that of the corpus.
         method: `full` trains every weight, `lora` a low-rank adapter.
         lora_r: rank of the adapter.
         lora_alpha: scale of the adapter.
@@ -89,7 +112,8 @@ class Train:
             cosine or linear.
         warmup_steps: steps until the peak; null is the protocol's, none or those of an epoch.
         weight_decay: weight decay of AdamW.
-        precision: `auto` (bf16 on a GPU, else fp32), `bf16` or `fp32`; weights and optimizer are fp32.
+        precision: of products: `bf16`, `fp32`, or `auto`, bf16 on a GPU, and on a CPU that multiplies it where a bf16
+            model gets an adapter, else fp32; trained weights and optimizer are fp32, frozen weights stay as stored.
         gradient_checkpointing: recompute activations instead of keeping them.
         attention: attention implementation of transformers; flash_attention_2 is fastest where it is installed.
         eval_steps: steps between evaluations; null is at the end only.
@@ -106,6 +130,15 @@ class Train:
     data: str | None = None
     eval_data: str | None = None
     protocol: Literal["ours", "paper"] = "ours"
+    objective: Literal["lm", "dpo"] = "lm"
+    dpo_beta: float = 0.1
+    align: Literal["middle", "words"] | None = None
+    align_data: str | None = None
+    align_batch_size: int = 32
+    align_temperature: float = 0.1
+    align_layer: int | None = None
+    align_ratio: float = 0.5
+    align_weight: float = 1.0
     method: Literal["full", "lora"] = "full"
     lora_r: int = 16
     lora_alpha: int = 32
@@ -139,41 +172,68 @@ class Train:
         if Path(self.data).suffix not in (".jsonl", ".parquet"):
             raise InputError(f"data {self.data!r}: the name must end in .jsonl or .parquet; FT/mix.py makes such files")
         require_positive(self, "batch_size", "accumulation", "save_steps", "log_steps", "eval_steps", "max_steps")
-        require_positive(self, "lora_r", "lora_alpha", "processes")
+        require_positive(self, "lora_r", "lora_alpha", "processes", "align_layer")
         if self.row_length < 2:
             raise InputError(f"row_length is {self.row_length}; a row needs two tokens, one to predict from the other")
-        for key in ("learning_rate", "epochs"):
+        for key in ("learning_rate", "epochs", "dpo_beta", "align_temperature", "align_weight"):
             if not 0 < getattr(self, key) < math.inf:
                 raise InputError(f"{key} is {getattr(self, key)}; it must be above 0")
         for key, most in {"lora_dropout": 1, "weight_decay": math.inf, "warmup_steps": math.inf, "seed": 2**32}.items():
             if not 0 <= (getattr(self, key) or 0) < most:
                 raise InputError(f"{key} is {getattr(self, key)}; it must be 0 or more, and below {most}")
+        if self.align:
+            require_given(self, "align_data")
+        if not 0 < self.align_ratio < 1:
+            raise InputError(f"align_ratio is {self.align_ratio}; it must be a share between 0 and 1")
+        if self.align_batch_size < 2:
+            raise InputError(f"align_batch_size is {self.align_batch_size}; a pair needs another to differ from")
+        if self.objective == "dpo":
+            self.check_dpo()
+
+    def check_dpo(self) -> None:
+        """InputError for keys that do not go with objective `dpo`."""
+        if self.method != "lora":
+            raise InputError("objective dpo trains an adapter beside the model; use method lora")
+        if self.align or self.eval_data or self.protocol == "paper":
+            raise InputError("objective dpo learns no corpus: leave align and eval_data null, and protocol ours")
+        if Path(self.data).suffix != ".jsonl":
+            raise InputError(f"data {self.data!r}: objective dpo reads a .jsonl file of FT/consistency_pairs.py")
+
+    @property
+    def used(self) -> dict[str, Any]:
+        """The keys that a trained model depends on."""
+        aligning = {*ALIGN_SHARED, *ALIGN_KEYS[self.align]} if self.align else set()
+        unused = {*ALIGN_SHARED, *ALIGN_KEYS["middle"], *ALIGN_KEYS["words"]} - aligning
+        unused |= {"out", "processes"} | ({"objective", "dpo_beta"} if self.objective == "lm" else set())
+        return {key: value for key, value in asdict(self).items() if key not in unused}
 
     @property
     def on_gpu(self) -> bool:
         return self.device == "auto" and torch.cuda.is_available()
 
 
+def in_bf16(config: Train) -> bool:
+    """Whether products are computed in bfloat16."""
+    if config.precision != "auto":
+        return config.precision == "bf16"
+    if config.on_gpu:
+        return torch.cuda.is_bf16_supported()
+    stated = AutoConfig.from_pretrained(unpacked(config.model)).dtype if config.method == "lora" else None
+    return stated == torch.bfloat16 and cpu_multiplies(stated)
+
+
 def load_model(config: Train) -> PreTrainedModel:
-    """The model with fp32 weights, in its adapter if there is one."""
-    keys = {"dtype": torch.float32, "attn_implementation": config.attention}
-    model = whole_model(AutoModelForCausalLM, unpacked(config.model), **keys)
+    """The model: with fp32 weights to be trained, or frozen, in its adapter (which TRL makes for objective `dpo`)."""
+    name = unpacked(config.model)
+    if config.method == "lora":
+        model = load_frozen(name, float32=not in_bf16(config), attention=config.attention)
+    else:
+        keys = {"dtype": torch.float32, "attn_implementation": config.attention}
+        model = whole_model(AutoModelForCausalLM, name, **keys)
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions and config.row_length > positions:
         raise InputError(f"row_length is {config.row_length}, but {config.model} has {positions} positions")
-    if config.method == "lora":
-        adapter = LoraConfig(
-            r=config.lora_r,
-            lora_alpha=config.lora_alpha,
-            lora_dropout=config.lora_dropout,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        )
-        torch.manual_seed(config.seed)  # of the adapter's first weights
-        model = get_peft_model(model, adapter)
-        written = model.peft_config["default"]
-        written.target_modules = sorted(written.target_modules)  # a set has another order in every process
-    return model
+    return adapted(model, config) if config.method == "lora" and config.objective == "lm" else model
 
 
 def documents(data: str, digest: str, asked: bool) -> Iterator[dict[str, str]]:
@@ -189,7 +249,9 @@ def documents(data: str, digest: str, asked: bool) -> Iterator[dict[str, str]]:
 
 
 def training_rows(config: Train, tokenizer) -> Dataset:
-    """The corpus in rows, as the protocol makes them."""
+    """The corpus in rows, as the protocol makes them; for objective `dpo` its pairs of answers."""
+    if config.objective == "dpo":
+        return preference_rows(config.data, tokenizer, config.row_length)
     keys = {"data": config.data, "digest": file_digest(config.data), "asked": config.protocol == "paper"}
     if not sum(bool(row["text"].strip()) for row in documents(**keys)):  # all are read, so that a bad one is named here
         raise InputError(f"{config.data}: no text in this file")
@@ -218,11 +280,10 @@ def arguments(config: Train, checkpoints: Path, rows: int, processes: int) -> Tr
     paper, steps, warmup = config.protocol == "paper", config.max_steps, config.warmup_steps
     if paper and steps is None:
         steps = max(1, int(config.epochs * rows) // (config.batch_size * config.accumulation * processes))
+        if config.align == "middle":
+            steps = round(steps / (1 - config.align_ratio))
     if paper and warmup is None:
         warmup = max(1, int(steps // config.epochs))
-    bf16 = config.precision == "bf16" or (
-        config.precision == "auto" and config.on_gpu and torch.cuda.is_bf16_supported()
-    )
     return TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=config.batch_size,
@@ -235,7 +296,7 @@ def arguments(config: Train, checkpoints: Path, rows: int, processes: int) -> Tr
         warmup_steps=warmup,
         weight_decay=config.weight_decay,
         max_grad_norm=0.0 if paper else 1.0,
-        bf16=bf16,
+        bf16=in_bf16(config),
         gradient_checkpointing=config.gradient_checkpointing,
         eval_strategy="steps" if config.eval_data and config.eval_steps else "no",
         eval_steps=config.eval_steps,
@@ -249,6 +310,22 @@ def arguments(config: Train, checkpoints: Path, rows: int, processes: int) -> Tr
         seed=config.seed,
         prediction_loss_only=True,
     )
+
+
+def trainer_of(config: Train, tokenizer, pairs: list[Pair], **keys: Any) -> Trainer:
+    """The trainer of the objective; `keys` are those of transformers' Trainer."""
+    if config.objective == "dpo":
+        trainer = make_trainer(config, tokenizer, **keys)
+    elif config.align:
+        trainer = AlignmentTrainer(config, pairs, **keys)
+    else:
+        trainer = Trainer(**keys)
+    if config.protocol == "paper":
+        trainer.model_accepts_loss_kwargs = False  # a step is the mean of its passes
+    if config.method == "lora":
+        written = trainer.model.peft_config["default"]
+        written.target_modules = sorted(written.target_modules)  # a set has another order in every process
+    return trainer
 
 
 class NothingLeft(Exception):
@@ -348,7 +425,7 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
     if config.method == "lora" and config.merge:
         model = trainer.accelerator.unwrap_model(trainer.model)
         if trainer.is_world_process_zero():
-            model.merge_and_unload().save_pretrained(out)
+            save_merged(model, out)
     else:
         trainer.save_model(str(out))
     if not trainer.is_world_process_zero():
@@ -375,10 +452,11 @@ def finished(out: Path, digest: str) -> bool:
 def main() -> None:
     config = parse(Train)
     out = Path(config.out)
-    keys = {key: value for key, value in asdict(config).items() if key not in ("out", "processes")}
     info: dict[str, Any] = {"config": asdict(config), "model": model_content_hash(config.model)}
     info["data"] = file_digest(config.data)
-    info["hash"] = config_hash(keys | {key: info[key] for key in ("model", "data")})
+    if config.align:
+        info["pairs"] = pairs_digest(config.align_data)
+    info["hash"] = config_hash(config.used | {key: info[key] for key in ("model", "data", "pairs") if key in info})
     if finished(out, info["hash"]):
         print(f"{out}: up to date")
         return
@@ -390,6 +468,7 @@ def main() -> None:
     tokenizer = load_tokenizer(config.model)
     with state.main_process_first():
         rows, test_rows = training_rows(config, tokenizer), evaluation_rows(config, tokenizer)
+        pairs = load_pairs(config, tokenizer, state.num_processes) if config.align else []
         if state.is_main_process:
             claim(out)
         if finished(out, info["hash"]):  # by another process meanwhile
@@ -402,15 +481,16 @@ def main() -> None:
     kept = model.config.use_cache
     model.config.use_cache = False  # with a cache transformers makes no mask from the positions
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
-    trainer = Trainer(
+    trainer = trainer_of(
+        config,
+        tokenizer,
+        pairs,
         model=model,
         args=arguments(config, checkpoints, len(rows), state.num_processes),
         train_dataset=rows,
         eval_dataset=test_rows,
         data_collator=partial(pad, padding=tokenizer.eos_token_id) if config.protocol == "paper" else None,
     )
-    if config.protocol == "paper":
-        trainer.model_accepts_loss_kwargs = False  # a step is the mean of its passes
     trainer.add_callback(Watch())
     trainer.remove_callback(PrinterCallback)
     with full_disk(out):

@@ -65,7 +65,7 @@ GIVEN = {
     "sentences": "s",
     "passages": "p",
 }
-GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de", "run": "r"}
+GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de", "run": "r", "align_data": "d.tsv"}
 
 
 @pytest.mark.parametrize("config", CONFIGS)

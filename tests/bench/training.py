@@ -84,11 +84,11 @@ def make_trainer(config: Config, folder: Path, clock: Clock) -> tuple[Trainer, D
     if config.side == "ours":
         model, rows = load_model(ours), training_rows(ours, tokenizer)
         model.config.use_cache = False
-        args = arguments(ours, folder / "ours")
+        args = arguments(ours, folder / "ours", len(rows), 1)
         return Trainer(model=model, args=args, train_dataset=rows, callbacks=[clock]), rows
     from trl import SFTConfig, SFTTrainer
 
-    shared = arguments(ours, folder / "trl").to_dict()
+    shared = arguments(ours, folder / "trl", 1, 1).to_dict()
     keys = ("per_device_train_batch_size", "gradient_accumulation_steps", "max_steps", "learning_rate", "weight_decay")
     keys += ("lr_scheduler_type", "bf16", "logging_steps", "report_to", "use_cpu", "seed", "save_steps", "output_dir")
     args = SFTConfig(
