@@ -36,6 +36,12 @@ UNFINISHED = "unfinished"  # name of a file that marks a folder of settings as n
 MIXUP_LANGUAGES = 5  # of the paper's mixup
 
 _PARTS = ("question", "options", "gt", "gt_question", "onewrong", "threewrong")
+_WORDS = {
+    "full": "everything", "question": "the question", "options": "all options", "gt": "the correct option",
+    "gt_question": "question and correct option", "onewrong": "one wrong option", "threewrong": "all wrong options",
+    "context": "the passage",
+}  # fmt: skip
+_WHOLE = {"mixup": "each part in another language", "mixup_paper": "each part in another language, as released"}
 _SINGLE = ("en", "mixup", "mixup_paper")
 _FAMILIES = ("en", "full", *_PARTS, "context", "mixup", "mixup_paper", *(f"rev_{part}" for part in _PARTS))
 
@@ -48,6 +54,23 @@ def family(setting: str) -> tuple[str, str | None]:
     if name in _FAMILIES and name not in _SINGLE and code in LANGUAGES and code != "en":
         return name, code
     raise InputError(f"unknown setting {setting!r}: use {', '.join(_SINGLE)} or FAMILY_LANGUAGE such as gt_question_de")
+
+
+def label(name: str) -> str:
+    """A setting, a family of settings or a language in words; another name with blanks for underscores.
+
+    "gt_de" -> "the correct option in German", "gt" -> "the correct option translated", "de" -> "German".
+    """
+    if name in LANGUAGES:
+        return LANGUAGES[name].name
+    if name in _WHOLE:
+        return _WHOLE[name]
+    base, reverse = name.removeprefix("rev_"), name.startswith("rev_")
+    base, _, code = (base, "", "") if base in _WORDS else base.rpartition("_")
+    if base not in _WORDS or code and code not in LANGUAGES:
+        return name.replace("_", " ")
+    where = f"in {LANGUAGES[code].name}" if code else "translated"
+    return f"all {where} but for {_WORDS[base]}" if reverse else f"{_WORDS[base]} {where}"
 
 
 def sort_settings(settings: Iterable[str]) -> list[str]:
