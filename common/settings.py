@@ -41,7 +41,7 @@ _WORDS = {
     "gt_question": "question and correct option", "onewrong": "one wrong option", "threewrong": "all wrong options",
     "context": "the passage",
 }  # fmt: skip
-_WHOLE = {"mixup": "each part in another language", "mixup_paper": "each part in another language, as released"}
+_WHOLE = {"mixup": "mixed languages", "mixup_paper": "mixed languages, as released"}
 _SINGLE = ("en", "mixup", "mixup_paper")
 _FAMILIES = ("en", "full", *_PARTS, "context", "mixup", "mixup_paper", *(f"rev_{part}" for part in _PARTS))
 

@@ -46,6 +46,7 @@ _STYLE = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "pdf.fonttype": 42,  # text stays text
+    "text.parse_math": False,  # a $ in a model's name is one
     "svg.fonttype": "none",
     "svg.hashsalt": "figure",
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), NEUTRAL),
@@ -76,9 +77,9 @@ def svg(plot: Callable[..., Figure], *arguments) -> str:
 
 
 def language_style(code: str, codes: Sequence[str] = ()) -> dict[str, str]:
-    """Colour and marker: of a language the same in every figure, English (and mixup) dark; of another name by its place in `codes`.
+    """Colour and marker: of a language the same in every figure; of another name by its place in `codes`.
 
-    From the ninth on colours repeat with other markers.
+    English and mixup are dark. From the ninth on colours repeat with other markers.
     """
     if code in ("en", "mixup"):
         return {"color": NEUTRAL, "marker": "o"}
@@ -122,13 +123,14 @@ def draw_rows(axis: Axes, table: pd.DataFrame, joined: bool = False) -> None:
     for row in rows if joined else ():
         values = table.xs(row, level=1)["value"]
         axis.plot([values.min(), values.max()], [rows.index(row)] * 2, color=NEUTRAL, linewidth=1, zorder=1)
-    for place, name in enumerate(series):
+    for name in series:
         own = table.loc[name]
-        y = [rows.index(row) + (0 if joined else spread(place, len(series))) for row in own.index]
+        here = {row: [one for one in series if (one, row) in table.index] for row in own.index}
+        y = [rows.index(r) + (0 if joined else spread(here[r].index(name), len(here[r]))) for r in own.index]
         lengths = np.array([own["value"] - own["ci_low"], own["ci_high"] - own["value"]]).clip(0)
         style = {"linestyle": "none", "markersize": 4.5, "elinewidth": 1} | language_style(name, series)
         axis.errorbar(own["value"], y, xerr=lengths, label=label(name), **style)
-    length = 18 if axis.figure.get_figwidth() < PAGE else 40
+    length = 20 if axis.figure.get_figwidth() < PAGE else 40
     axis.set_yticks(range(len(rows)), [fill(label(row), length) for row in rows])
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
@@ -141,8 +143,9 @@ def spread(place: int, count: int) -> float:
 
 def draw_line(axis: Axes, value: float, name: str, style: str = ":", side: str = "left") -> None:
     """A line at a value of the x axis of `draw_rows`, its name at its upper end, beginning or ending there (`side`)."""
-    axis.axvline(value, color=NEUTRAL, linewidth=0.8, linestyle=style, zorder=1)
-    axis.text(value, 1, f" {name} ", transform=axis.get_xaxis_transform(), ha=side, va="top")
+    axis.axvline(value, color=NEUTRAL, linewidth=0.8, linestyle=style, zorder=1, gid=name)
+    where, offset = axis.get_xaxis_transform(), (3 if side == "left" else -3, -1)
+    axis.annotate(name, (value, 1), offset, where, "offset points", ha=side, va="top")
     axis.set_ylim(top=-1.1)
 
 
@@ -172,7 +175,7 @@ def plot_slopes(table: pd.DataFrame, left: str, right: str, title: str, width: f
         axis.plot((0, 1), (100 * row.left, 100 * row.right), markersize=4.5, **language_style(row.row, table["row"]))
         height = ends[place] = max(ends[place], ends[place - 1] + apart) if place else ends[place]
         axis.annotate(
-            f"{label(row.row)} {100 * row.right:.0f}", (1, height), (6, 0), None, "offset points", va="center"
+            f"{label(row.row)} {100 * row.right:.0f}", (1, height), (6, 0), "data", "offset points", va="center"
         )
     axis.set_xticks((0, 1), (left, right))
     axis.set_xlim(-0.1, 1.7)

@@ -1,0 +1,168 @@
+"""What is known of each model: results, verdicts and the tables of the experiments; the report's first sentences.
+
+studies = study(claims, results, seed=42)
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from check_claims import FAILS, HOLDS, Verdict, check
+from claims import Claim
+from experiments import EXPERIMENTS, MMLU, best_fix, found_places, means_of
+from read_results import Result
+
+from common.cli import InputError, model_name
+from common.settings import label
+
+TRANSLATORS = ("dictionary", "google", "deepl", "libre", "")  # what some runs name in place of a model
+
+
+@dataclass(frozen=True)
+class Study:
+    """A model by name, its results, a verdict for each claim, and the experiments' tables by title."""
+
+    model: str
+    results: list[Result]
+    verdicts: list[Verdict]
+    tables: dict[str, pd.DataFrame]
+
+
+def study(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list[Study]:
+    """What is known of each model, the one that is best in English first."""
+    studies = []
+    for model, own in by_model(results).items():
+        tables = {one.title: table for one in EXPERIMENTS if (table := _read(one.read, own)) is not None}
+        studies.append(Study(model, own, check(claims, own, seed), tables))
+    return sorted(studies, key=lambda one: -_english(one))
+
+
+def _read(read, results: Sequence[Result]) -> pd.DataFrame | None:
+    """The experiment's table; None also for tables of another layout, which are shown among the numbers alone."""
+    try:
+        return read(results)
+    except (InputError, LookupError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _english(one: Study) -> float:
+    return means_of(one.tables[MMLU.title]).loc["en", "accuracy"] if MMLU.title in one.tables else 0.0
+
+
+def by_model(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Results by the model they are about, in their order.
+
+    Where a result has several models, or only one that a script has trained (in a folder `models`), it is about the
+    model that most results in its searched folder are of.
+    """
+    named = [_models(result) for result in results]
+    most: dict[int, Counter] = {}
+    for result, names in zip(results, named, strict=True):
+        most.setdefault(result.place, Counter()).update(names)
+    overall = sum(most.values(), Counter())
+    groups: dict[str, list[Result]] = {}
+    for result, names in zip(results, named, strict=True):
+        usual = (most[result.place] or overall).most_common(1)
+        chosen = usual[0][0] if usual and (not names or usual[0][0] in names) else next(iter(names), "")
+        groups.setdefault(chosen, []).append(result)
+    short = Counter(map(model_name, groups))
+    return {
+        (model_name(name) if short[model_name(name)] == 1 else "/".join(Path(name).parts[-2:])) or "model": own
+        for name, own in groups.items()
+    }
+
+
+def _models(result: Result) -> list[str]:
+    """The models of a result but for those that a script has trained, each once."""
+    names = dict.fromkeys(source.model for source in result.runs.values())
+    return [name for name in names if name not in TRANSLATORS and Path(name).parent.name != "models"]
+
+
+def headline(studies: Sequence[Study]) -> list[str]:
+    """The report's first three sentences; of one model the drop, where it lies, and what helps or holds."""
+    if len(studies) > 1:
+        return [*_of_several(studies), " ".join(_tally(one) for one in studies)]
+    (one,) = studies
+    said = [f"{MMLU.found(one.tables[MMLU.title])}", found_places(one.tables[MMLU.title])] * (MMLU.title in one.tables)
+    rest = [each.found(one.tables[each.title]) for each in EXPERIMENTS if each.title in one.tables and each != MMLU]
+    return [*[sentence for sentence in (*said, *rest) if sentence][:2], _tally(one)]
+
+
+def _tally(one: Study) -> str:
+    own = [verdict for verdict in one.verdicts if not verdict.same_as]
+    holds, fails = (sum(verdict.verdict == word for verdict in own) for word in (HOLDS, FAILS))
+    tested = holds + fails
+    if not tested:
+        return ""
+    verbs = "is" if tested == 1 else "are", "holds" if holds == 1 else "hold"
+    return f"Of the papers' claims {tested} {verbs[0]} tested on {one.model}: {holds} {verbs[1]}."
+
+
+def _of_several(studies: Sequence[Study]) -> list[str]:
+    known = {one.model: means_of(one.tables[MMLU.title]) for one in studies if MMLU.title in one.tables}
+    if not known:
+        return []
+    english = {model: means.loc["en", "accuracy"] for model, means in known.items()}
+    said = [f"In English the models are right in {_span(english, 100, '%')} of the questions"]
+    for name in ("full", "mixup"):
+        asked = {model: means.loc[name] for model, means in known.items() if name in means.index}
+        lost = {model: -row["delta_vs_en"] for model, row in asked.items()}
+        if lost:
+            clear = sum(row["delta_high"] < 0 for row in asked.values())
+            gains = sum(row["delta_low"] > 0 for row in asked.values())
+            more = f" and {gains} clearly gain" if gains else ""
+            said.append(
+                f"with {label(name)} {clear} of {len(lost)} clearly lose{more}: {_span(lost, 100, ' points', '+.1f')}"
+            )
+    places = Counter(means["delta_vs_en"].drop(index="en").idxmin() for means in known.values())
+    where = ", ".join(f"{label(name)} ({count} of {len(known)})" for name, count in places.most_common())
+    return ["; ".join(said) + ".", f"Accuracy is lowest with {where}."]
+
+
+def _span(values: dict[str, float], scale: float, unit: str, form: str = ".1f") -> str:
+    """ "40.1% (a) to 62.0% (b)"."""
+    ends = [(scale * values[model], model) for model in (min(values, key=values.get), max(values, key=values.get))]
+    ends = ends[: 1 if ends[0] == ends[1] else 2]
+    return " to ".join(f"{value:{form}}{unit} ({model})" for value, model in ends)
+
+
+def models_table(studies: Sequence[Study]) -> pd.DataFrame:
+    """One row a model: what it gets right, loses, and recovers; fractions; empty cells are not known."""
+    rows = []
+    for one in studies:
+        row: dict = {"model": one.model}
+        if MMLU.title in one.tables:
+            means = means_of(one.tables[MMLU.title])
+            row |= {"n": means.loc["en", "n"], "english": means.loc["en", "accuracy"]}
+            for name in ("full", "mixup"):
+                if name in means.index:
+                    row |= {name: means.loc[name, "accuracy"], f"{name}_drop": -means.loc[name, "delta_vs_en"]}
+                    row |= {f"{name}_drop_low": -means.loc[name, "delta_high"]}
+                    row |= {f"{name}_drop_high": -means.loc[name, "delta_low"]}
+        for title, columns in KEPT.items():
+            if title in one.tables:
+                row |= columns(one.tables[title])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _fixes(table: pd.DataFrame) -> dict:
+    best = best_fix(table)
+    return {} if best is None else {"best_fix": best["method"], "gap_closed": best["gap_closed"]}
+
+
+def _clika(table: pd.DataFrame) -> dict:
+    english = table[(table["language_a"] == "en") & (table["language_b"] != "en")]
+    return {"consistency": english["value"].mean(), "conductivity": table["carried"].iloc[0]}
+
+
+KEPT = {
+    "Domain quiz": lambda table: {"quiz_drop": -table["lost"].iloc[0]},
+    "Facts taught in one language": lambda table: {"taught_drop": -table["lost"].iloc[0]},
+    "Fixes without training": _fixes,
+    "Consistency and conductivity": _clika,
+    "Translation": lambda table: {"chrf": table["value"].mean(), "bleu": table["bleu"].mean()},
+    "Logit lens on word translation": lambda table: {"words_right": table["right"].iloc[0]},
+}
