@@ -20,7 +20,7 @@ from experiments import EXPERIMENTS, MMLU, draw_headline
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from sections import beside_paper, left_out, made, numbers, pictures
-from studies import Study, headline, models_table
+from studies import Study, compare, headline, models_table
 from words import ROOT, cell, heading, in_words, without_paths
 
 from common.cli import InputError
@@ -114,13 +114,18 @@ def write_page(
         tables = {one.model: one.tables[experiment.title] for one in studies if experiment.title in one.tables}
         drawn = page.figure(experiment.title, experiment.draw, tables) if tables else ""
         found = page.found({model: experiment.found(table) for model, table in tables.items()})
-        parts = (asked(experiment.asked), found, drawn)
+        beside = compare(experiment.title, tables) if len(studies) > 1 and tables else []
+        parts = (asked(experiment.asked), found, drawn, page.markdown(beside))
         body.append(page.section(experiment.title, *parts, page.results(experiment.scripts, beside_paper(experiment))))
     for script in sorted(has - scripts):
         said = {one.model: next((r.sentence for r in one.results if r.script == script), "") for one in studies}
         body.append(page.section(title_of(script), asked(purpose(script)), page.found(said), page.results([script])))
     if len(spent):
-        body.append(page.section("What it took", page.markdown(from_frame(spent, "{:,.2f}"))))
+        body.append(
+            page.section(
+                "What it took", fold("Time and memory of each run", page.markdown(from_frame(spent, "{:,.2f}")))
+            )
+        )
     if missing:
         lines = [line for one in missing for line in not_run(one.scripts, one.command)]
         body.append(page.section("Not run", page.markdown(lines)))
@@ -194,7 +199,6 @@ def claims_section(page: Page) -> str:
     done = [row for row in rows if any(one.verdict in (HOLDS, FAILS) for one in row)]
     rest = [row for row in rows if row not in done]
     several = len(lists) > 1
-    header = ["claim", "paper", "measured", "claimed", "n", "verdict"]
     tested = sum(one.verdict in (HOLDS, FAILS) and not one.same_as for one in lists[0])
     note = (
         "<p>Effects with 95% bootstrap intervals over units, and over training seeds where there are several; the line"
@@ -203,37 +207,48 @@ def claims_section(page: Page) -> str:
         + (" a level corrected for the model's number of tests" if several else "")
         + " (Bonferroni); that it does not hold means that it cannot be shown with these data.</p>\n"
     )
-    models = [one.model for one in page.studies]
-    parts = [note, claims_table(page, header, done, models)] if done else []
+    table = compared if several else claims_table
+    parts = [note, table(page, done)] if done else []
     if rest:
-        parts.append(fold(f"Not tested, or not enough data: {len(rest)}", claims_table(page, header, rest, models)))
+        parts.append(fold(f"Not tested, or not enough data: {len(rest)}", table(page, rest)))
     return page.section("Which claims hold", *parts)
 
 
-def claims_table(page: Page, header: Sequence[str], rows: Sequence[tuple[Verdict, ...]], models: Sequence[str]) -> str:
-    """One row a claim; of several models each has a line in the cells that are about it."""
-    lines = ["".join(f"<th>{name}</th>" for name in header)]
+def claims_table(page: Page, rows: Sequence[tuple[Verdict, ...]]) -> str:
+    """One row a claim, of one model."""
+    header, body = ["claim", "paper", "measured", "claimed", "n", "verdict"], []
+    for (one,) in rows:
+        claim, paper, measured, claimed, n, _ = map(page.text, shown(one))
+        body.append([claim, paper, measured + bars((one,)), claimed, n, f"{verdict(one)}: {page.text(one.note)}"])
+    return html_table("claims", header, body)
+
+
+def compared(page: Page, rows: Sequence[tuple[Verdict, ...]]) -> str:
+    """One row a claim, one column a model: verdict, effect and units."""
+    header = ["claim", "effects", *(html.escape(one.model) for one in page.studies)]
+    body = []
     for row in rows:
-        texts = [shown(verdict) for verdict in row]
-        marks = [
-            f'<span class="model" style="color: {COLORS[place % len(COLORS)]}">{html.escape(model)}</span> '
-            for place, model in enumerate(models)
+        texts = [list(map(page.text, shown(one))) for one in row]
+        claimed = next((text[3] for text in texts if text[3]), "")
+        cells = [
+            f"{verdict(one)}<br>{text[2]}" + f"<br>n = {text[4]}" * bool(text[4])
+            for one, text in zip(row, texts, strict=True)
         ]
-        marks = marks if len(row) > 1 else [""]
+        body.append([f"{texts[0][0]} Claimed: {claimed}." if claimed else texts[0][0], bars(row), *cells])
+    return html_table("wide", header, body)
 
-        def lines_of(column: int, texts=texts, marks=marks) -> str:
-            said = [(mark, text[column]) for mark, text in zip(marks, texts, strict=True) if text[column]]
-            return "<br>".join(f"{mark}{page.text(text)}" for mark, text in said)
 
-        verdicts = "<br>".join(
-            f'{mark}<b class="{one.verdict.replace(" ", "-")}">{one.verdict}</b>: {page.text(one.note)}'
-            for mark, one in zip(marks, row, strict=True)
-        )
-        cells = [page.text(texts[0][0]), page.text(texts[0][1]), lines_of(2) + bars(row)]
-        cells += [page.text(texts[0][3]), lines_of(4), verdicts]
-        lines.append("".join(f'<td data-label="{n}">{c}</td>' for n, c in zip(header, cells, strict=True)))
-    head, *body = (f"<tr>{line}</tr>\n" for line in lines)
-    return f'<table class="claims">\n<thead>\n{head}</thead>\n<tbody>\n{"".join(body)}</tbody>\n</table>\n'
+def verdict(one: Verdict) -> str:
+    return f'<b class="{one.verdict.replace(" ", "-")}">{one.verdict}</b>'
+
+
+def html_table(kind: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table from cells that are HTML; a cell has its column's heading for narrow screens."""
+    head, body = "".join(f"<th>{name}</th>" for name in header), ""
+    for row in rows:
+        cells = [f'<td data-label="{name}">{one}</td>' for name, one in zip(header, row, strict=True)]
+        body += f"<tr>{''.join(cells)}</tr>\n"
+    return f'<table class="{kind}">\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{body}</tbody>\n</table>\n'
 
 
 def bars(row: Sequence[Verdict]) -> str:

@@ -87,7 +87,7 @@ def main() -> None:
     results, problems = find_results(folders)
     claims = read_claims(config.claims)
     claim(config.out, "report.md")
-    studies = study(claims, results, config.seed)
+    studies = study(claims, results, folders, config.seed)
     out = Path(config.out)
     spent = costs(results)
     write_csv_atomic(out / "claims.csv", pd.concat([frame(one.verdicts) for one in studies]), float_format="%.6g")

@@ -1,6 +1,6 @@
 """What is known of each model: results, verdicts and the tables of the experiments; the report's first sentences.
 
-studies = study(claims, results, seed=42)
+studies = study(claims, results, folders, seed=42)
 """
 
 from collections import Counter
@@ -15,6 +15,7 @@ from experiments import EXPERIMENTS, MMLU, best_fix, found_places, means_of
 from read_results import Result
 
 from common.cli import InputError, model_name
+from common.reporting.tables import crossed, interval
 from common.settings import label
 
 TRANSLATORS = ("dictionary", "google", "deepl", "libre", "")  # what some runs name in place of a model
@@ -30,10 +31,10 @@ class Study:
     tables: dict[str, pd.DataFrame]
 
 
-def study(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list[Study]:
-    """What is known of each model, the one that is best in English first."""
+def study(claims: Sequence[Claim], results: Sequence[Result], folders: Sequence[str], seed: int) -> list[Study]:
+    """What is known of each model, the one that is best in English first; `folders` are those that were searched."""
     studies = []
-    for model, own in by_model(results).items():
+    for model, own in by_model(results, folders).items():
         tables = {one.title: table for one in EXPERIMENTS if (table := _read(one.read, own)) is not None}
         studies.append(Study(model, own, check(claims, own, seed), tables))
     return sorted(studies, key=lambda one: -_english(one))
@@ -51,13 +52,13 @@ def _english(one: Study) -> float:
     return means_of(one.tables[MMLU.title]).loc["en", "accuracy"] if MMLU.title in one.tables else 0.0
 
 
-def by_model(results: Sequence[Result]) -> dict[str, list[Result]]:
+def by_model(results: Sequence[Result], folders: Sequence[str]) -> dict[str, list[Result]]:
     """Results by the model they are about, in their order.
 
-    Where a result has several models, or only one that a script has trained (in a folder `models`), it is about the
-    model that most results in its searched folder are of.
+    Where a result has several models, or only one that a script has trained (in a folder `models` among the results),
+    it is about the model that most results in its searched folder are of.
     """
-    named = [_models(result) for result in results]
+    named = [_models(result, Path(folders[result.place]).resolve()) for result in results]
     most: dict[int, Counter] = {}
     for result, names in zip(results, named, strict=True):
         most.setdefault(result.place, Counter()).update(names)
@@ -74,30 +75,33 @@ def by_model(results: Sequence[Result]) -> dict[str, list[Result]]:
     }
 
 
-def _models(result: Result) -> list[str]:
+def _models(result: Result, searched: Path) -> list[str]:
     """The models of a result but for those that a script has trained, each once."""
     names = dict.fromkeys(source.model for source in result.runs.values())
-    return [name for name in names if name not in TRANSLATORS and Path(name).parent.name != "models"]
+    trained = [n for n in names if Path(n).parent.name == "models" and Path(n).is_relative_to(searched)]
+    return [name for name in names if name not in (*TRANSLATORS, *trained)]
 
 
 def headline(studies: Sequence[Study]) -> list[str]:
     """The report's first three sentences; of one model the drop, where it lies, and what helps or holds."""
     if len(studies) > 1:
-        return [*_of_several(studies), " ".join(_tally(one) for one in studies)]
+        tallies = {one.model: _tally(one) for one in studies}
+        counts = ", ".join(f"{holds} of {tested} ({model})" for model, (holds, tested) in tallies.items() if tested)
+        return [*_of_several(studies), f"Of the papers' claims that are tested hold {counts}." * bool(counts)]
     (one,) = studies
     said = [f"{MMLU.found(one.tables[MMLU.title])}", found_places(one.tables[MMLU.title])] * (MMLU.title in one.tables)
     rest = [each.found(one.tables[each.title]) for each in EXPERIMENTS if each.title in one.tables and each != MMLU]
-    return [*[sentence for sentence in (*said, *rest) if sentence][:2], _tally(one)]
+    holds, tested = _tally(one)
+    verbs = "is" if tested == 1 else "are", "holds" if holds == 1 else "hold"
+    last = f"Of the papers' claims {tested} {verbs[0]} tested on {one.model}: {holds} {verbs[1]}." * bool(tested)
+    return [*[sentence for sentence in (*said, *rest) if sentence][:2], last]
 
 
-def _tally(one: Study) -> str:
+def _tally(one: Study) -> tuple[int, int]:
+    """Of the claims that were tested, how many hold; and how many were tested."""
     own = [verdict for verdict in one.verdicts if not verdict.same_as]
     holds, fails = (sum(verdict.verdict == word for verdict in own) for word in (HOLDS, FAILS))
-    tested = holds + fails
-    if not tested:
-        return ""
-    verbs = "is" if tested == 1 else "are", "holds" if holds == 1 else "hold"
-    return f"Of the papers' claims {tested} {verbs[0]} tested on {one.model}: {holds} {verbs[1]}."
+    return holds, holds + fails
 
 
 def _of_several(studies: Sequence[Study]) -> list[str]:
@@ -113,9 +117,7 @@ def _of_several(studies: Sequence[Study]) -> list[str]:
             clear = sum(row["delta_high"] < 0 for row in asked.values())
             gains = sum(row["delta_low"] > 0 for row in asked.values())
             more = f" and {gains} clearly gain" if gains else ""
-            said.append(
-                f"with {label(name)} {clear} of {len(lost)} clearly lose{more}: {_span(lost, 100, ' points', '+.1f')}"
-            )
+            said.append(f"with {label(name)} {clear} of {len(lost)} clearly lose{more}: {_span(lost, 100, ' points')}")
     places = Counter(means["delta_vs_en"].drop(index="en").idxmin() for means in known.values())
     where = ", ".join(f"{label(name)} ({count} of {len(known)})" for name, count in places.most_common())
     return ["; ".join(said) + ".", f"Accuracy is lowest with {where}."]
@@ -154,8 +156,7 @@ def _fixes(table: pd.DataFrame) -> dict:
 
 
 def _clika(table: pd.DataFrame) -> dict:
-    english = table[(table["language_a"] == "en") & (table["language_b"] != "en")]
-    return {"consistency": english["value"].mean(), "conductivity": table["carried"].iloc[0]}
+    return {"consistency": _english_pairs(table)["value"].mean(), "conductivity": table["carried"].iloc[0]}
 
 
 KEPT = {
@@ -166,3 +167,30 @@ KEPT = {
     "Translation": lambda table: {"chrf": table["value"].mean(), "bleu": table["bleu"].mean()},
     "Logit lens on word translation": lambda table: {"words_right": table["right"].iloc[0]},
 }
+
+
+def _english_pairs(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["language_a"] == "en") & (table["language_b"] != "en")]
+
+
+COMPARED = {  # rows of an experiment's table that stand beside those of other models: (rows, their name, the measure)
+    MMLU.title: lambda table: (means_of(table).reset_index(), "row", "accuracy"),
+    "Domain quiz": lambda table: (table, "language", "accuracy"),
+    "Facts taught in one language": lambda table: (table[table["chosen"]], "language", "value"),
+    "Fixes without training": lambda table: (table[table["setting"] == table["mixed"]], "row", "gap_closed"),
+    "Fine-tuning": lambda table: (table[table["column"] == "mixup"], "series", "accuracy"),
+    "Consistency and conductivity": lambda table: (_english_pairs(table), "language_b", "value"),
+    "Translation": lambda table: (table[table["series"] == "from English"], "language", "value"),
+    "Logit lens on word translation": lambda table: (table.head(1).assign(row="words right"), "row", "right"),
+}
+
+
+def compare(title: str, tables: dict[str, pd.DataFrame]) -> list[str]:
+    """The numbers of an experiment in percent with 95% intervals, models as columns; no lines where there are none."""
+    if title not in COMPARED:
+        return []
+    cells = {}
+    for model, table in tables.items():
+        rows, name, measure = COMPARED[title](table)
+        cells |= {(label(str(getattr(row, name))), model): interval(row, measure) for row in rows.itertuples()}
+    return crossed("percent", cells)

@@ -184,27 +184,23 @@ def plot_slopes(table: pd.DataFrame, left: str, right: str, title: str, width: f
 
 
 def plot_curves(table: pd.DataFrame, value: str, line: str, panel: str, title: str, width: float = PAGE) -> Figure:
-    """A measure by layer: means over the rows of each `line`, one panel for each value of `panel`.
+    """A measure by layer: means over the rows of each `line`; a panel for each model and value of `panel`.
 
-    `table` has model, layer and the three named columns. The first model's lines are solid, the second's dashed.
+    `table` has model, layer and the three named columns.
     """
-    panels, lines, models = (list(table[column].unique()) for column in (panel, line, "model"))
-    across = len(panels) if width >= PAGE else 1
+    lines, panels = list(table[line].unique()), table[["model", panel]].drop_duplicates().to_numpy().tolist()
+    across = table[panel].nunique() if width >= PAGE else 1
     down = -(-len(panels) // across)
-    figure = Figure(figsize=(width, 0.6 + 1.9 * down), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False, sharey=True, sharex=True).flatten()
-    for axis, shown in zip(axes, panels, strict=True):
-        means = table[table[panel] == shown].groupby(["model", line, "layer"], sort=False)[value].mean()
-        for (model, name), values in means.groupby(level=["model", line], sort=False):
-            axis.plot(
-                values.index.get_level_values("layer"),
-                values,
-                linestyle=("-", "--", ":", "-.")[models.index(model) % 4],
-                markersize=3,
-                label=label(str(name)) if len(models) == 1 else f"{label(str(name))}, {model}",
-                **language_style(name, lines),
-            )
-        axis.set_title(f"{panel} {label(str(shown))}" if len(panels) > 1 else "")
+    figure = Figure(figsize=(width, 0.6 + 1.7 * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False, sharey=True).flatten()
+    several = [table[name].nunique() > 1 for name in ("model", panel)]
+    for axis, (model, shown) in zip(axes, panels, strict=False):
+        own = table[(table["model"] == model) & (table[panel] == shown)]
+        for name, values in own.groupby([line, "layer"], sort=False)[value].mean().groupby(level=line, sort=False):
+            layers = values.index.get_level_values("layer")
+            axis.plot(layers, values, markersize=3, label=label(str(name)), **language_style(name, lines))
+        names = (str(model), f"{panel} {label(str(shown))}")
+        axis.set_title(", ".join(name for name, needed in zip(names, several, strict=True) if needed))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.supxlabel("layer", size="medium")
     figure.supylabel(title, size="medium")
