@@ -36,11 +36,9 @@ UNFINISHED = "unfinished"  # name of a file that marks a folder of settings as n
 MIXUP_LANGUAGES = 5  # of the paper's mixup
 
 _PARTS = ("question", "options", "gt", "gt_question", "onewrong", "threewrong")
-_WORDS = {
-    "full": "everything", "question": "the question", "options": "all options", "gt": "the correct option",
-    "gt_question": "question and correct option", "onewrong": "one wrong option", "threewrong": "all wrong options",
-    "context": "the passage",
-}  # fmt: skip
+_WORDS = {"full": "everything", "question": "the question", "options": "all options", "gt": "the correct option"}
+_WORDS |= {"gt_question": "question and correct option", "onewrong": "one wrong option"}
+_WORDS |= {"threewrong": "all wrong options", "context": "the passage"}
 _WHOLE = {"mixup": "mixed languages", "mixup_paper": "mixed languages, as released"}
 _SINGLE = ("en", "mixup", "mixup_paper")
 _FAMILIES = ("en", "full", *_PARTS, "context", "mixup", "mixup_paper", *(f"rev_{part}" for part in _PARTS))
@@ -57,20 +55,16 @@ def family(setting: str) -> tuple[str, str | None]:
 
 
 def label(name: str) -> str:
-    """A setting, a family of settings or a language in words; another name with blanks for underscores.
-
-    "gt_de" -> "the correct option in German", "gt" -> "the correct option translated", "de" -> "German".
-    """
-    if name in LANGUAGES:
-        return LANGUAGES[name].name
-    if name in _WHOLE:
-        return _WHOLE[name]
-    base, reverse = name.removeprefix("rev_"), name.startswith("rev_")
-    base, _, code = (base, "", "") if base in _WORDS else base.rpartition("_")
-    if base not in _WORDS or code and code not in LANGUAGES:
+    """A setting, a family or a language in words: "gt_de" -> "the correct option in German"; "a_b" -> "a b"."""
+    if name in LANGUAGES or name in _WHOLE:
+        return LANGUAGES[name].name if name in LANGUAGES else _WHOLE[name]
+    base, _, code = name.removeprefix("rev_").rpartition("_")
+    if base not in _WORDS or code not in LANGUAGES:
+        base, code = name.removeprefix("rev_"), ""
+    if base not in _WORDS:
         return name.replace("_", " ")
     where = f"in {LANGUAGES[code].name}" if code else "translated"
-    return f"all {where} but for {_WORDS[base]}" if reverse else f"{_WORDS[base]} {where}"
+    return f"all {where} but for {_WORDS[base]}" if name.startswith("rev_") else f"{_WORDS[base]} {where}"
 
 
 def sort_settings(settings: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from figures import plot_slopes
 from matplotlib.figure import Figure
 from read_results import Result
 
@@ -28,7 +29,6 @@ from common.reporting.plots import (
     draw_line,
     draw_rows,
     plot_curves,
-    plot_slopes,
     rows_figure,
 )
 from common.reporting.stats import paired_bootstrap

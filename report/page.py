@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pandas as pd
 from check_claims import FAILS, HOLDS, Verdict, shown
 from experiments import EXPERIMENTS, MMLU, draw_headline
+from figures import svg
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from sections import beside_paper, left_out, made, numbers, pictures
@@ -24,7 +25,7 @@ from studies import Study, compare, headline, models_table
 from words import ROOT, cell, heading, in_words, without_paths
 
 from common.cli import InputError
-from common.reporting.plots import COLORS, COLUMN, GRID, NEUTRAL, PAGE, svg
+from common.reporting.plots import COLORS, COLUMN, GRID, NEUTRAL, PAGE
 from common.reporting.stats import LEVEL
 from common.reporting.tables import escaped, from_frame
 
