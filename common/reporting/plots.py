@@ -135,9 +135,10 @@ def plot_curves(table: pd.DataFrame, value: str, line: str, panel: str, title: s
     `table` has model, layer and the three named columns.
     """
     lines, panels = list(table[line].unique()), table[["model", panel]].drop_duplicates().to_numpy().tolist()
-    down = len(panels) // table[panel].nunique() if width >= PAGE else len(panels)
+    across = table[panel].nunique() if width >= PAGE else 1
+    down = -(-len(panels) // across)
     figure = Figure(figsize=(width, 0.6 + 1.7 * down), layout="constrained")
-    axes = figure.subplots(down, len(panels) // down, squeeze=False, sharey=True).flatten()
+    axes = figure.subplots(down, across, squeeze=False, sharey=True).flatten()
     several = [table[name].nunique() > 1 for name in ("model", panel)]
     for axis, (model, shown) in zip(axes, panels, strict=False):
         own = table[(table["model"] == model) & (table[panel] == shown)]
