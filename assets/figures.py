@@ -83,7 +83,8 @@ def mmlu() -> Figure:
     """Difference from English of the real model by setting and language."""
     table = expected("MMLU/expected/zero_shot_qwen2.5-coder-1.5b.csv")
     table = table[table["family"].isin(FORWARD[1:]) & (table["language"] != "mean")]
-    table = table.assign(language=table["language"].replace("-", "mixup")).sort_values("language", key=ordered, kind="stable")
+    table = table.assign(language=table["language"].replace("-", "mixup"))
+    table = table.sort_values("language", key=ordered, kind="stable")
     shown = table.set_index(["language", "family"])[["delta_vs_en", "delta_low", "delta_high"]]
     figure, axis = rows_figure(shown.index, PAGE)
     draw_rows(axis, 100 * shown.set_axis(["value", "ci_low", "ci_high"], axis=1))
