@@ -18,7 +18,7 @@ The passage is English in every setting but full_L and context_L. Four reversed 
 rev_question = options, rev_options = question, rev_gt_question = threewrong, rev_threewrong = gt_question.
 `mixup_paper` is the mixup that the paper's authors released; its languages are not recorded and are given as "mixed".
 
-To add a setting of one language, add its name to `_PARTS` and its fields to `_fields`.
+To add a setting of one language, add its name to `_PARTS`, words to `_WORDS` and its fields to `_fields`.
 """
 
 import os

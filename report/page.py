@@ -187,7 +187,7 @@ def inline(drawing: str, key: str, title: str) -> str:
     drawing = drawing.replace(NEUTRAL, "var(--ink)").replace(GRID, "var(--line)")
     points = float(re.search(r'width="([\d.]+)pt"', drawing)[1])
     start = f'<svg role="img" aria-label="{html.escape(title)}" style="--drawn: {points:g}pt"'
-    return drawing.replace("<svg", start, 1).replace("xlink:href", "href")
+    return drawing.replace("<svg", start, 1).replace("xlink:href", "href").strip()
 
 
 # The claims

@@ -11,9 +11,10 @@ from common.settings import label
 
 ROOT = Path(__file__).resolve().parent.parent
 PATH = re.compile(r"(?<![\w.:/~…-])/(?:[^\s/'\"`,:;|()\[\]]+/)+([^\s/'\"`,:;|()\[\]]*)")
+HELD_OUT = "full_held_out"  # a column of FT/tabulate_arms.py
 _PARTS = "full|question|options|gt_question|gt|onewrong|threewrong|context"
 SETTING = re.compile(
-    rf"(?<![\w/.-])(?:(?:rev_)?(?:{_PARTS})_(?:{'|'.join(LANGUAGES)})|rev_(?:{_PARTS})|mixup_paper|mixup|gt_question|gt"
+    rf"(?<![\w/.-])(?:{HELD_OUT}|(?:rev_)?(?:{_PARTS})_(?:{'|'.join(LANGUAGES)})|rev_(?:{_PARTS})|mixup_paper|mixup|gt_question|gt"
     r"|onewrong|threewrong)(?![\w/-])"
 )
 DIRECTION = re.compile(rf"({'|'.join(LANGUAGES)})-({'|'.join(LANGUAGES)})")
@@ -37,7 +38,7 @@ def without_paths(text: str, folders: Sequence[Path] = ()) -> str:
 
 def in_words(text: str) -> str:
     """The text with settings in words."""
-    return SETTING.sub(lambda found: label(found[0]), text)
+    return SETTING.sub(lambda f: "everything in held-out languages" if f[0] == HELD_OUT else label(f[0]), text)
 
 
 def heading(text: str) -> str:
