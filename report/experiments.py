@@ -10,6 +10,7 @@ they were written. A figure takes {model: table} and a width in inches: models a
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from common.languages import LANGUAGES
 from common.reporting.files import read_csv
 from common.reporting.plots import (
     COLUMN,
+    PAGE,
     add_legend,
     draw_chance,
     draw_heat_map,
@@ -193,12 +195,19 @@ def draw_mmlu(tables: Tables, width: float) -> Figure:
 
 
 def heat_map(grid: pd.DataFrame, title: str, form: str, width: float) -> Figure:
-    """A heat map of one table, rows and columns named by its index and columns."""
-    figure = Figure(figsize=(width, 1.3 + 0.25 * len(grid)), layout="constrained")
+    """A heat map of one table, rows and columns named by its index and columns; a narrow one without colour bar."""
+    names, narrow = [label(str(name)) for name in grid.columns], width < PAGE
+    high = 1.3 + 0.25 * len(grid) + (0.1 * len(grid) + 0.06 * max(map(len, names)) if narrow else 0)
+    figure = Figure(figsize=(width, high), layout="constrained")
     axis = figure.subplots()
     highest = max(float(np.nanmax(grid.to_numpy(float))), 1e-9)
-    image = draw_heat_map(axis, grid.to_numpy(float), list(grid.columns), highest, form, list(grid.index))
-    figure.colorbar(image, ax=axis, label=title)
+    rows = [fill(label(str(name)), 20 if narrow else 40) for name in grid.index]
+    image = draw_heat_map(axis, grid.to_numpy(float), names, highest, form, rows)
+    if narrow:
+        axis.set_xticks(axis.get_xticks(), names, rotation=90, ha="center", va="top", rotation_mode="default")
+        axis.set_title(fill(title, 40))
+    else:
+        figure.colorbar(image, ax=axis, label=title)
     return figure
 
 
