@@ -89,7 +89,8 @@ def headline(studies: Sequence[Study]) -> list[str]:
         counts = ", ".join(f"{holds} of {tested} ({model})" for model, (holds, tested) in tallies.items() if tested)
         return [*_of_several(studies), f"Of the papers' claims that are tested hold {counts}." * bool(counts)]
     (one,) = studies
-    said = [f"{MMLU.found(one.tables[MMLU.title])}", found_places(one.tables[MMLU.title])] * (MMLU.title in one.tables)
+    barrier = one.tables.get(MMLU.title)
+    said = [] if barrier is None else [MMLU.found(barrier), found_places(barrier)]
     rest = [each.found(one.tables[each.title]) for each in EXPERIMENTS if each.title in one.tables and each != MMLU]
     holds, tested = _tally(one)
     verbs = "is" if tested == 1 else "are", "holds" if holds == 1 else "hold"

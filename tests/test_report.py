@@ -671,8 +671,13 @@ def test_a_browser_cuts_nothing(results, monkeypatch, tmp_path, width):
     make_page(results, monkeypatch)
     page = results / "report" / "report.html"
     probe = """<script>addEventListener('load', () => {
+        const outside = e => {
+            const [inner, outer] = [e, e.ownerSVGElement].map(one => one.getBoundingClientRect());
+            return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.bottom > outer.bottom + 1;
+        };
         const wide = [...document.querySelectorAll('main *')].filter(e =>
-            e.getBoundingClientRect().right > innerWidth + 1 || e.clientWidth && e.scrollWidth > e.clientWidth + 1);
+            e.getBoundingClientRect().right > innerWidth + 1 || (e instanceof HTMLElement ?
+                e.clientWidth && e.scrollWidth > e.clientWidth + 1 : e.tagName === 'text' && outside(e)));
         const bad = [...document.images].filter(i => !i.naturalWidth);
         document.title = `wide ${wide.map(e => e.outerHTML.slice(0, 80))} bad ${bad.length} width ${innerWidth}`;
     });</script></body>"""
