@@ -32,27 +32,48 @@ done
 [ -f assets/world/world.json ] || retrain=1
 
 bash install.sh
-export PYTHON=$PWD/.venv/bin/python
+export PYTHON=$PWD/.venv/bin/python TRANSFORMERS_VERBOSITY=error HF_HUB_DISABLE_PROGRESS_BARS=1
 out=results/world_$seed
 model=assets/world run=$out/zero_shot
+number=0 total=$((13 + retrain))
+mkdir -p "$out/logs"
+
+# step NAME COMMAND...: one line with number, name and seconds; what the command prints is kept in $out/logs, and the end of it
+# is shown where it fails.
+step() {
+  local start=$SECONDS name=$1 status=0
+  number=$((number + 1))
+  log=$(printf '%s/logs/%02d.log' "$out" "$number")
+  printf '[%d of %d] %s' "$number" "$total" "$name"
+  "${@:2}" > "$log" 2>&1 || status=$?
+  if [ "$status" != 0 ]; then
+    printf ': failed, see %s\n' "$log"
+    tail -n 15 "$log" >&2
+    exit "$status"
+  fi
+  printf ', %d s\n' $((SECONDS - start))
+}
+
 if [ "$retrain" = 1 ]; then
   model=$out/model run=$out/zero_shot_retrained
-  "$PYTHON" -m world.pretrain --out "$model" --seed "$seed"
+  step "pretrain the world's model" "$PYTHON" -m world.pretrain --out "$model" --seed "$seed"
 fi
-"$PYTHON" -m world.build --out "$out/data" --seed "$seed"
+step "build the world's data" "$PYTHON" -m world.build --out "$out/data" --seed "$seed"
 export DATA_CONFIG=$out/data/data.yaml
 
-RESULTS=$run bash MMLU/scripts/zero_shot.sh "$model"
-for script in translation embeddings lens; do
-  RESULTS=$run/translation bash "Translation/scripts/$script.sh" "$model"
-done
-RESULTS=$run bash HP/scripts/quiz.sh "$model"
-RESULTS=$run/tofu bash TOFU/scripts/authors.sh "$model"
-ARMS=en,word RESULTS=$run/remedy bash FT/scripts/remedy.sh "$model"
+RESULTS=$run step "MMLU, 0-shot" bash MMLU/scripts/zero_shot.sh "$model"
+RESULTS=$run/translation step "translation" bash Translation/scripts/translation.sh "$model"
+RESULTS=$run/translation step "mixed-language embeddings" bash Translation/scripts/embeddings.sh "$model"
+RESULTS=$run/translation step "logit lens" bash Translation/scripts/lens.sh "$model"
+RESULTS=$run step "domain quiz" bash HP/scripts/quiz.sh "$model"
+RESULTS=$run/tofu step "facts taught in English" bash TOFU/scripts/authors.sh "$model"
+ARMS=en,word RESULTS=$run/remedy step "fine-tuning on mixed-language text" bash FT/scripts/remedy.sh "$model"
 METHODS=hint_various,shots_english RESULTS=$run/mitigation \
-  bash MMLU/scripts/mitigation.sh "$model" --settings en,full,mixup
+  step "fixes without training" bash MMLU/scripts/mitigation.sh "$model" --settings en,full,mixup
 clika=(--chance 0.25 --reference 1)
-"$PYTHON" CLiKA/consistency.py --runs "world=$run" --out "$run/consistency" "${clika[@]}"
-"$PYTHON" CLiKA/consistency.py --runs "taught=$run/tofu/taught" --taught en --out "$run/conductivity" "${clika[@]}"
-"$PYTHON" -m world.finding --run "$run"
-"$PYTHON" report/report.py --results "$run" --out "$run/report"
+step "consistency" "$PYTHON" CLiKA/consistency.py --runs "world=$run" --out "$run/consistency" "${clika[@]}"
+step "conductivity" "$PYTHON" CLiKA/consistency.py --runs "taught=$run/tofu/taught" --taught en --out "$run/conductivity" \
+  "${clika[@]}"
+step "finding" "$PYTHON" -m world.finding --run "$run"
+step "claims and report" "$PYTHON" report/report.py --results "$run" --out "$run/report"
+echo "The report: $run/report/report.html"

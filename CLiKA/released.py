@@ -28,9 +28,10 @@ from transfer_metrics import LANGUAGES
 from common.cli import InputError, parse, run
 from common.questions import LETTERS
 from common.reporting.files import write_csv_atomic, write_text_atomic
-from common.reporting.plots import draw_heat_map, save_figure
+from common.reporting.plots import PAGE, draw_heat_map, save_figure
 from common.reporting.results import begin_result, save_result
 from common.reporting.tables import crossed, from_frame
+from common.settings import label
 
 NAME = re.compile(r"(.+?)_res(?:_bf16_add_simple_example)?\.jsonl")
 LABELS = {task: LETTERS[: round(1 / known.chance)] for task, known in metrics.CLIKA.items()}
@@ -138,18 +139,16 @@ def plot_models(table: pd.DataFrame, value: str, title: str, scale: float, form:
     """Heat maps of models and languages, one a task; `table` has model, task, language and `value`, from 0 to 1."""
     tasks, models = (list(table[name].unique()) for name in ("task", "model"))
     down = -(-len(tasks) // 2)
-    figure = Figure(figsize=(7.5, down * (0.6 + 0.21 * len(models))), layout="constrained")
+    figure = Figure(figsize=(PAGE, down * (0.9 + 0.21 * len(models))), layout="constrained")
     axes = figure.subplots(down, 2, squeeze=False).flatten()
     for axis in axes[len(tasks) :]:
         axis.remove()
     for place, (axis, task) in enumerate(zip(axes, tasks, strict=False)):
         grid = scale * table[table["task"] == task].pivot(index="model", columns="language", values=value)
         grid = grid.reindex(index=models, columns=[code for code in LANGUAGES if code in grid])
-        image = draw_heat_map(axis, grid.to_numpy(), list(grid.columns), scale, form, fontsize="x-small")
-        axis.set_yticks(range(len(models)), [""] * len(models) if place % 2 else models)
-        axis.set_ylim(len(models) - 0.5, -0.5)  # which had room for as many rows as languages
-        axis.set_aspect("auto")
-        axis.set_title(task, loc="left")
+        down_names = [" "] * len(models) if place % 2 else models
+        image = draw_heat_map(axis, grid.to_numpy(), list(grid.columns), scale, form, down_names)
+        axis.set_title(label(task))
     figure.colorbar(image, ax=list(axes[: len(tasks)]), label=title, aspect=30)
     return figure
 

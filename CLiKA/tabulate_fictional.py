@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from common.cli import InputError, named_list, parse, run
 from common.languages import get
 from common.reporting.files import read_text, write_csv_atomic, write_text_atomic
-from common.reporting.plots import NEUTRAL, draw_arms, draw_chance, save_figure
+from common.reporting.plots import PAGE, add_legend, draw_chance, draw_line, draw_rows, rows_figure, save_figure
 from common.reporting.provenance import file_digest, read_run
 from common.reporting.results import begin_result, save_result
 from common.reporting.stats import conductivity, paired_bootstrap, wilson
@@ -136,16 +136,14 @@ def markdown(scores: pd.DataFrame, sentences: list[str]) -> str:
 
 def plot(scores: pd.DataFrame) -> Figure:
     """Accuracy of every part, one mark a language, with the gate and chance."""
-    figure = Figure(figsize=(6, 3.2), layout="constrained")
-    axis = figure.subplots()
-    named = scores.assign(asked=scores["part"].map(lambda part: PARTS[part].replace(" in", "_in")))
-    numbers = named.rename(columns={"accuracy": "value"}).set_index(["taught", "asked"])
-    draw_arms(axis, 100 * numbers[["value", "ci_low", "ci_high"]])
-    axis.axhline(100 * NEEDED, color=NEUTRAL, linewidth=0.8, linestyle="--", label="complete")
+    numbers = scores.assign(asked=scores["part"].map(PARTS)).rename(columns={"accuracy": "value"})
+    rows = numbers.set_index(["taught", "asked"])[["value", "ci_low", "ci_high"]]
+    figure, axis = rows_figure(rows.index, PAGE)
+    draw_rows(axis, 100 * rows)
+    draw_line(axis, 100 * NEEDED, "complete", "--", "right")
     draw_chance(axis, scores["chance"].max())
-    axis.set_ylabel("accuracy (%)")
-    axis.set_ylim(-2, 102)
-    axis.legend(title="L", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axis.set_xlabel("accuracy (%)")
+    add_legend(figure, [axis])
     return figure
 
 

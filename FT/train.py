@@ -58,7 +58,7 @@ from common.lm.loading import load_tokenizer, set_dtype, whole_model
 from common.lm.memory import keep_freed_memory
 from common.lm.precision import cpu_multiplies
 from common.reporting.files import claim, write_csv_atomic
-from common.reporting.plots import COLORS, NEUTRAL, save_figure
+from common.reporting.plots import COLORS, COLUMN, NEUTRAL, save_figure
 from common.reporting.provenance import device_name, file_digest, model_content_hash, now, read_run, session, write_run
 
 CHECKPOINTS = "checkpoints"
@@ -398,7 +398,7 @@ def history(trainer: Trainer) -> pd.DataFrame:
 def plot_loss(log: pd.DataFrame) -> Figure:
     """Training loss, and below it the learning rate, over optimizer steps; columns `step`, `loss`, `learning_rate`."""
     logged = log.reindex(columns=["step", "loss", "learning_rate"]).dropna()
-    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    figure = Figure(figsize=(COLUMN, 2.8), layout="constrained")
     top, bottom = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     top.plot(logged["step"], logged["loss"], color=COLORS[0])
     top.set_ylabel("loss (nats a token)")

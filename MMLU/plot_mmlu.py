@@ -5,18 +5,25 @@
 Writes <out>.png and <out>.pdf from the records alone.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from categories import load_category, run_title
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.cli import parse, run
 from common.evaluation.records import summarize
 from common.languages import LANGUAGES
-from common.reporting.plots import NEUTRAL, draw_chance, draw_marks, language_style, save_figure, spread
+from common.reporting.plots import (
+    NEUTRAL,
+    PAGE,
+    add_legend,
+    draw_chance,
+    draw_line,
+    draw_rows,
+    rows_figure,
+    save_figure,
+)
 from common.reporting.results import begin_result, save_result
 from common.reporting.stats import chance_level
 from common.settings import family, sort_settings
@@ -40,53 +47,37 @@ class Plot:
 
 
 def plot_settings(summary: pd.DataFrame, chance: float, title: str) -> Figure:
-    """Accuracy of every setting with its Wilson interval: families along x, one mark for each language.
+    """Accuracy of every setting with its Wilson interval: families as rows, one mark for each language.
 
     Args:
         summary: columns setting, accuracy, ci_low, ci_high as fractions (see `common.evaluation.records.summarize`).
         chance: accuracy of guessing, a fraction; the dotted line.
         title: above the figure.
 
-    The dashed line is English; where it was asked, the right axis gives the distance from it in points. Reversed
-    settings get a panel of their own.
+    The dashed line is English; where it was asked, the upper axis gives the distance from it in points. Reversed
+    settings are the last rows.
     """
-    rows = {row.setting: row for row in summary.itertuples()}
-    present = {code for code in (family(setting)[1] for setting in rows) if code}
-    codes = [code for code in LANGUAGES if code in present]
-    forward = [setting for setting in sort_settings(rows) if not setting.startswith("rev_")]
-    backward = [setting for setting in sort_settings(rows) if setting.startswith("rev_")]
-    panels = [panel for panel in (forward, backward) if panel]
-    figure = Figure(figsize=(8, 3.2 * len(panels)))
-    axes = figure.subplots(len(panels), 1, sharey=True, squeeze=False)[:, 0]
-    for axis, panel in zip(axes, panels, strict=True):
-        _draw_panel(axis, [rows[setting] for setting in panel], codes, chance, rows.get("en"))
-    axes[0].set_title(title, loc="left")
-    # The axis is the same for all panels and always holds chance.
-    low, high = 100 * min(*summary["ci_low"], chance), 100 * max(*summary["ci_high"], chance)
-    axes[0].set_ylim(max(0, low - 5), min(101, high + 5))
-    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.tight_layout()
-    return figure
-
-
-def _draw_panel(axis: Axes, rows: list, codes: Sequence[str], chance: float, english: tuple | None) -> None:
-    families = list(dict.fromkeys(family(row.setting)[0] for row in rows))
-    for row in rows:
-        name, code = family(row.setting)
-        x = families.index(name) + (spread(codes.index(code), len(codes)) if code else 0)
-        style = language_style(code, codes) if code else {"color": NEUTRAL, "marker": "o"}
-        label = LANGUAGES[code].name if code else "_en or mixup"
-        draw_marks(axis, x, 100 * row.accuracy, 100 * row.ci_low, 100 * row.ci_high, label=label, **style)
+    table = 100 * summary.set_index("setting").rename(columns={"accuracy": "value"})[["value", "ci_low", "ci_high"]]
+    names = [name for name in sort_settings(table.index) if name != "en"]
+    parts = {name: (family(name)[1] or "en", family(name)[0]) for name in names}
+    codes = [code for code in LANGUAGES if code in {code for code, _ in parts.values()}]
+    rows = list(dict.fromkeys(row for _, row in parts.values()))
+    index = pd.MultiIndex.from_tuples([parts[name] for name in names])
+    shown = table.loc[names].set_axis(index).sort_index(key=lambda level: level.map([*codes, *rows].index))
+    figure, axis = rows_figure(index, PAGE)
+    figure.set_figheight(figure.get_figheight() + 0.4)
+    draw_rows(axis, shown.rename({"en": "mixup"}, level=0))
     draw_chance(axis, chance)
-    axis.set_xticks(range(len(families)), [name.replace("_", "\n") for name in families])
-    axis.set_xlim(-0.6, len(families) - 0.4)
-    axis.set_ylabel("accuracy (%)")
-    if english is not None:
-        level = 100 * english.accuracy
-        axis.axhline(level, color=NEUTRAL, linewidth=0.8, linestyle="--", label="English")
-        right = axis.secondary_yaxis("right", functions=(lambda y: y - level, lambda d: d + level))
-        right.set_ylabel("difference from English (points)")
+    axis.set_xlabel("accuracy (%)")
+    if "en" in table.index:
+        level = table.loc["en", "value"]
+        axis.axvspan(*table.loc["en", ["ci_low", "ci_high"]], color=NEUTRAL, alpha=0.12, linewidth=0)
+        draw_line(axis, level, "English", "--", "right")
+        upper = axis.secondary_xaxis("top", functions=(lambda x: x - level, lambda d: d + level))
+        upper.set_xlabel("difference from English (points)")
+    add_legend(figure, [axis])
+    axis.set_title(title)
+    return figure
 
 
 def main() -> None:

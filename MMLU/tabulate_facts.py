@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from common.cli import InputError, named_list, parse, run
 from common.evaluation.records import load_records
 from common.reporting.files import write_csv_atomic
-from common.reporting.plots import NEUTRAL, draw_marks, language_style, save_figure, spread
+from common.reporting.plots import PAGE, add_legend, draw_line, draw_rows, rows_figure, save_figure
 from common.reporting.results import begin_result, save_result
 from common.reporting.stats import paired_bootstrap, wilson_by_question
 from common.settings import family
@@ -143,17 +143,13 @@ def points(row: Mapping, name: str, sign: int = 1) -> str:
 
 def plot_gaps(table: pd.DataFrame) -> Figure:
     """The gap by what is given, one mark a language, 95% intervals; `table` is of one category."""
-    runs, languages = list(table["given"].unique()), list(table["language"].unique())
-    figure = Figure(figsize=(1.6 * len(runs) + 1, 3), layout="constrained")
-    axis = figure.subplots()
-    for place, (code, own) in enumerate(table.groupby("language", sort=False)):
-        x = [runs.index(name) + spread(place, len(languages)) for name in own["given"]]
-        style = {"color": NEUTRAL, "marker": "x"} if code == MEAN else language_style(code, languages)
-        draw_marks(axis, x, 100 * own["gap"], 100 * own["gap_low"], 100 * own["gap_high"], label=code, **style)
-    axis.axhline(0, color=NEUTRAL, linewidth=0.8)
-    axis.set_xticks(range(len(runs)), [NAMES[name] for name in runs])
-    axis.set_ylabel("behind English (points)")
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    table = table.assign(row=table["given"].map(NAMES)).set_index(["language", "row"])
+    rows = table[["gap", "gap_low", "gap_high"]].set_axis(["value", "ci_low", "ci_high"], axis=1)
+    figure, axis = rows_figure(rows.index, PAGE)
+    draw_rows(axis, 100 * rows)
+    draw_line(axis, 0, "English")
+    axis.set_xlabel("behind English (points)")
+    add_legend(figure, [axis])
     return figure
 
 

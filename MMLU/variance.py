@@ -29,7 +29,7 @@ from common.cli import InputError, comma_list, named_list, parse, require_positi
 from common.evaluation.records import load_records
 from common.questions import LETTERS
 from common.reporting.files import write_csv_atomic
-from common.reporting.plots import COLORS, MARKERS, NEUTRAL, draw_marks, save_figure
+from common.reporting.plots import NEUTRAL, PAGE, add_legend, language_style, save_figure
 from common.reporting.provenance import read_run
 from common.reporting.results import begin_result, save_result
 from common.reporting.stats import paired_bootstrap
@@ -270,19 +270,20 @@ def points(row: Mapping, name: str, sign: int = 1) -> str:
 def plot_votes(curves: pd.DataFrame) -> Figure:
     """The gap by number of votes, means over languages: a line an ensemble, its limit at the right end."""
     ensembles, numbers = list(curves["ensemble"].unique()), list(curves["votes"].unique())
-    figure = Figure(figsize=(5.5, 3), layout="constrained")
+    figure = Figure(figsize=(PAGE, 2.8), layout="constrained")
     axis = figure.subplots()
     for place, (ensemble, own) in enumerate(curves.groupby("ensemble", sort=False)):
         own = own[own["language"] == own["language"].iloc[-1]]
         x = [numbers.index(m) + 0.08 * (place - (len(ensembles) - 1) / 2) for m in own["votes"]]
-        style = {"color": COLORS[place % len(COLORS)], "marker": MARKERS[place % len(MARKERS)]}
         name = "single" if ensemble == "none" else f"averaged over {ensemble}"
-        draw_marks(axis, x, 100 * own["gap"], 100 * own["gap_low"], 100 * own["gap_high"], label=name, **style)
+        lengths = 100 * np.array([own["gap"] - own["gap_low"], own["gap_high"] - own["gap"]]).clip(0)
+        style = {"linestyle": "none", "markersize": 4.5, "elinewidth": 1} | language_style(ensemble, ensembles)
+        axis.errorbar(x, 100 * own["gap"], yerr=lengths, label=name, **style)
     axis.axhline(0, color=NEUTRAL, linewidth=0.8)
     axis.set_xticks(range(len(numbers)), ["∞" if m == LIMIT else m for m in numbers])
     axis.set_xlabel("votes")
     axis.set_ylabel("behind English (points)")
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    add_legend(figure, [axis])
     return figure
 
 

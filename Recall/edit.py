@@ -10,7 +10,6 @@ log-probability per byte than the other one; `exact`: the greedy answer is the r
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -26,13 +25,15 @@ from common.lm.generation import generate
 from common.lm.loading import ModelConfig
 from common.lm.loglikelihood import loglikelihood
 from common.reporting.files import write_csv_atomic
-from common.reporting.plots import draw_chance, draw_marks, language_style, save_figure, spread
+from common.reporting.plots import PAGE, add_legend, draw_chance, draw_rows, save_figure
 from common.reporting.results import begin_result, save_result
 from common.reporting.stats import paired_bootstrap
+from common.settings import label
 
-MEASURES = ("outranks", "exact")
+MEASURES = {"outranks": "right answer outranks", "exact": "greedy answer right"}
 NUMBERS = ("demonstrations", "edited", *MEASURES)  # columns of the answers
 CONDITIONS = {"edited": 1, "unedited": 0}
+NAMES = {"edited": "with the change", "unedited": "without it"}
 CHANCE = 0.5  # of two answers, that one outranks the other
 
 
@@ -165,26 +166,25 @@ def sentence(answers: pd.DataFrame, seed: int) -> str:
 
 
 def plot_summary(summary: pd.DataFrame) -> Figure:
-    """Shares by kind along x, with the change (filled marks) and without: rows are measures, columns demonstrations."""
-    measures, counts, kinds, codes = (
-        list(summary[name].unique()) for name in ("measure", "demonstrations", "kind", "language")
-    )
-    figure = Figure(figsize=(1.6 + 3.4 * len(counts), 2.6 * len(measures)), layout="constrained")
-    axes = figure.subplots(len(measures), len(counts), squeeze=False, sharey=True)
+    """Shares with the change and without, a dumbbell a language and kind: measures down, demonstrations across."""
+    measures, counts = (list(summary[name].unique()) for name in ("measure", "demonstrations"))
+    asked = summary["language"].map(label) + ", " + summary["kind"]
+    high = 0.7 + 0.17 * asked.nunique()
+    figure = Figure(figsize=(PAGE, high * len(measures)), layout="constrained")
+    axes = figure.subplots(len(measures), len(counts), squeeze=False, sharex=True, sharey="row")
     for (down, across), axis in np.ndenumerate(axes):
         own = summary[(summary["measure"] == measures[down]) & (summary["demonstrations"] == counts[across])]
-        for (place, code), (turn, name) in product(enumerate(codes), enumerate(CONDITIONS)):
-            rows = own[own["language"] == code]
-            x = rows["kind"].map(kinds.index) + spread(2 * place + turn, 2 * len(codes))
-            look = language_style(code, codes) | ({} if name == "edited" else {"markerfacecolor": "white"})
-            values = (100 * rows[f"{name}{end}"] for end in ("", "_low", "_high"))
-            draw_marks(axis, x, *values, label=code if name == "edited" else f"{code}, without the change", **look)
+        parts = [
+            pd.DataFrame({"series": named, "row": asked[own.index], "value": own[name], "ci_low": own[f"{name}_low"],
+                          "ci_high": own[f"{name}_high"]})
+            for name, named in NAMES.items()
+        ]  # fmt: skip
+        draw_rows(axis, 100 * pd.concat(parts).set_index(["series", "row"]), joined=True)
         if measures[down] == "outranks":
             draw_chance(axis, CHANCE)
-        axis.set_xticks(range(len(kinds)), kinds)
-        axis.set_title(f"{measures[down]}, {counts[across]} demonstrations", loc="left")
-        axis.set_ylabel("percent" if not across else "")
-    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axis.set_title(f"{MEASURES[measures[down]]}, {counts[across]} demonstrations")
+    figure.supxlabel("percent", size="medium")
+    add_legend(figure, axes.flatten())
     return figure
 
 

@@ -25,7 +25,7 @@ from common.evaluation.prediction import predict
 from common.evaluation.resume import by_language
 from common.lm.loading import ModelConfig
 from common.reporting.files import write_csv_atomic
-from common.reporting.plots import NEUTRAL, draw_marks, language_style, save_figure, spread
+from common.reporting.plots import PAGE, add_legend, draw_line, draw_rows, save_figure
 from common.reporting.results import save_result
 from common.reporting.stats import wilson
 
@@ -178,28 +178,22 @@ def finding(facts: pd.DataFrame, effects: pd.DataFrame) -> str:
 
 
 def plot_frequency(bins: pd.DataFrame, effects: pd.DataFrame) -> Figure:
-    """Accuracy by bin, a line a language, and the effects of the regression."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    shown = bins[bins["documents"] != "all"]
-    codes = list(dict.fromkeys(shown["language"]))
-    for place, (code, own) in enumerate(shown.groupby("language", sort=False)):
-        x = [BINS.index(name) + spread(place, len(codes)) for name in own["documents"]]
-        low, high = 100 * own["ci_low"].to_numpy(), 100 * own["ci_high"].to_numpy()
-        draw_marks(left, x, 100 * own["accuracy"].to_numpy(), low, high, label=code, **language_style(code, codes))
-    left.set_xticks(range(len(BINS)), [name.replace("-", "-\n").replace(" and", "\nand") for name in BINS], fontsize=7)
-    left.set_xlabel("documents with both names")
-    left.set_ylabel("accuracy (%)")
-    left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, fontsize=7)
-    names = [
-        f"{term.replace('_', ' ')}: {change}" for term, change in zip(effects["term"], effects["change"], strict=True)
-    ]
-    places = np.arange(len(names))[::-1]
-    lengths = [effects["points"] - effects["points_low"], effects["points_high"] - effects["points"]]
-    right.errorbar(effects["points"], places, xerr=lengths, linestyle="none", marker="o", color=NEUTRAL, markersize=4.5)
-    right.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle=":")
-    right.set_yticks(places, names, fontsize=7)
+    """Accuracy by bin, a mark a language, and the effects of the regression."""
+    shown = bins[bins["documents"] != "all"].rename(columns={"accuracy": "value"})
+    shown = shown.sort_values("documents", key=lambda names: names.map(BINS.index), kind="stable")
+    rows = shown.set_index(["language", "documents"])[["value", "ci_low", "ci_high"]]
+    high = 1.2 + shown["documents"].nunique() * max(0.25, 0.09 * shown["language"].nunique())
+    figure = Figure(figsize=(PAGE, high), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    draw_rows(left, 100 * rows)
+    left.set_xlabel("accuracy (%)")
+    left.set_ylabel("documents with both names")
+    numbers = effects.rename(columns={"points": "value", "points_low": "ci_low", "points_high": "ci_high"})
+    numbers["row"] = [f"{row.term.replace('_', ' ')}: {row.change}" for row in effects.itertuples()]
+    draw_rows(right, numbers.assign(series="effect").set_index(["series", "row"])[["value", "ci_low", "ci_high"]])
+    draw_line(right, 0, "none")
     right.set_xlabel("average effect (points)")
+    add_legend(figure, [left])
     return figure
 
 

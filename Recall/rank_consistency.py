@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common.reporting.plots import draw_heat_map
+from common.reporting.plots import PAGE, draw_heat_map
 
 
 def rank_consistency(scores_a: Sequence[Sequence[float]], scores_b: Sequence[Sequence[float]]) -> float:
@@ -45,8 +45,8 @@ def plot_rankings(table: pd.DataFrame) -> Figure:
     """Heat map of a table with language_a, language_b and value, from 0 to 1."""
     codes = list(table["language_a"].unique())
     grid = table.pivot(index="language_a", columns="language_b", values="value").loc[codes, codes]
-    figure = Figure(figsize=(3.8, 2.8), layout="constrained")
+    figure = Figure(figsize=(PAGE, 1.2 + 0.3 * len(codes)), layout="constrained")
     axis = figure.subplots()
-    figure.colorbar(draw_heat_map(axis, grid.to_numpy(), codes, 1, ".2f", fontsize="small"))
-    axis.set_title("RankC", loc="left")
+    figure.colorbar(draw_heat_map(axis, grid.to_numpy(), codes, 1, ".2f"))
+    axis.set_title("RankC")
     return figure

@@ -26,7 +26,7 @@ from common.evaluation.resume import by_language
 from common.languages import LANGUAGES, get
 from common.lm.loading import ModelConfig
 from common.reporting.files import write_csv_atomic
-from common.reporting.plots import draw_arms, save_figure
+from common.reporting.plots import PAGE, add_legend, draw_rows, rows_figure, save_figure
 from common.reporting.results import save_result
 
 RESAMPLES = 10_000
@@ -165,17 +165,16 @@ def finding(table: pd.DataFrame) -> str:
 
 def plot_agreement(table: pd.DataFrame) -> Figure:
     """Agreement of two wordings within and across languages, for every pair of languages and all together."""
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
-    axis = figure.subplots()
     names = {"within": "two wordings, one language", "across": "one wording in each language"}
     rows = table[table["measure"].isin(names)].assign(
         arm=lambda own: own["measure"].map(names),
         pair=lambda own: np.where(own["language_a"] == "all", "all", own["language_a"] + "-" + own["language_b"]),
     )
-    draw_arms(axis, 100 * rows.set_index(["arm", "pair"])[["value", "ci_low", "ci_high"]])
-    axis.set_ylabel("same prediction (%)")
-    axis.set_ylim(0, 100)
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    rows = rows.set_index(["arm", "pair"])[["value", "ci_low", "ci_high"]]
+    figure, axis = rows_figure(rows.index, PAGE)
+    draw_rows(axis, 100 * rows, joined=True)
+    axis.set_xlabel("same prediction (%)")
+    add_legend(figure, [axis])
     return figure
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from answer_metrics import NAME, summarize
 from matplotlib.figure import Figure
@@ -17,10 +18,11 @@ from common.cli import InputError, named_list, parse, run
 from common.evaluation.records import by_language, load_records
 from common.languages import LANGUAGES
 from common.reporting.files import read_text
-from common.reporting.plots import draw_arms
+from common.reporting.plots import PAGE, add_legend, draw_rows, rows_figure
 from common.reporting.provenance import file_digest, read_run
 from common.reporting.results import write_result
 from common.reporting.tables import crossed, interval, sizes
+from common.settings import label
 
 CHOICE = "choice"  # accuracy of the choice between the answer and three perturbations
 
@@ -92,12 +94,12 @@ def plot_measures(table: pd.DataFrame) -> Figure:
     `table` has arm, measure, language, value, ci_low, ci_high; fractions.
     """
     measures = list(table["measure"].unique())
-    figure = Figure(figsize=(3.4 * len(measures) + 0.8, 2.8), layout="constrained")
-    axes = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
-    for axis, measure in zip(axes, measures, strict=True):
-        draw_arms(axis, table[table["measure"] == measure].set_index(["arm", "language"]))
-        axis.set_title(measure.replace("_", " "), loc="left")
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure, axes = rows_figure(table.set_index(["arm", "language"]).index, PAGE, len(measures))
+    for axis, measure in zip(np.atleast_1d(axes), measures, strict=True):
+        draw_rows(axis, table[table["measure"] == measure].set_index(["arm", "language"]))
+        axis.set_title(label(measure))
+        axis.set_xlabel("fraction")
+    add_legend(figure, np.atleast_1d(axes))
     return figure
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from hidden_states import Pooling, pooled_states
 from passages import dropped_tokens, mixed_language, random_words, read_passages, replaced_tokens, share_replaced
-from plots import plot_layers, plot_similarities
+from plots import plot_similarities
 from scipy.stats import ttest_rel
 from statsmodels.stats.multitest import multipletests
 from systems import languages_of, read_sentences
@@ -29,7 +29,7 @@ from common.languages import PAPER, get
 from common.lm.loading import load
 from common.plan import Work, planning, say_plan
 from common.reporting.files import claim, read_csv, write_csv_atomic, write_text_atomic
-from common.reporting.plots import save_figure
+from common.reporting.plots import plot_curves, save_figure
 from common.reporting.provenance import file_digest, model_content_hash, now, read_run, session, write_run
 from common.reporting.results import save_result
 from common.reporting.stats import wilson
@@ -256,11 +256,12 @@ def report(records: pd.DataFrame, found: pd.DataFrame | None, out: Path) -> list
     tables = [summarize(own).assign(model=label) for label, own in records.groupby("model", sort=False)]
     summary = pd.concat(tables)[["model", *tables[0].columns.drop("model")]]
     write_csv_atomic(out / "summary.csv", summary)
-    written = save_figure(out / "similarity", plot_layers, records, "cosine", "variant", "rate")
+    written = save_figure(out / "similarity", plot_curves, records, "cosine", "variant", "rate", "cosine similarity")
     written += save_figure(out / "distribution", plot_similarities, records)
     if found is not None:
         write_csv_atomic(out / "retrieval.csv", found)
-        written += save_figure(out / "retrieval", plot_layers, found, "accuracy", "target", "source")
+        keys = ("accuracy", "target", "source", "translations found (fraction)")
+        written += save_figure(out / "retrieval", plot_curves, found, *keys)
     layer = summary["layer"].max() // 2
     middle = summary[summary["layer"] == layer].drop(columns="layer")
     lines = [f"# Mixed-language text against its baselines, layer {layer} of {summary['layer'].max()}", ""]

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from logit_lens import lens
-from plots import plot_layers
 
 from common.cli import InputError, comma_list, config_hash, parse, run
 from common.languages import PAPER, get
@@ -28,7 +27,7 @@ from common.lm.tokenization import tokenize_pairs
 from common.plan import Work, planning, say_plan
 from common.prompts import translation_prompt
 from common.reporting.files import claim, write_csv_atomic
-from common.reporting.plots import save_figure
+from common.reporting.plots import plot_curves, save_figure
 from common.reporting.provenance import model_content_hash, now, read_run, session, write_run
 from common.reporting.results import ENDING, save_result
 from common.reporting.stats import wilson
@@ -283,7 +282,7 @@ def main() -> None:
         ["source", "target", "layer"], var_name="words", value_name="probability"
     )
     curves = curves.assign(model=config.model, mean="of all pairs")
-    pictures = save_figure(out / "lens", plot_layers, curves, "probability", "words", "mean")
+    pictures = save_figure(out / "lens", plot_curves, curves, "probability", "words", "mean", "probability of the word")
     left_out = len(every) - len(kept)
     info = {"config": asdict(config), "hash": digest, "model": config.model, "left_out": left_out}
     write_run(out, info | session(start))

@@ -19,7 +19,6 @@ import pandas as pd
 import torch
 from hidden_states import batches, forward
 from matplotlib.figure import Figure
-from plots import plot_layers
 from scipy.stats import norm, pearsonr, spearmanr
 from systems import languages_of, read_sentences
 from tqdm import tqdm
@@ -31,11 +30,11 @@ from common.lm.loading import load
 from common.plan import Work, planning, say_plan
 from common.questions import read_questions
 from common.reporting.files import claim, read_csv, write_csv_atomic
-from common.reporting.plots import language_style, save_figure
+from common.reporting.plots import PAGE, add_legend, language_style, plot_curves, save_figure
 from common.reporting.provenance import file_digest, model_content_hash, now, read_run, session, write_run
 from common.reporting.results import save_result
 from common.reporting.stats import LEVEL, wilson
-from common.settings import family, settings_in
+from common.settings import family, label, settings_in
 
 EMBEDDINGS = ("weighted", "last")
 POOLS = ("mean", "max")  # over layers
@@ -210,17 +209,17 @@ def sentence_of(table: pd.DataFrame, found: pd.DataFrame, asked: bool) -> str:
 
 def plot_accuracy(table: pd.DataFrame) -> Figure:
     """Accuracy against MEXA, a mark a language, a panel an embedding; mean over layers."""
-    figure = Figure(figsize=(7, 3), layout="constrained")
+    figure = Figure(figsize=(PAGE, 2.8), layout="constrained")
     axes = figure.subplots(1, len(EMBEDDINGS), sharey=True)
     codes = list(table["language"].unique())
     for axis, embedding in zip(axes, EMBEDDINGS, strict=True):
         for row in table[(table["embedding"] == embedding) & (table["pool"] == POOLS[0])].itertuples():
             style = language_style(row.language, codes)
-            axis.plot(row.mexa, 100 * row.accuracy, linestyle="none", label=row.language, **style)
-        axis.set_title(f"embedding {embedding}", loc="left")
+            axis.plot(row.mexa, 100 * row.accuracy, linestyle="none", label=label(row.language), **style)
+        axis.set_title(f"embedding {embedding}")
         axis.set_xlabel("MEXA, mean over layers")
     axes[0].set_ylabel("accuracy (%)")
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    add_legend(figure, axes)
     return figure
 
 
@@ -261,7 +260,7 @@ def main() -> None:
         write_csv_atomic(out / name, own, "%.6g")
     curves = scores[scores["language"] == PIVOT].assign(model=config.model)
     written = [*(out / name for name in files), out / "scores.csv"]
-    written += save_figure(out / "mexa", plot_layers, curves, "mexa", "other", "embedding")
+    written += save_figure(out / "mexa", plot_curves, curves, "mexa", "other", "embedding", "MEXA with English")
     if config.run:
         written += save_figure(out / "accuracy", plot_accuracy, table)
     sentence = sentence_of(table, found, bool(config.run))

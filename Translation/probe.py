@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from hidden_states import pooled_states
-from plots import plot_layers
 from probing import ESTIMATES, FOLDS, METHODS, at_best_layer, cross_scores, pooled
 from sklearn import __version__ as scikit_learn
 from tqdm import tqdm
@@ -29,7 +28,7 @@ from common.plan import Work, planning, say_plan
 from common.prompts import mmlu_prompt
 from common.questions import Question, read_questions
 from common.reporting.files import claim, temporary_file, write_csv_atomic
-from common.reporting.plots import save_figure
+from common.reporting.plots import plot_curves, save_figure
 from common.reporting.provenance import model_content_hash, now, read_run, session, write_run
 from common.reporting.results import ENDING, save_result
 from common.settings import family, first_of_subjects, settings_in
@@ -227,7 +226,8 @@ def main() -> None:
         probe=np.where(layers["train"] == layers["test"], "its own language", "others, " + layers["method"]),
     )
     curves = curves.rename(columns={"train": "trained in", "balanced_accuracy": "balanced accuracy"})
-    written = save_figure(out / "probe", plot_layers, curves, "balanced accuracy", "probe", "trained in")
+    keys = ("balanced accuracy", "probe", "trained in", "balanced accuracy (fraction)")
+    written = save_figure(out / "probe", plot_curves, curves, *keys)
     info = {"config": asdict(config), "hash": digest, "model": config.model}
     info |= {"right": {code: int(own.sum()) for code, own in right.items()}, "questions": len(ids)}
     write_run(out, info | session(start) | {"scikit_learn": scikit_learn})

@@ -18,7 +18,7 @@ The passage is English in every setting but full_L and context_L. Four reversed 
 rev_question = options, rev_options = question, rev_gt_question = threewrong, rev_threewrong = gt_question.
 `mixup_paper` is the mixup that the paper's authors released; its languages are not recorded and are given as "mixed".
 
-To add a setting of one language, add its name to `_PARTS` and its fields to `_fields`.
+To add a setting of one language, add its name to `_PARTS`, words to `_WORDS` and its fields to `_fields`.
 """
 
 import os
@@ -36,6 +36,10 @@ UNFINISHED = "unfinished"  # name of a file that marks a folder of settings as n
 MIXUP_LANGUAGES = 5  # of the paper's mixup
 
 _PARTS = ("question", "options", "gt", "gt_question", "onewrong", "threewrong")
+_WORDS = {"full": "everything", "question": "the question", "options": "all options", "gt": "the correct option"}
+_WORDS |= {"gt_question": "question and correct option", "onewrong": "one wrong option"}
+_WORDS |= {"threewrong": "all wrong options", "context": "the passage"}
+_WHOLE = {"mixup": "mixed languages", "mixup_paper": "mixed languages, as released"}
 _SINGLE = ("en", "mixup", "mixup_paper")
 _FAMILIES = ("en", "full", *_PARTS, "context", "mixup", "mixup_paper", *(f"rev_{part}" for part in _PARTS))
 
@@ -48,6 +52,19 @@ def family(setting: str) -> tuple[str, str | None]:
     if name in _FAMILIES and name not in _SINGLE and code in LANGUAGES and code != "en":
         return name, code
     raise InputError(f"unknown setting {setting!r}: use {', '.join(_SINGLE)} or FAMILY_LANGUAGE such as gt_question_de")
+
+
+def label(name: str) -> str:
+    """A setting, a family or a language in words: "gt_de" -> "the correct option in German"; "a_b" -> "a b"."""
+    if name in LANGUAGES or name in _WHOLE:
+        return LANGUAGES[name].name if name in LANGUAGES else _WHOLE[name]
+    base, _, code = name.removeprefix("rev_").rpartition("_")
+    if base not in _WORDS or code not in LANGUAGES:
+        base, code = name.removeprefix("rev_"), ""
+    if base not in _WORDS:
+        return name.replace("_", " ")
+    where = f"in {LANGUAGES[code].name}" if code else "translated"
+    return f"all {where} but for {_WORDS[base]}" if name.startswith("rev_") else f"{_WORDS[base]} {where}"
 
 
 def sort_settings(settings: Iterable[str]) -> list[str]:

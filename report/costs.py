@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from read_results import Result
 
-from common.cli import InputError
+from common.cli import InputError, model_name
 from common.reporting.provenance import read_run
 
 COUNTS = {"questions": "questions", "prompt_tokens": "tokens in prompts", "computed_tokens": "tokens computed"}
@@ -42,7 +42,7 @@ def _row(folder: Path, model: str, name: str) -> dict | None:
     computed, prompts = counts.get("tokens computed"), counts.get("tokens in prompts")
     return {
         "run": name,
-        "model": model,
+        "model": model_name(model),
         "device": ", ".join(dict.fromkeys(device for one in sessions for device in one.get("device", ()))),
         **counts,
         "share": computed / prompts if computed and prompts else None,

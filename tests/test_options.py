@@ -130,6 +130,6 @@ def test_tables_and_plots_have_the_chance_of_these_questions(tmp_path, monkeypat
     keys = ["--plain", run, "--runs", f"other={other}", "--out", tmp_path / "mitigation"]
     assert call(mitigation, keys, monkeypatch) == 0
     for figure in drawn:
-        (line,) = (line for line in figure.axes[0].get_lines() if line.get_label() == "chance")
-        assert list(line.get_ydata()) == pytest.approx([100 * expected] * 2)
+        (line,) = (line for line in figure.axes[0].get_lines() if line.get_gid() == "chance")
+        assert list(line.get_xdata()) == pytest.approx([100 * expected] * 2)
     assert len(drawn) == 2

@@ -22,7 +22,7 @@ from tests.scripts import call, load_script
 claims, measures, read_results = (
     load_script(f"report/{name}.py") for name in ("check_claims", "measures", "read_results")
 )
-report = load_script("report/report.py")
+report, words, html_page = (load_script(f"report/{name}.py") for name in ("report", "words", "page"))
 mmlu, plot, finding, quiz, arms, mitigation = (
     load_script(f"{name}.py")
     for name in (
@@ -467,7 +467,7 @@ class Page(HTMLParser):
         elif tag == "img":
             self.images.append(attrs["src"])
         self.loads += [
-            value for key, value in attrs.items() if key in ("src", "href") and not value.startswith("data:")
+            value for key, value in attrs.items() if key in ("src", "href") and not value.startswith(("data:", "#"))
         ]
 
     def handle_endtag(self, tag):
@@ -482,7 +482,12 @@ class Page(HTMLParser):
 def test_tables_with_many_columns_are_marked(tmp_path):
     rows = [["n", *map(str, range(11))], ["---"] * 12, ["1"] * 12]
     text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    assert '<table class="wide">' in report.as_html(text, tmp_path, "wide")
+    assert '<table class="wide">' in html_page.render(text, tmp_path)
+
+
+def claim_rows(page):
+    """The rows of the claims, those that are folded too."""
+    return [row for table in page.tables if table[0][:2] == ["claim", "paper"] for row in table[1:]]
 
 
 def make_page(results, monkeypatch):
@@ -498,12 +503,13 @@ def test_the_page_has_every_table_and_picture(results, monkeypatch):
     assert len(pictures) == 4 and set(pictures) == written
     heads = [table[0] for table in page.tables]
     assert heads[0] == ["claim", "paper", "measured", "claimed", "n", "verdict"]
-    assert len(page.tables[0]) == 1 + len(claims.read_claims(claims.CLAIMS))
+    assert len(claim_rows(page)) == len(claims.read_claims(claims.CLAIMS))
     for path in results.glob("**/*.md"):
         if path.parent.name != "report":
             lines = [line.strip("| ").split(" | ") for line in path.read_text().splitlines() if line.startswith("|")]
-            assert lines[0][0] in {head[0] for head in heads}
-            assert [cell for row in lines[2:3] for cell in row][0] in {row[0] for table in page.tables for row in table}
+            assert words.heading(lines[0][0]) in {head[0] for head in heads}
+            first = words.without_paths(words.cell(lines[2][0], lines[0][0]), [results])
+            assert first in {row[0] for table in page.tables for row in table}
     assert "MMLU in mixed languages" in page.headings
     assert "<code>tiny&lt;model&gt;</code>" in (results / "report" / "report.html").read_text()
     assert any("Translation/score.py" in quote and "bash Translation/scripts" in quote for quote in page.quotes)
@@ -543,10 +549,9 @@ def test_a_table_that_was_cut_short_is_named_and_the_rest_is_there(results, monk
     path = results / "by_language.csv"
     path.write_text(path.read_text()[:200])
     page = make_page(results, monkeypatch)
-    assert any(f"{path}: not as HP/tabulate_quiz.py wrote it" in quote for quote in page.quotes)
+    assert any(f"results/{path.name}: not as HP/tabulate_quiz.py wrote it" in quote for quote in page.quotes)
     assert len(page.images) == 3
-    verdicts = {row[0]: row[-1] for row in page.tables[0]}
-    assert any("cut short or changed" in said for said in verdicts.values())
+    assert any("cut short or changed" in row[-1] for row in claim_rows(page))
 
 
 def test_two_configurations_are_not_mixed(results, monkeypatch):
@@ -562,13 +567,13 @@ def test_changed_records_and_unreadable_provenance_are_named(results, monkeypatc
     (results / f"remedy{ENDING}").write_text("{")
     page = make_page(results, monkeypatch)
     assert any(f"remedy{ENDING}: not as our scripts write it" in quote for quote in page.quotes)
-    assert any("mixup.csv: not the file that run.json describes" in row[-1] for row in page.tables[0])
+    assert any("mixup.csv: not the file that run.json describes" in row[-1] for row in claim_rows(page))
     assert len(page.images) == 3
 
 
 PROVENANCE = [  # changes of a provenance file, and what the report says
     ({"files": {"../secret.csv": "0"}}, "its file ../secret.csv is not in its folder"),
-    ({"files": {"/etc/passwd": "0"}}, "its file /etc/passwd is not in its folder"),
+    ({"files": {"/etc/passwd": "0"}}, "its file …/passwd is not in its folder"),
     ({"files": {"link.csv": "0"}}, "its file link.csv is not in its folder"),
     ({"files": ["x.csv"]}, "not as our scripts write it"),
     ({"files": {"x.csv": 5}}, "a text is missing"),
@@ -642,7 +647,7 @@ def test_names_are_text_and_shift_no_cell(tmp_path, monkeypatch):
     flat = " ".join(evil.split())
     assert not page.loads and "<script" not in markup
     assert len(re.findall(r"(?<!\\)(?:!\[|<script)", text.replace(f"`` {flat} ``", ""))) == 1, "our own picture"
-    shown = [[" ".join(name.split()) for name in ODD_NAMES]] * 2
+    shown = [[words.in_words(" ".join(name.split())) for name in ODD_NAMES]] * 2
     assert [rows for rows in page.tables if len(rows[0]) == len(ODD_NAMES)] == [shown, shown]
     assert page.headings[0] == flat and set(ODD_NAMES[:2]) < set(page.headings)
 
@@ -667,8 +672,13 @@ def test_a_browser_cuts_nothing(results, monkeypatch, tmp_path, width):
     make_page(results, monkeypatch)
     page = results / "report" / "report.html"
     probe = """<script>addEventListener('load', () => {
+        const outside = e => {
+            const [inner, outer] = [e, e.ownerSVGElement].map(one => one.getBoundingClientRect());
+            return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.bottom > outer.bottom + 1;
+        };
         const wide = [...document.querySelectorAll('main *')].filter(e =>
-            e.getBoundingClientRect().right > innerWidth + 1 || e.clientWidth && e.scrollWidth > e.clientWidth + 1);
+            e.getBoundingClientRect().right > innerWidth + 1 || (e instanceof HTMLElement ?
+                e.clientWidth && e.scrollWidth > e.clientWidth + 1 : e.tagName === 'text' && outside(e)));
         const bad = [...document.images].filter(i => !i.naturalWidth);
         document.title = `wide ${wide.map(e => e.outerHTML.slice(0, 80))} bad ${bad.length} width ${innerWidth}`;
     });</script></body>"""

@@ -1,0 +1,619 @@
+"""The experiments of the report: what each asks, what was found in a sentence made from the numbers, and its figure.
+
+    for experiment in EXPERIMENTS:
+        table = experiment.read(results)  # of one model
+        print(experiment.found(table))
+
+A reader takes the results of one model and gives a table, or None where its script has not run or its files are not as
+they were written. A figure takes {model: table} and a width in inches: models are columns or colours.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from figures import plot_slopes
+from matplotlib.figure import Figure
+from read_results import Result
+
+from common.cli import InputError
+from common.evaluation.records import load_records
+from common.languages import LANGUAGES
+from common.reporting.files import read_csv
+from common.reporting.plots import (
+    COLUMN,
+    PAGE,
+    add_legend,
+    draw_chance,
+    draw_heat_map,
+    draw_line,
+    draw_rows,
+    plot_curves,
+    rows_figure,
+)
+from common.reporting.stats import paired_bootstrap
+from common.settings import family, label
+
+Tables = Mapping[str, pd.DataFrame]
+SEED = 42  # of the bootstrap
+CHANCE = 0.25  # of four options, as all of these experiments have
+NAMES = {  # of arms and methods, in words
+    "plain": "plain prompt", "none": "before fine-tuning", "en": "English text", "word": "text mixed by word",
+    "words": "text mixed by eight words", "sentence": "text mixed by sentence", "document": "text mixed by document",
+    "hint_various": "hint: several languages", "hint_different": "hint: different languages",
+    "shots_english": "examples in English", "shots_same": "examples in the same setting",
+    "shots_mixed": "examples in mixed languages", "labels_cdef": "labels C to F", "labels_digits": "labels 1 to 4",
+    "labels_lower": "labels a to d", "translate_self": "translated by the model first",
+    "translate_test": "translated first", "xlt": "thinking in English (XLT)",
+}  # fmt: skip
+FORWARD = ("full", "mixup", "question", "options", "gt", "gt_question", "onewrong", "threewrong")
+MEAN = "mean"
+
+
+def named(arm: str) -> str:
+    """An arm of training or a method in words."""
+    return NAMES.get(arm, arm.replace("_", " "))
+
+
+def change(value: float, low: float, high: float, unit: str = "points", scale: float = 100) -> str:
+    """ "falls by 6.9 points [1.9, 11.9]": a difference in words, hedged where its interval includes zero."""
+    value, low, high = scale * value, scale * low, scale * high
+    if low > 0:
+        return f"rises by {value:.1f} {unit} [{low:.1f}, {high:.1f}]"
+    if high < 0:
+        return f"falls by {-value:.1f} {unit} [{-high:.1f}, {-low:.1f}]"
+    return f"shows no clear change ({value:+.1f} {unit}, interval {low:+.1f} to {high:+.1f} includes zero)"
+
+
+def percent(row: pd.Series, name: str = "accuracy") -> str:
+    """ "47.8% [43.1, 52.5]"."""
+    return f"{100 * row[name]:.1f}% [{100 * row['ci_low']:.1f}, {100 * row['ci_high']:.1f}]"
+
+
+def tables_of(results: Sequence[Result], script: str, ending: str) -> list[tuple[Result, pd.DataFrame]]:
+    """The tables with a name that ends so, of the script's results whose files are as they were written."""
+    found = []
+    for result in results:
+        names = [name for name in result.files if name.endswith(ending)] if result.script == script else []
+        try:
+            if names:
+                result.check()
+                found.append((result, read_csv(result.path.parent / names[0])))
+        except (InputError, OSError, ValueError):
+            continue  # the report names it beside the numbers
+    return found
+
+
+def lost(result: Result, run: str) -> tuple[float, float, float]:
+    """Accuracy with everything in another language minus that in English, and its interval over questions."""
+    try:
+        records = load_records(result.runs[run].folder)
+    except (InputError, OSError, ValueError):
+        return (float("nan"),) * 3
+    kinds = records["setting"].map(lambda name: family(name)[0])
+    means = [records[kinds == kind].groupby("id")["correct"].mean() for kind in ("full", "en")]
+    shared = means[0].index.intersection(means[1].index)
+    return paired_bootstrap(*(one.loc[shared].astype(float) for one in means), seed=SEED)
+
+
+# MMLU
+
+
+def read_mmlu(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Accuracy and difference from English by setting, of the first run; facts known in English only where told."""
+    quiz = {source.folder for r in results if r.script == "HP/tabulate_quiz.py" for source in r.runs.values()}
+    found = [
+        (result, table)
+        for result, table in tables_of(results, "MMLU/tabulate_mmlu.py", ".csv")
+        if not quiz.intersection(source.folder for source in result.runs.values())
+    ]
+    found.sort(key=lambda pair: pair[0].option("category") != "english_only")
+    for _, table in found:
+        table = table[table["run"] == table["run"].iloc[0]]
+        if "en" in set(table["setting"]) and len(table) > 1:
+            return by_family(table)
+    return None
+
+
+def by_family(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns `row` (a family of settings) and `language`: "mean", "-" or a language."""
+    alone = table.groupby("family")["language"].transform("size") == 1
+    return table.assign(row=table["family"], language=table["language"].mask(alone, MEAN))
+
+
+def means_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows over all languages, by family, in the order of the figures."""
+    means = table[table["language"] == MEAN].set_index("row")
+    return means.loc[[name for name in ("en", *FORWARD) if name in means.index]]
+
+
+def found_mmlu(table: pd.DataFrame) -> str:
+    means = means_of(table)
+    said = [f"Of {means.loc['en', 'n']:,} questions {percent(means.loc['en'])} are answered right in English"]
+    for name in ("full", "mixup"):
+        if name in means.index:
+            said.append(f"with {label(name)} accuracy {change(*_delta(means.loc[name]))}")
+    return "; ".join(said) + "."
+
+
+def found_places(table: pd.DataFrame) -> str:
+    """In which setting most is lost, and in which least."""
+    means = means_of(table).drop(index="en").dropna(subset=["delta_vs_en"])
+    most, least = means["delta_vs_en"].idxmin(), means["delta_vs_en"].idxmax()
+    if most == least:
+        return ""
+    return (
+        f"With {label(most)} accuracy {change(*_delta(means.loc[most]))}; with {label(least)} it"
+        f" {change(*_delta(means.loc[least]))}."
+    )
+
+
+def _delta(row: pd.Series) -> tuple[float, float, float]:
+    return row["delta_vs_en"], row["delta_low"], row["delta_high"]
+
+
+def draw_headline(tables: Tables, width: float) -> Figure:
+    """Accuracy by setting, and the difference from English; models as colours."""
+    means = {model: means_of(table) for model, table in tables.items()}
+    order = [name for name in ("en", *FORWARD) if any(name in one.index for one in means.values())]
+    table = pd.concat(means, names=["model"])
+    figure, axes = rows_figure(table.index, width, 2)
+    for axis, (name, low, high) in zip(
+        axes, (("accuracy", "ci_low", "ci_high"), ("delta_vs_en", "delta_low", "delta_high")), strict=True
+    ):
+        shown = 100 * table[[name, low, high]].set_axis(["value", "ci_low", "ci_high"], axis=1)
+        shown = shown.reindex(pd.MultiIndex.from_product([list(means), order]))
+        draw_rows(axis, shown)
+    draw_chance(axes[0], CHANCE)
+    axes[0].set_xlabel("accuracy (%), 95% interval")
+    draw_line(axes[1], 0, "English", "--", "right")
+    axes[1].set_xlabel("difference from English (points)")
+    add_legend(figure, axes[:1])
+    return figure
+
+
+def draw_mmlu(tables: Tables, width: float) -> Figure:
+    """Differences from English by setting: a mark a language for one model, else a heat map with a column a model."""
+    if len(tables) > 1:
+        drops = pd.DataFrame({model: -100 * means_of(table)["delta_vs_en"] for model, table in tables.items()})
+        drops = drops.loc[[name for name in FORWARD if name in drops.index]]
+        return heat_map(drops, "points lost from English", ".1f", width)
+    table = next(iter(tables.values()))
+    shown = table[table["row"].isin(FORWARD) & ((table["language"] != MEAN) | (table["row"] == "mixup"))]
+    shown = shown.assign(series=shown["language"].where(shown["language"] != MEAN, "mixup"))
+    codes = ["mixup", *LANGUAGES]
+    shown = shown.sort_values("series", key=lambda one: one.map(codes.index), kind="stable")
+    rows = shown.set_index(["series", "row"])[["delta_vs_en", "delta_low", "delta_high"]]
+    figure, axis = rows_figure(rows.index, width)
+    draw_rows(axis, 100 * rows.set_axis(["value", "ci_low", "ci_high"], axis=1))
+    draw_line(axis, 0, "English", "--", "right")
+    axis.set_xlabel("difference from English (points)")
+    add_legend(figure, [axis])
+    return figure
+
+
+def heat_map(grid: pd.DataFrame, title: str, form: str, width: float) -> Figure:
+    """A heat map of one table, rows and columns named by its index and columns; a narrow one without colour bar."""
+    names, narrow = [label(str(name)) for name in grid.columns], width < PAGE
+    high = 1.3 + 0.25 * len(grid) + (0.1 * len(grid) + 0.06 * max(map(len, names)) if narrow else 0)
+    figure = Figure(figsize=(width, high), layout="constrained")
+    axis = figure.subplots()
+    highest = max(float(np.nanmax(grid.to_numpy(float))), 1e-9)
+    rows = [fill(label(str(name)), 20 if narrow else 40) for name in grid.index]
+    image = draw_heat_map(axis, grid.to_numpy(float), names, highest, form, rows)
+    if narrow:
+        axis.set_xticks(axis.get_xticks(), names, rotation=90, ha="center", va="top", rotation_mode="default")
+        axis.set_title(fill(title, 40))
+    else:
+        figure.colorbar(image, ax=axis, label=title)
+    return figure
+
+
+def draw_series(table: pd.DataFrame, title: str, width: float, *, joined: bool = False, chance: bool = False) -> Figure:
+    """Rows of value, ci_low, ci_high in percent, from a table with the columns series and row."""
+    table = table.set_index(["series", "row"])[["value", "ci_low", "ci_high"]]
+    figure, axis = rows_figure(table.index, width)
+    draw_rows(axis, 100 * table, joined)
+    if chance:
+        draw_chance(axis, CHANCE)
+    axis.set_xlabel(title)
+    add_legend(figure, [axis])
+    return figure
+
+
+# The domain quiz, and facts taught in one language
+
+
+def read_quiz(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Accuracy by language of the model before any training, and what is lost outside English."""
+    found = sorted(tables_of(results, "HP/tabulate_quiz.py", ".csv"), key=lambda pair: len(pair[0].runs) > 1)
+    for result, table in found:
+        arm = table["arm"].iloc[0]
+        table = table[(table["arm"] == arm) & (table["category"] == "all")]
+        if "en" in set(table["language"]) and len(table) > 1:
+            value, low, high = lost(result, arm)
+            return table.assign(value=table["accuracy"], lost=value, lost_low=low, lost_high=high)
+    return None
+
+
+def found_languages(table: pd.DataFrame) -> str:
+    """Accuracy in English and what is lost elsewhere."""
+    english, others = table[table["language"] == "en"].iloc[0], table[table["language"] != "en"]
+    span = f"{100 * others['value'].min():.1f}% to {100 * others['value'].max():.1f}%"
+    said = f"{percent(english, 'value')} right in English (n = {english['n']:,}), {span} in other languages"
+    if pd.isna(english["lost"]):
+        return f"{said}."
+    return f"{said}: asked there, accuracy {change(english['lost'], english['lost_low'], english['lost_high'])}."
+
+
+def draw_languages(tables: Tables, width: float) -> Figure:
+    """One model: a line from English to each language; several: languages as rows, models as colours."""
+    if len(tables) == 1:
+        table = next(iter(tables.values())).set_index("language")["value"]
+        others = table.drop("en")
+        slopes = pd.DataFrame({"row": others.index, "left": table["en"], "right": others.to_numpy()})
+        return plot_slopes(slopes, "asked in English", "in another language", "accuracy (%)", COLUMN)
+    return draw_series(beside(tables, "language"), "accuracy (%), 95% interval", width, chance=True)
+
+
+def beside(tables: Tables, row: str) -> pd.DataFrame:
+    """Tables of several models below each other, the model as series."""
+    return pd.concat([table.assign(series=model, row=table[row]) for model, table in tables.items()])
+
+
+def read_taught(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Accuracy of the choice by language and arm; `lost` is that of the taught arm, or of the only one."""
+    for result, table in tables_of(results, "TOFU/tabulate_tofu.py", ".csv"):
+        table = table[table["measure"] == "choice"].dropna(subset=["value"])
+        if "en" in set(table["language"]):
+            arm = "taught" if "taught" in set(table["arm"]) else table["arm"].iloc[0]
+            value, low, high = lost(result, arm)
+            return table.assign(chosen=table["arm"] == arm, lost=value, lost_low=low, lost_high=high)
+    return None
+
+
+def found_taught(table: pd.DataFrame) -> str:
+    chosen = table[table["chosen"]]
+    arm = named(chosen["arm"].iloc[0])
+    start = "Taught in English, the model is" if arm == "taught" else f"The model ({arm}) is"
+    return f"{start} {found_languages(chosen)}"
+
+
+def draw_taught(tables: Tables, width: float) -> Figure:
+    """One model: a dumbbell from untaught to taught by language; several: the taught ones as colours."""
+    if len(tables) == 1:
+        table = next(iter(tables.values()))
+        table = table.assign(series=table["arm"].map(named), row=table["language"])
+        return draw_series(table, "accuracy (%), 95% interval", width, joined=True, chance=True)
+    chosen = {model: table[table["chosen"]] for model, table in tables.items()}
+    return draw_series(beside(chosen, "language"), "accuracy (%), 95% interval", width, chance=True)
+
+
+# Fixes
+
+
+def read_fixes(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Accuracy in English and in a mixed setting by method, and the share of the gap that each closes there."""
+    for _, table in tables_of(results, "MMLU/tabulate_mitigation.py", ".csv"):
+        settings = set(table["setting"])
+        mixed = next((name for name in ("mixup", "full") if name in settings), None)
+        if mixed and "en" in settings and table["method"].nunique() > 1:
+            return table[table["setting"].isin(["en", mixed])].assign(row=table["method"].map(named), mixed=mixed)
+    return None
+
+
+def best_fix(table: pd.DataFrame) -> pd.Series | None:
+    """The row of the fix that closes the largest share of the gap."""
+    closed = table[(table["setting"] == table["mixed"]) & table["gap_closed"].notna()]
+    return None if closed.empty else closed.loc[closed["gap_closed"].idxmax()]
+
+
+def found_fixes(table: pd.DataFrame) -> str:
+    best = best_fix(table)
+    count = table["method"].nunique() - 1
+    if best is None:
+        return f"There is no gap that the {count} fixes could close."
+    low, high = 100 * best["gap_closed_low"], 100 * best["gap_closed_high"]
+    share = f"{100 * best['gap_closed']:.0f}% [{low:.0f}, {high:.0f}]"
+    if low > 0:
+        return f"Of {count} fixes {best['row']} does best and recovers {share} of what is lost."
+    if high < 0:
+        return f"None of {count} fixes helps: even the best, {best['row']}, loses more ({share} of the gap recovered)."
+    return f"None of {count} fixes clearly helps: {best['row']} does best, {share} of the gap recovered."
+
+
+def draw_fixes(tables: Tables, width: float) -> Figure:
+    """One model: a dumbbell from the mixed setting to English by method; several: the share of the gap recovered."""
+    if len(tables) == 1:
+        table = next(iter(tables.values()))
+        table = table.assign(series=table["setting"].map(label), value=table["accuracy"])
+        return draw_series(table, "accuracy (%), 95% interval", width, joined=True, chance=True)
+    keys = {"gap_closed": "value", "gap_closed_low": "ci_low", "gap_closed_high": "ci_high"}
+    table = beside(tables, "row").drop(columns=["ci_low", "ci_high"]).rename(columns=keys)
+    return draw_series(table.dropna(subset=["value"]), "share of the gap recovered (%)", width)
+
+
+def read_tuned(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Accuracy by training text, and the change from before, in English and outside it."""
+    said = [r.sentence for r in results if r.script == "FT/finding.py" and r.sentence]
+    for _, table in tables_of(results, "FT/tabulate_arms.py", ".csv"):
+        table = table[table["column"].isin(["en", "full", "mixup"])]
+        if table["vs_base"].notna().any():
+            return table.assign(row=table["column"], series=table["arm"].map(named), said=said[0] if said else "")
+    return None
+
+
+def found_tuned(table: pd.DataFrame) -> str:
+    if table["said"].iloc[0]:
+        return table["said"].iloc[0]
+    said = []
+    for row in table[(table["column"] == "mixup") & table["vs_base"].notna()].itertuples():
+        said.append(f"after {row.series} accuracy {change(row.vs_base, row.vs_base_low, row.vs_base_high)}")
+    return f"With {label('mixup')}, {'; '.join(said)}." if said else ""
+
+
+def draw_tuned(tables: Tables, width: float) -> Figure:
+    """One model: a mark for each training text; several: the change on mixed questions, models as colours."""
+    if len(tables) == 1:
+        table = next(iter(tables.values())).rename(columns={"accuracy": "value"})
+        return draw_series(table, "accuracy (%), 95% interval", width, chance=True)
+    keys = {"vs_base": "value", "vs_base_low": "ci_low", "vs_base_high": "ci_high"}
+    table = beside({m: t[t["column"] == "mixup"].assign(arm=t["series"]) for m, t in tables.items()}, "arm")
+    table = table.drop(columns=["ci_low", "ci_high"]).rename(columns=keys).dropna(subset=["value"])
+    return draw_series(table, "change on mixed questions (points)", width)
+
+
+# Translation, embeddings, the lens
+
+
+def read_translation(results: Sequence[Result]) -> pd.DataFrame | None:
+    """chrF++ and BLEU by direction of the first system, with intervals of chrF++ over sentences."""
+    for result, table in tables_of(results, "Translation/score.py", "scores.csv"):
+        own = table[table["system"] == table["system"].iloc[0]]
+        sentences = next((name for name in result.files if name.endswith(".sentences.csv")), None)
+        each = read_csv(result.path.parent / sentences) if sentences else pd.DataFrame(columns=["system"])
+        each = each[each["system"] == own["system"].iloc[0]]
+        rows = []
+        for row in own.itertuples():
+            values = each.loc[each["direction"] == row.direction, "chrf"].to_numpy(float) if len(each) else []
+            _, low, high = paired_bootstrap(values, np.zeros(len(values)), seed=SEED)
+            source, target = row.direction.split("-")
+            english = "en" in (source, target)
+            kind = ("into English" if target == "en" else "from English") if english else label(source)
+            other = source if target == "en" else target
+            mean = float(np.mean(values)) if len(values) else row.chrf
+            rows.append((kind, other, row.n, mean / 100, low / 100, high / 100, row.bleu))
+        return pd.DataFrame(rows, columns=["series", "language", "n", "value", "ci_low", "ci_high", "bleu"])
+    return None
+
+
+def found_translation(table: pd.DataFrame) -> str:
+    said = []
+    for kind, own in table.groupby("series", sort=True):
+        said.append(f"{own['bleu'].mean():.1f} BLEU and {100 * own['value'].mean():.1f} chrF++ {kind}")
+    return f"On average {', '.join(said)} ({table['n'].max():,} sentences, {table['language'].nunique()} languages)."
+
+
+def draw_translation(tables: Tables, width: float) -> Figure:
+    """Languages as rows; into and from English as colours, or models."""
+    if len(tables) == 1:
+        table = next(iter(tables.values()))
+        return draw_series(table.assign(row=table["language"]), "chrF++ (0 to 100), 95% interval", width)
+    means = {m: t[t["series"] == "from English"] for m, t in tables.items()}
+    return draw_series(beside(means, "language"), "chrF++ from English (0 to 100), 95% interval", width)
+
+
+def read_embeddings(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Cosine similarity to the original by layer and kind of text."""
+    for _, table in tables_of(results, "Translation/embeddings.py", "summary.csv"):
+        return table[table["model"] == table["model"].iloc[0]]
+    return None
+
+
+def found_embeddings(table: pd.DataFrame) -> str:
+    said = []
+    for rate, own in table[(table["baseline"] == "random_token") & (table["layer"] > 0)].groupby("rate"):
+        closer, layers = int((own["ci_low"] > 0).sum()), len(own)
+        weakest = own.loc[own["difference"].idxmin()]
+        span = f"{weakest['difference']:.3f} [{weakest['ci_low']:.3f}, {weakest['ci_high']:.3f}]"
+        where = "every layer" if closer == layers else f"{closer} of {layers} layers" if closer else "no layer"
+        said.append(
+            f"at a rate of {rate:g} closer to the original than text with random tokens in {where}"
+            f" (least in layer {weakest['layer']:.0f}: cosine {span} higher)"
+        )
+    return f"Mixed-language text is {'; '.join(said)}." if said else ""
+
+
+def draw_embeddings(tables: Tables, width: float) -> Figure:
+    parts = []
+    for model, table in tables.items():
+        keys = ["rate", "layer"]
+        mixed = table.drop_duplicates(keys).assign(cosine=lambda rows: rows["mixed"], baseline="mixed languages")
+        parts.append(pd.concat([mixed, table]).assign(model=model))
+    shown = pd.concat(parts)
+    return plot_curves(shown, "cosine", "baseline", "rate", "cosine similarity to the original", width)
+
+
+def read_lens(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Probability of the word by layer and language that it is said in, with what came out at the end."""
+    for result, table in tables_of(results, "Translation/lens.py", "summary.csv"):
+        layers = result.path.parent / "layers.csv"
+        if not layers.is_file():
+            continue
+        every = table[table["source"] == "all"].iloc[0]
+        curves = read_csv(layers)
+        shown = curves[(curves["source"] != "en") & (curves["target"] != "en")]
+        shown = (shown if len(shown) else curves).groupby("layer")[["target language", "source language", "English"]]
+        long = shown.mean().reset_index().melt("layer", var_name="words", value_name="probability")
+        return long.assign(**every.drop(["source", "target"]).to_dict())
+    return None
+
+
+def found_lens(table: pd.DataFrame) -> str:
+    row = table.iloc[0]
+    failed = {"the translation failed": row["translation_failure"], "the task failed": row["task_failure"]}
+    most = max(failed, key=failed.get)
+    return (
+        f"{percent(row, 'right')} of {row['n']:,.0f} words come out right; of the rest, {most} most often"
+        f" ({100 * failed[most]:.1f}% of all words)."
+    )
+
+
+def draw_lens(tables: Tables, width: float) -> Figure:
+    shown = pd.concat([table.assign(model=model, mean="") for model, table in tables.items()])
+    return plot_curves(shown, "probability", "words", "mean", "probability of the word", width)
+
+
+# CLiKA
+
+
+def read_clika(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Agreement of right answers for each pair of languages; conductivity in `carried` where facts were taught."""
+    found = tables_of(results, "CLiKA/consistency.py", "consistency.csv")
+    taught = [one for _, one in tables_of(results, "CLiKA/consistency.py", "accuracy.csv") if "conductivity" in one]
+    found = [pair for pair in found if not pair[0].option("taught")] or found
+    if not found:
+        return None
+    table = found[0][1]
+    table = table[(table["measure"] == "correct_jaccard") & (table["model"] == table["model"].iloc[0])]
+    table = table[table["task"] == table["task"].iloc[0]]
+    carried = taught[0].dropna(subset=["conductivity"]) if taught else pd.DataFrame()
+    return table.assign(
+        carried=carried["conductivity"].mean() if len(carried) else np.nan,
+        clear=int((carried["conductivity_low"] > 0).sum()) if len(carried) else 0,
+        languages=len(carried),
+    )
+
+
+def found_clika(table: pd.DataFrame) -> str:
+    english = table[(table["language_a"] == "en") & (table["language_b"] != "en")]
+    said = []
+    if len(english):
+        span = f"{100 * english['value'].min():.0f}% to {100 * english['value'].max():.0f}%"
+        said.append(f"Of the questions right in English or another language, {span} are right in both")
+    row = table.iloc[0]
+    if row["languages"]:
+        clear = f"clearly above none in {row['clear']:.0f} of {row['languages']:.0f} languages"
+        said.append(f"of what is taught in one language {100 * row['carried']:.0f}% reaches the others, {clear}")
+    return "; ".join(said) + "." if said else ""
+
+
+def draw_clika(tables: Tables, width: float) -> Figure:
+    """One model: a heat map of languages; several: agreement with English by language."""
+    if len(tables) == 1:
+        table = next(iter(tables.values()))
+        codes = list(table["language_a"].unique())
+        grid = table.pivot(index="language_a", columns="language_b", values="value").loc[codes, codes]
+        return heat_map(100 * grid, "right in both, % of right in either", ".0f", width)
+    english = {m: t[(t["language_a"] == "en") & (t["language_b"] != "en")] for m, t in tables.items()}
+    return draw_series(beside(english, "language_b"), "right in both, % of right in either", width)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A section of the report: title, the scripts whose results it shows, the command that makes them, what is asked.
+
+    `benchmark` names the rows of paper_figures.csv to show, where the section's own tables do not have them.
+    """
+
+    title: str
+    scripts: tuple[str, ...]
+    command: str
+    asked: str
+    read: Callable[[Sequence[Result]], pd.DataFrame | None]
+    found: Callable[[pd.DataFrame], str]
+    draw: Callable[[Tables, float], Figure]
+    benchmark: str = ""
+
+
+MMLU = Experiment(
+    "MMLU in mixed languages",
+    ("world/finding.py", "MMLU/tabulate_mmlu.py", "MMLU/plot_mmlu.py"),
+    "bash MMLU/scripts/zero_shot.sh",
+    "Does a model that answers questions in English still answer them when question or options are translated?",
+    read_mmlu,
+    found_mmlu,
+    draw_mmlu,
+)
+QUIZ = Experiment(
+    "Domain quiz",
+    ("HP/tabulate_quiz.py",),
+    "bash HP/scripts/quiz.sh",
+    "Is what was read mostly in English known when it is asked in another language?",
+    read_quiz,
+    found_languages,
+    draw_languages,
+)
+FIXES = Experiment(
+    "Fixes without training",
+    ("MMLU/tabulate_mitigation.py", "MMLU/ensemble.py", "MMLU/calibrate.py"),
+    "bash MMLU/scripts/mitigation.sh",
+    "Do hints, examples or translating first bring back what is lost outside English?",
+    read_fixes,
+    found_fixes,
+    draw_fixes,
+)
+CLIKA = Experiment(
+    "Consistency and conductivity",
+    ("CLiKA/consistency.py", "CLiKA/cloze.py"),
+    "bash CLiKA/scripts/conductivity.sh",
+    "Are the same questions answered right in two languages, and does what is taught in one reach the others?",
+    read_clika,
+    found_clika,
+    draw_clika,
+)
+TRANSLATION = Experiment(
+    "Translation",
+    ("Translation/score.py",),
+    "bash Translation/scripts/translation.sh",
+    "Can the model translate between English and the other languages?",
+    read_translation,
+    found_translation,
+    draw_translation,
+)
+EXPERIMENTS = (
+    MMLU,
+    QUIZ,
+    Experiment(
+        "Facts taught in one language",
+        ("TOFU/tabulate_tofu.py",),
+        "bash TOFU/scripts/authors.sh",
+        "When invented facts are taught in English, are they known in other languages?",
+        read_taught,
+        found_taught,
+        draw_taught,
+    ),
+    FIXES,
+    Experiment(
+        "Fine-tuning",
+        ("FT/finding.py", "FT/tabulate_arms.py"),
+        "bash FT/scripts/remedy.sh",
+        "Does fine-tuning on mixed-language text narrow the gap, and more than English text does?",
+        read_tuned,
+        found_tuned,
+        draw_tuned,
+        "MMLU",
+    ),
+    CLIKA,
+    TRANSLATION,
+    Experiment(
+        "Embeddings of mixed-language text",
+        ("Translation/embeddings.py",),
+        "bash Translation/scripts/embeddings.sh",
+        "Do hidden states of text with translated words stay close to those of the English original?",
+        read_embeddings,
+        found_embeddings,
+        draw_embeddings,
+    ),
+    Experiment(
+        "Logit lens on word translation",
+        ("Translation/lens.py",),
+        "bash Translation/scripts/lens.sh",
+        "In which language does the word appear in the layers on the way to its translation?",
+        read_lens,
+        found_lens,
+        draw_lens,
+    ),
+)
