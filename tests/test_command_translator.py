@@ -1,4 +1,4 @@
-"""The translator `command`: small real programs on stdin and stdout, good ones and bad ones, and apertium where it is."""
+"""The translator `command`: small real programs on stdin and stdout, good and bad, and apertium where it is."""
 
 import shlex
 import shutil
