@@ -249,7 +249,7 @@ def markdown(table: pd.DataFrame, said: str) -> str:
         shown = list(dict.fromkeys(own["column"]))
         cells = {(row.arm, row.column): row for row in own.itertuples()}
         sizes = ", ".join(f"{cells[own['arm'].iloc[0], name].n:,} ({TITLES[name]})" for name in shown)
-        seeds = own["seeds"].iloc[0]
+        seeds = int(own["seeds"].iloc[0])
         lines += [f"## {model}", "", f"{seeds} training seed{'s' * (seeds > 1)}; n = {sizes}.", ""]
         rows = [[arm, *(_cell(cells[arm, name]) for name in shown)] for arm in dict.fromkeys(own["arm"])]
         lines += markdown_table(["arm", *(TITLES[name].replace("`", "") for name in shown)], rows)
