@@ -67,7 +67,12 @@ EXPERIMENTS = (
         ("MMLU/tabulate_mitigation.py", "MMLU/ensemble.py", "MMLU/calibrate.py"),
         "bash MMLU/scripts/mitigation.sh",
     ),
-    Experiment("Fine-tuning", ("FT/finding.py", "FT/tabulate_arms.py"), "bash FT/scripts/remedy.sh", "MMLU"),
+    Experiment(
+        "Fine-tuning",
+        ("FT/finding.py", "FT/tabulate_arms.py", "report/tabulate_remedies.py"),
+        "bash FT/scripts/remedy.sh",
+        "MMLU",
+    ),
     Experiment(
         "Consistency and conductivity", ("CLiKA/consistency.py", "CLiKA/cloze.py"), "bash CLiKA/scripts/conductivity.sh"
     ),

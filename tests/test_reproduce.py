@@ -135,7 +135,9 @@ def test_commands_take_limit_and_settings(tmp_path):
 def test_time_grows_with_what_is_read_and_written():
     speed = measure.Speed(5, 100, 0.5, 0.1, 0.25, 1000)
     assert speed.of(4000, 0, 10) == pytest.approx(10)
-    assert speed.of(0, 100, 1) == pytest.approx(60) and speed.of(0, 100, 100) == pytest.approx(100 * (0.5 / measure.ROWS + 0.1))
+    assert speed.of(0, 100, 1) == pytest.approx(60) and speed.of(0, 100, 100) == pytest.approx(
+        100 * (0.5 / measure.ROWS + 0.1)
+    )
     estimate = planning.Estimate("mmlu", start=3, items=10, read=4000, loads=1)
     estimate.time(speed)
     assert estimate.seconds == pytest.approx(2 * 3 + 5 + 10)
