@@ -84,7 +84,8 @@ def test_limit_measures_and_settings_reach_every_step(copy):
     assert {get("method", call) for call in of(made, "FT/train.py")} == {"lora"}
     assert all("--limit" not in call for call in of(made, "FT/train.py"))
     asked = of(made, "MMLU/evaluate_mmlu.py") + of(made, "HP/evaluate_quiz.py")
-    assert {get("settings", call) for call in asked} == {"en,mixup"} and len(asked) == 9
+    settings = {("en,full" if "/x_geo/" in get("out", call) else "en,mixup", get("settings", call)) for call in asked}
+    assert settings == {("en,full",) * 2, ("en,mixup",) * 2} and len(asked) == 9
     assert {get("answer_format", call) for call in asked} == {"text"}
     assert [get("texts", call) for call in of(made, "FT/perplexity.py")] == ["perplexity_texts_data"] * 3
     assert [Path(get("out", call)).name for call in of(made, "Translation/translate.py")] == ["none", "en", "word"]

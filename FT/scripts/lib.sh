@@ -82,11 +82,11 @@ evaluate() {
     for measure in "${measures[@]}"; do "measure_$measure" "$1" "$2"; done
 }
 
-# measure_x_geo NAME MODEL: CLiKA's questions on geography, in the languages of the arms.
+# measure_x_geo NAME MODEL: CLiKA's questions on geography, in English and in those of the arms' languages that it has.
 measure_x_geo() {
-    build_variants clika "$results/variants_x_geo" "${LANGUAGES:-en,de,fr,es,it}" --clika_task x_geo --on_mismatch drop
+    build_variants clika "$results/variants_x_geo" "${LANGUAGES:-en,de,fr,it}" --clika_task x_geo --on_mismatch drop
     "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml "${asked[@]}" --model "$2" \
-        ${DTYPE:+--dtype "$DTYPE"} --data "$results/variants_x_geo" "${limit[@]}" --out "$place/x_geo/$1"
+        ${DTYPE:+--dtype "$DTYPE"} --data "$results/variants_x_geo" --settings en,full "${limit[@]}" --out "$place/x_geo/$1"
 }
 
 # measure_perplexity NAME MODEL: of perplexity_texts, or where that is null of the sentences of flores.
