@@ -60,7 +60,7 @@ class Mix:
         layout: `replace` puts the translation in place of the unit, `parallel` after it, `interleaved` after it with
             one language per document.
         probability: share of the units that are translated; null is an equal share for every language.
-        translator: dictionary (null too), google, deepl, libre, or a model.
+        translator: dictionary (null too), google, deepl, libre, a model, or command:PROGRAM.
         dictionary: folder of en-de.tsv and so on.
         cache: SQLite file for translations of models and services; null is `translations.sqlite` beside `out`.
         subset: configuration of the data set, such as wikitext-103-raw-v1.

@@ -30,7 +30,8 @@ class Translate:
     """Translate parallel sentences.
 
     Attributes:
-        translator: dictionary, google, deepl, libre; a model, encoder-decoder or causal; or endpoint:MODEL, chat:MODEL.
+        translator: dictionary, google, deepl, libre; a model, encoder-decoder or causal; endpoint:MODEL, chat:MODEL; or
+            command:PROGRAM.
         out: folder to write to; its name is the system's in score.py.
         protocol: ours is our prompt and greedy decoding; paper is the paper's prompt and decoding, of a causal LM or
             chat:MODEL.

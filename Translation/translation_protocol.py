@@ -101,6 +101,6 @@ def paper_translator(name: str, device: str = "auto") -> Translator:
         raise InputError(
             f"translator {name!r}: a server has no beam search for protocol paper; use chat:NAME, or a model"
         )
-    if name in ("dictionary", *SERVICES) or is_encoder_decoder(name):
+    if name in ("dictionary", *SERVICES) or name.startswith("command:") or is_encoder_decoder(name):
         raise InputError(f"translator {name!r}: protocol paper is for causal LMs and chat:NAME; leave it out")
     return PaperBeamTranslator(name, device=device)

@@ -557,7 +557,7 @@ FIXES = Experiment(
 )
 CLIKA = Experiment(
     "Consistency and conductivity",
-    ("CLiKA/consistency.py", "CLiKA/cloze.py"),
+    ("CLiKA/consistency.py",),
     "bash CLiKA/scripts/conductivity.sh",
     "Are the same questions answered right in two languages, and does what is taught in one reach the others?",
     read_clika,
@@ -588,7 +588,7 @@ EXPERIMENTS = (
     FIXES,
     Experiment(
         "Fine-tuning",
-        ("FT/finding.py", "FT/tabulate_arms.py"),
+        ("FT/finding.py", "FT/tabulate_arms.py", "report/tabulate_remedies.py"),
         "bash FT/scripts/remedy.sh",
         "Does fine-tuning on mixed-language text narrow the gap, and more than English text does?",
         read_tuned,

@@ -21,7 +21,7 @@ def classes_of(config: str) -> list[type]:
     if "mitigation" in config or name == "tasks.yaml":
         module = load_script("MMLU/mitigate.py")
         return [module.MmluConfig, module.MitigationConfig, *EVALUATION]
-    if config == "FT/configs/evaluate.yaml":
+    if config.startswith("FT/configs/evaluate"):
         return [load_script("MMLU/evaluate_mmlu.py").MmluConfig, *EVALUATION]
     script, names = {
         "MMLU": ("evaluate_mmlu.py", ["MmluConfig", *EVALUATION]),

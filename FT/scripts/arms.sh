@@ -4,6 +4,7 @@
 # shellcheck source=FT/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+trains
 begin "$@"
 evaluate none "$model"
 train_arms en document sentence words word parallel interleaved

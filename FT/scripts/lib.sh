@@ -5,7 +5,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 # begin [MODEL] [--key value ...]: keys of FT/train.py.
 begin() {
-    trains
     start "$(training_config "$@")" "SEED" "$@"
     find_data
     protocol=$(get protocol)
@@ -14,12 +13,13 @@ begin() {
     fill eval_data=perplexity_texts
 }
 
-# build_questions: MMLU in the languages of the arms, and in the held-out ones.
+# build_questions: MMLU in the languages of the arms, and in the held-out ones. Sets `place`, where the corpora, models and
+# records of the arms are.
 tabulate=()
 build_questions() {
     local held_out
     held_out=$(data_set held_out_languages)
-    variants=$results/variants
+    variants=$results/variants place=$results
     build_variants mmlu "$variants" "${LANGUAGES:-}"
     if [[ -n "$held_out" ]]; then
         build_variants mmlu "${variants}_held_out" "en,$held_out"
@@ -49,30 +49,69 @@ train_arms() {
     done
 }
 
-# arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates.
+# arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates. A plan has the model before
+# training in the place of one that is not trained yet.
 arm() {
-    mix "$results/corpora/$1.jsonl" "${@:2}"
-    "${launch[@]}" FT/train.py "${keys[@]}" --data "$results/corpora/$1.jsonl" --out "$results/models/$1"
-    evaluate "$1" "$results/models/$1"
-    logs+=("$1=$results/models/$1")
+    local trained=$place/models/$1 cache=()
+    if [[ -z "${PLAN:-}" ]]; then
+        # What one seed has translated the next need not.
+        [[ "$place" = "$results" || -n "$("$python" -m common.cli get cache --config FT/configs/mix.yaml)" ]] ||
+            cache=(--cache "$results/translations.sqlite")
+        mix "$place/corpora/$1.jsonl" "${@:2}" "${limit[@]}" "${cache[@]}"
+        "${launch[@]}" FT/train.py "${keys[@]}" --data "$place/corpora/$1.jsonl" --out "$trained"
+    elif [[ ! -f "$trained/run.json" ]]; then
+        echo "to train: $trained"
+        trained=$model
+    fi
+    evaluate "$1" "$trained"
+    logs+=("$1=$trained")
 }
 
-# evaluate NAME MODEL: MMLU and the domain quiz, in the settings of FT/configs/evaluate.yaml or other keys in `asked`.
-arms=() quizzes=() logs=() asked=(--config FT/configs/evaluate.yaml)
+# evaluate NAME MODEL: MMLU and the domain quiz, in the settings of FT/configs/evaluate.yaml or other keys in `asked`; and
+# what else is in `measures`.
+arms=() quizzes=() logs=() limit=() measures=() asked=(--config FT/configs/evaluate.yaml)
 evaluate() {
-    local shared=("${asked[@]}" --model "$2" ${DTYPE:+--dtype "$DTYPE"})
+    local shared=("${asked[@]}" --model "$2" ${DTYPE:+--dtype "$DTYPE"}) measure
     "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml "${shared[@]}" --data "$variants" \
-        --out "$results/records/$1"
-    local keys=(--config HP/configs/quiz.yaml "${shared[@]}" --out "$results/quiz/$1")
+        "${limit[@]}" --out "$place/records/$1"
+    local keys=(--config HP/configs/quiz.yaml "${shared[@]}" "${limit[@]}" --out "$place/quiz/$1")
     [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
     fill data=quiz!
     "$python" HP/evaluate_quiz.py "${keys[@]}"
-    arms+=("$1=$results/records/$1") quizzes+=("$1=$results/quiz/$1")
+    arms+=("$1=$place/records/$1") quizzes+=("$1=$place/quiz/$1")
+    for measure in "${measures[@]}"; do "measure_$measure" "$1" "$2"; done
+}
+
+# measure_x_geo NAME MODEL: CLiKA's questions on geography, in English and in those of the arms' languages that it has.
+measure_x_geo() {
+    build_variants clika "$results/variants_x_geo" "${LANGUAGES:-en,de,fr,it}" --clika_task x_geo --on_mismatch drop
+    "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml "${asked[@]}" --model "$2" \
+        ${DTYPE:+--dtype "$DTYPE"} --data "$results/variants_x_geo" --settings en,full "${limit[@]}" --out "$place/x_geo/$1"
+}
+
+# measure_perplexity NAME MODEL: of perplexity_texts, or where that is null of the sentences of flores.
+measure_perplexity() {
+    local keys=(--model "$2" ${DTYPE:+--dtype "$DTYPE"} "${limit[@]}" --out "$place/perplexity/$1")
+    fill texts=perplexity_texts
+    fill texts=flores!
+    "$python" FT/perplexity.py "${keys[@]}"
+}
+
+# measure_translation NAME MODEL: chrF++ from and into English.
+measure_translation() {
+    local keys=(--config Translation/configs/translation.yaml --translator "$2" "${limit[@]}") prefix=()
+    [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
+    fill sentences=flores!
+    "$python" Translation/translate.py "${keys[@]}" --out "$place/translation/$1/systems/$1"
+    [[ -z "${PLAN:-}" ]] || return 0
+    [[ -z "$(get limit)" ]] || prefix=(--allow_prefix)
+    "$python" Translation/score.py --hypotheses "$place/translation/$1/systems" --references "$(get sentences)" \
+        "${prefix[@]}" --out "$place/translation/$1/scores"
 }
 
 # table NAME: all arms so far, MMLU and the quiz.
 table() {
     local IFS=,
-    "$python" FT/tabulate_arms.py --arms "${arms[*]}" --logs "${logs[*]}" --out "$results/$1" "${tabulate[@]}"
-    "$python" HP/tabulate_quiz.py --runs "${quizzes[*]}" --out "$results/$1_quiz"
+    "$python" FT/tabulate_arms.py --arms "${arms[*]}" --logs "${logs[*]}" --out "$place/$1" "${tabulate[@]}"
+    "$python" HP/tabulate_quiz.py --runs "${quizzes[*]}" --out "$place/$1_quiz"
 }

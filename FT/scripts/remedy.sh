@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
 # The remedy: no fine-tuning, English-only fine-tuning, and the same text in units of several languages, as in the paper.
-#   [ARMS=en,word] bash FT/scripts/remedy.sh [MODEL] [--key value ...]      keys of FT/train.py
+#   [ARMS=en,word] [SEEDS=42,43] [TOKENS=N] [MEASURES=x_geo] bash FT/scripts/remedy.sh [MODEL] [--limit N] [--key value ...]
 # ARMS: en, then any arm of arms.sh; default: en,document,sentence,words. The sentence at the end is about the last one.
+# SEEDS: of mixing and training, each in a folder of its own; default: one, SEED or that of the YAML. The questions and the
+# model before training are the same for all. TOKENS: so many in every arm, in packed rows (--protocol ours).
+# MEASURES: x_geo, perplexity, translation, beside MMLU and the quiz. EVALUATE: a YAML in the place of
+# FT/configs/evaluate.yaml. --limit N: only so many documents, questions of each subject, lines and sentences. Other keys are
+# those of FT/train.py. PLAN=1 says what is to train, and what there is to evaluate.
 # shellcheck source=FT/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -10,8 +15,52 @@ IFS=, read -ra chosen <<< "${ARMS:-en,document,sentence,words}"
 for one in "${chosen[@]}"; do
     [[ -n "$one" && -n "${texts[$one]:-}" ]] || fail "no arm '$one' in ARMS; there are: ${!texts[*]}"
 done
-begin "$@"
+IFS=, read -ra measures <<< "${MEASURES:-}"
+for one in "${measures[@]}"; do
+    [[ "$one" =~ ^(x_geo|perplexity|translation)$ ]] || fail "no measure '$one' in MEASURES; there are: x_geo perplexity translation"
+done
+IFS=, read -ra seeds <<< "${SEEDS:-}"
+for one in "${seeds[@]}"; do
+    [[ "$one" =~ ^[0-9]+$ ]] || fail "SEEDS is $SEEDS; write numbers with commas between"
+done
+words=()
+while (($#)); do
+    case "$1" in
+        --limit) limit=(--limit "${2:-}") && shift $(($# > 1 ? 2 : 1)) ;;
+        --limit=*) limit=(--limit "${1#*=}") && shift ;;
+        *) words+=("$1") && shift ;;
+    esac
+done
+[[ ${#limit[@]} -eq 0 || "${limit[1]}" =~ ^[1-9][0-9]*$ ]] || fail "--limit is '${limit[1]}'; it must be 1 or more"
+
+begin "${words[@]}"
+[[ -z "${EVALUATE:-}" ]] || asked=(--config "$(absolute "$EVALUATE")")
+if [[ -n "${TOKENS:-}" ]]; then
+    [[ "$TOKENS" =~ ^[1-9][0-9]*$ ]] || fail "TOKENS is $TOKENS; it must be 1 or more"
+    [[ "$protocol" = ours && -z "${LAUNCH:-}" ]] ||
+        fail "TOKENS: for rows that are full, in one process; add --protocol ours without LAUNCH, or name --max_steps"
+    row=$(get row_length) step=$(($(get batch_size) * $(get accumulation)))
+    step=$((step * ${row:-1024}))
+    keys+=(--max_steps $(((TOKENS + step - 1) / step)))
+fi
 evaluate none "$model"
-train_arms "${chosen[@]}"
-table remedy
-"$python" FT/finding.py --tables "$(get seed)=$results/remedy.csv" --arm "${chosen[-1]}" --out "$results/finding.csv"
+before=("${arms[@]}") asked_before=("${quizzes[@]}") shared=("${keys[@]}") tables=()
+for number in "${seeds[@]:-}"; do
+    arms=("${before[@]}") quizzes=("${asked_before[@]}") logs=() keys=("${shared[@]}")
+    if [[ -n "$number" ]]; then
+        place=$results/seed_$number keys+=(--seed "$number")
+        export SEED=$number # of the corpora
+    fi
+    train_arms "${chosen[@]}"
+    [[ -z "${PLAN:-}" ]] || continue
+    table remedy
+    tables+=("$(get seed)=$place/remedy.csv")
+    "$python" FT/finding.py --tables "${tables[-1]}" --arm "${chosen[-1]}" --out "$place/finding.csv"
+done
+[[ -z "${PLAN:-}" ]] || exit 0
+if [[ ${#seeds[@]} -gt 1 ]]; then
+    "$python" FT/finding.py --tables "$(IFS=, && echo "${tables[*]}")" --arm "${chosen[-1]}" --out "$results/seeds.csv"
+fi
+compare=(--held_out "$(data_set held_out_languages)")
+! is_world || compare+=(--subjects "$name=english_only")
+"$python" report/tabulate_remedies.py --runs "$name=$results" --out "$results/remedies" "${compare[@]}"

@@ -9,6 +9,7 @@ from common.lm.gguf import unpacked
 from common.lm.server import split_server
 from common.translation.base import Examples, Translator
 from common.translation.cache import CachedTranslator
+from common.translation.command import CommandTranslator
 from common.translation.dictionary import DictionaryTranslator
 from common.translation.server import ServerTranslator
 from common.translation.web_service import SERVICES, WebServiceTranslator
@@ -25,8 +26,8 @@ def make_translator(
     """The translator called `name`.
 
     Args:
-        name: `dictionary`, `google`, `deepl`, `libre`; a model by hub name or folder, encoder-decoder or causal; or
-            `endpoint:MODEL`, `chat:MODEL` for a causal LM behind an OpenAI-compatible server.
+        name: `dictionary`, `google`, `deepl`, `libre`; a model by hub name or folder, encoder-decoder or causal;
+            `endpoint:MODEL`, `chat:MODEL` for a causal LM behind an OpenAI-compatible server; or `command:PROGRAM`.
         dictionary: folder of the dictionary's files.
         cache_file: SQLite file for the translations of models and services; None for no cache.
         device: device of a model: auto, cpu, cuda, cuda:N.
@@ -45,6 +46,8 @@ def make_translator(
     translator: Translator
     if server := split_server(name):
         translator = ServerTranslator(server[0], chat=server[1], examples=examples)
+    elif name.startswith("command:"):
+        translator = CommandTranslator(name.removeprefix("command:"))
     elif name in SERVICES:
         translator = WebServiceTranslator(name)
     elif is_encoder_decoder(name):

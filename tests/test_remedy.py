@@ -1,0 +1,299 @@
+"""FT/scripts/remedy.sh: seeds, tokens, measures, plan; report/tabulate_remedies.py and FT/perplexity.py."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.cli import get
+from common.reporting import provenance
+from common.reporting.stats import paired_bootstrap
+from tests.mmlu import rewrite, write_run
+from tests.scripts import ROOT, call, load_script
+from tests.test_scripts import bash, calls, copy, edit, trained
+
+assert copy  # a fixture
+script = load_script("report/tabulate_remedies.py")
+perplexity = load_script("FT/perplexity.py")
+REMEDY = "FT/scripts/remedy.sh"
+
+
+def of(made, program):
+    return [call[1:] for call in made if call[0] == program]
+
+
+def test_every_seed_has_a_folder_and_the_questions_are_the_same(copy):
+    results = copy.parent / "results"
+    made = calls(copy, REMEDY, ARMS="en,word", SEEDS="7,8", RESULTS=results)
+    assert [get("seed", call) for call in of(made, "FT/train.py")] == ["7", "7", "8", "8"]
+    assert [get("seed", call) for call in of(made, "FT/mix.py")] == ["7", "7", "8", "8"]
+    assert {get("cache", call) for call in of(made, "FT/mix.py")} == {f"{results}/translations.sqlite"}
+    asked = of(made, "MMLU/evaluate_mmlu.py")
+    outs = [f"records/{'none'}", *(f"seed_{seed}/records/{arm}" for seed in (7, 8) for arm in ("en", "word"))]
+    assert [get("out", call) for call in asked] == [f"{results}/{out}" for out in outs]
+    assert {get("data", call) for call in asked} == {f"{results}/variants"}
+    assert [get("seed", call) for call in of(made, "MMLU/build_variants.py")] == [""]
+    tables = [get("arms", call) for call in of(made, "FT/tabulate_arms.py")]
+    assert len(tables) == 2 and all(f"none={results}/records/none" in table for table in tables)
+    assert (
+        get("tables", of(made, "FT/finding.py")[-1]) == f"7={results}/seed_7/remedy.csv,8={results}/seed_8/remedy.csv"
+    )
+    assert get("runs", of(made, "report/tabulate_remedies.py")[0]).endswith(f"={results}")
+
+
+def test_one_seed_lies_where_it_always_did(copy):
+    results = copy.parent / "results"
+    made = calls(copy, REMEDY, ARMS="en,word", SEED=5, RESULTS=results)
+    assert {get("seed", call) for call in of(made, "FT/train.py")} == {"5"}
+    assert {Path(get("out", call)).parent for call in of(made, "MMLU/evaluate_mmlu.py")} == {results / "records"}
+    assert len(of(made, "FT/finding.py")) == 1
+    assert trained(calls(copy, "FT/scripts/seeds.sh", SEEDS="1,2")) == ["en", "word"]
+
+
+def test_tokens_are_those_of_every_arm(copy):
+    keys = ["--protocol", "ours", "--batch_size", 2, "--accumulation", 4]
+    steps = {
+        get("max_steps", call)
+        for row in (["--row_length", 512], [])
+        for call in of(calls(copy, REMEDY, "", *keys, *row, TOKENS=100_000, ARMS="en,word"), "FT/train.py")
+    }
+    edit(copy / "FT/configs/world.yaml", row_length="null")
+    made = of(calls(copy, REMEDY, "", *keys, TOKENS=100_000, ARMS="en,word"), "FT/train.py")
+    assert {get("max_steps", call) for call in made} == {"13"} and steps == {"25", "131"}
+    for more, variables, said in (
+        (["--protocol", "paper"], {}, "TOKENS: for rows that are full"),
+        ([], {"LAUNCH": "env python"}, "without LAUNCH"),
+        ([], {"TOKENS": "many"}, "TOKENS is many"),
+    ):
+        variables = {"TOKENS": 1000, "PYTHON": copy.parent / "python"} | variables
+        done = bash(copy, REMEDY, "", *more, DATA_CONFIG=copy.parent / "data.yaml", **variables)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
+def test_limit_measures_and_settings_reach_every_step(copy):
+    (copy / "mine.yaml").write_text("settings: en,mixup\nanswer_format: text\n")
+    variables = {"ARMS": "en,word", "MEASURES": "x_geo,perplexity,translation", "EVALUATE": "mine.yaml"}
+    made = calls(copy, REMEDY, "", "--limit", 3, "--method", "lora", RESULTS=copy.parent / "r", **variables)
+    programs = ("FT/mix.py", "MMLU/evaluate_mmlu.py", "HP/evaluate_quiz.py", "FT/perplexity.py")
+    for program in (*programs, "Translation/translate.py"):
+        assert of(made, program) and {get("limit", call) for call in of(made, program)} == {"3"}, program
+    assert {get("method", call) for call in of(made, "FT/train.py")} == {"lora"}
+    assert all("--limit" not in call for call in of(made, "FT/train.py"))
+    asked = of(made, "MMLU/evaluate_mmlu.py") + of(made, "HP/evaluate_quiz.py")
+    settings = {("en,full" if "/x_geo/" in get("out", call) else "en,mixup", get("settings", call)) for call in asked}
+    assert settings == {("en,full",) * 2, ("en,mixup",) * 2} and len(asked) == 9
+    assert {get("answer_format", call) for call in asked} == {"text"}
+    assert [get("texts", call) for call in of(made, "FT/perplexity.py")] == ["perplexity_texts_data"] * 3
+    assert [Path(get("out", call)).name for call in of(made, "Translation/translate.py")] == ["none", "en", "word"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "keys", "said"),
+    [
+        ({"SEEDS": "1,x"}, [], "SEEDS is 1,x"),
+        ({"MEASURES": "x_goe"}, [], "no measure 'x_goe' in MEASURES"),
+        ({}, ["--limit", "0"], "--limit is '0'"),
+        ({}, ["--limit"], "--limit is ''"),
+    ],
+)
+def test_what_it_cannot_read_is_named_before_anything_runs(copy, variables, keys, said):
+    done = bash(copy, REMEDY, "", *keys, PYTHON=copy.parent / "python", **variables)
+    assert done.returncode == 2 and said in done.stderr and not (copy.parent / "calls").exists()
+
+
+def test_a_plan_trains_nothing_and_asks_the_model_before_training(copy):
+    results = copy.parent / "results"
+    (results / "seed_1/models/en").mkdir(parents=True)
+    (results / "seed_1/models/en/run.json").write_text("{}")
+    done = {"ARMS": "en,word", "SEEDS": "1", "RESULTS": results, "PLAN": "1"}
+    made = calls(copy, REMEDY, **done)
+    assert not of(made, "FT/train.py") and not of(made, "FT/mix.py") and not of(made, "report/tabulate_remedies.py")
+    asked = [get("model", call) for call in of(made, "MMLU/evaluate_mmlu.py")]
+    assert asked == ["assets/world", f"{results}/seed_1/models/en", "assets/world"]
+    said = bash(copy, REMEDY, DATA_CONFIG=copy.parent / "data.yaml", **done | {"PYTHON": copy.parent / "python"})
+    assert said.stdout.splitlines() == [f"to train: {results}/seed_1/models/word"]
+
+
+# The table.
+
+
+def answers(folder: Path, change: dict[str, float], questions: int = 80) -> None:
+    """A run folder in which a share of the wrong answers of every setting is made right, or of the right ones wrong."""
+    write_run(folder, 0, 0.5)
+    found = provenance.read_run(folder)
+    for setting in found["records"]:
+        path = folder / f"{setting}.csv"
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        share = change.get("en" if setting == "en" else "other", 0.0)
+        rows = table.index[table["correct"] == ("0" if share > 0 else "1")]
+        rows = rows[: round(abs(share) * len(rows))]
+        table.loc[rows, "correct"] = "1" if share > 0 else "0"
+        table.loc[rows, "prediction"] = table.loc[rows, "answer"] if share > 0 else "B"
+        table.loc[rows, "logprob_A"] = "-0.5" if share > 0 else "-9.0"
+        table.to_csv(path, index=False)
+        found["records"][setting]["sha256"] = provenance.file_digest(path)
+    rewrite(folder, records=found["records"])
+
+
+def model(folder: Path, arms: dict[str, dict[str, float]], seeds: int = 3) -> Path:
+    """The results of a model as remedy.sh writes them."""
+    for path in [folder / "records/none"] + [
+        folder / f"seed_{seed}" / "records" / arm for seed in range(seeds) for arm in arms
+    ]:
+        path.mkdir(parents=True)
+        answers(path, arms.get(path.name, {}))
+    for seed in range(seeds):
+        for arm in arms:
+            trained = folder / f"seed_{seed}/models/{arm}"
+            trained.mkdir(parents=True)
+            times = {"start": "2026-01-01T00:00:00+00:00", "end": f"2026-01-01T00:0{seed + 1}:00+00:00"}
+            provenance.write_run(trained, times | {"hash": "1" * 12, "config": {"model": "m"}})
+            pd.DataFrame({"step": [1, 2], "tokens": [500, 1000]}).to_csv(trained / "log.csv", index=False)
+            corpora = folder / f"seed_{seed}/corpora"
+            corpora.mkdir(exist_ok=True)
+            summary = {"language": ["en", "de", "all"], "word_share": [0.2, 0.8, 1.0]}
+            summary["untranslated_share"] = [None, 0.25, 0.2]
+            pd.DataFrame(summary).to_csv(corpora / f"{arm}.jsonl.summary.csv", index=False)
+    return folder
+
+
+def tabulate(folder, monkeypatch, *keys) -> pd.DataFrame:
+    assert call(script, ["--out", folder / "all", *keys], monkeypatch) == 0
+    return pd.read_csv(folder / "all.csv").set_index(["model", "arm", "column"])
+
+
+GOOD = {"en": {"other": -0.2}, "words": {"other": 0.6}}
+BAD = {"en": {"other": 0.3}, "words": {"en": -0.3, "other": -0.4}}
+
+
+def test_opposite_numbers_have_opposite_verdicts(tmp_path, monkeypatch):
+    good, bad = model(tmp_path / "good", GOOD), model(tmp_path / "bad", BAD)
+    table = tabulate(tmp_path, monkeypatch, "--runs", f"good={good},bad={bad}", "--held_out", "it")
+    rows = table.loc["good", "words", "full"], table.loc["bad", "words", "full"]
+    assert rows[0]["change_low"] > 0 > rows[1]["change_high"] and rows[0]["n"] == 80 and rows[0]["seeds"] == 3
+    assert rows[0]["change"] == pytest.approx(rows[0]["after"] - rows[0]["before"], abs=1e-6)
+    assert rows[0]["against_en_low"] > rows[0]["change_low"] and rows[1]["against_en_high"] < rows[1]["change"]
+    assert rows[0]["gap_closed"] == pytest.approx(rows[0]["change"] / (1 - rows[0]["before"]), abs=1e-6)
+    assert (rows[0]["tokens"], rows[0]["seconds"], rows[0]["translated"]) == pytest.approx((1000, 120, 0.6))
+    assert np.isnan(table.loc["good", "en", "full"]["against_en"])
+    assert {column for _, _, column in table.index} == {"mixup", "full", "en", "full_held_out"}
+    text = (tmp_path / "all.md").read_text()
+    both = "an interval over seeds and questions above 0, on mixup in 2 of 4 (words on good, en on bad)"
+    assert f"{both} and on full in 2 of 4 (words on good, en on bad) cases." in text
+    assert "Against English-only text the same is so on full in 1 of 2 (words on good) cases." in text
+    assert "Accuracy in English falls in 1 of 4 (words on bad)" in text
+    assert "no fall of English that can be shown in 1 of 4 (words on good)." in text
+    assert json.loads((tmp_path / "all.provenance.json").read_text())["sentence"] in text
+    assert (tmp_path / "all.png").exists()
+
+
+def test_one_seed_has_the_interval_of_its_questions(tmp_path, monkeypatch):
+    folder = tmp_path / "one"
+    for path, change in (("none", {}), ("en", {"other": -0.2}), ("words", {"other": 0.6})):
+        (folder / "records" / path).mkdir(parents=True)
+        answers(folder / "records" / path, change)
+    table = tabulate(tmp_path, monkeypatch, "--runs", f"one={folder}", "--subjects", "one=english_only")
+    row = table.loc["one", "words", "mixup"]
+    after, before = (pd.read_csv(folder / "records" / arm / "mixup.csv") for arm in ("words", "none"))
+    own = after["subject"].str.startswith("english_only")
+    expected = paired_bootstrap(after["correct"][own], before["correct"][own], seed=42)
+    assert (row["change"], row["change_low"], row["change_high"]) == pytest.approx(expected, abs=1e-6)
+    assert row["n"] == 40 and row["seeds"] == 1 and "tokens" not in table
+    assert "an interval over questions above 0" in (tmp_path / "all.md").read_text()
+
+
+def write_lines(folder: Path, better: float) -> None:
+    folder.mkdir(parents=True)
+    rows = [(code, line, 10, -30.0 + better * (code != "en")) for code in ("en", "de") for line in range(6)]
+    table = pd.DataFrame(rows, columns=["language", "line", "tokens", "logprob"])
+    table[(table["language"] == "en") | (table["line"] < 5)].to_csv(folder / "lines.csv", index=False)
+    provenance.write_run(folder, {"hash": "2" * 12, "config": {"model": "m"}})
+
+
+def test_perplexity_and_translation_are_changes_too(tmp_path, monkeypatch):
+    folder = model(tmp_path / "m", GOOD, seeds=1)
+    for arm, place, better in (
+        ("none", folder, 0.0),
+        ("en", folder / "seed_0", -5.0),
+        ("words", folder / "seed_0", 5.0),
+    ):
+        write_lines(place / "perplexity" / arm, better)
+        systems = place / "translation" / arm / "systems" / arm
+        systems.mkdir(parents=True)
+        provenance.write_run(systems, {"hash": "3" * 12, "config": {"model": "m"}})
+        rows = [(arm, name, line, 40.0 + better) for name in ("en-de", "de-en") for line in range(4)]
+        scores = pd.DataFrame(rows, columns=["system", "direction", "sentence", "chrf"])
+        scores.to_csv(place / "translation" / arm / "scores.sentences.csv", index=False)
+    table = tabulate(tmp_path, monkeypatch, "--runs", f"m={folder}")
+    assert table.loc["m", "words", "perplexity_other"]["change"] == pytest.approx(0.5)  # nats a token
+    assert table.loc["m", "words", "perplexity_en"]["change"] == 0
+    assert table.loc["m", "words", "perplexity_other"]["n"] == 5  # lines of both languages
+    assert table.loc["m", "en", "translation"]["change"] == pytest.approx(-0.05)
+    text = (tmp_path / "all.md").read_text()
+    assert f"{100 * (math.exp(-0.5) - 1):+.1f}% [" in text and "-5.0 [-5.0, -5.0]" in text
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda folder: shutil.rmtree(folder / "records"), "no records of none in English"),
+        (lambda folder: shutil.rmtree(folder / "seed_1/records/words"), "no trained arms, or not the same"),
+        (lambda folder: (folder / "seed_1/records/words/full_de.csv").write_text("x"), "full_de.csv"),
+        (lambda folder: shutil.rmtree(folder), "no records of none"),
+    ],
+)
+def test_results_that_do_not_fit_end_in_a_sentence(tmp_path, monkeypatch, capsys, break_it, said):
+    folder = model(tmp_path / "m", GOOD, seeds=2)
+    break_it(folder)
+    assert call(script, ["--out", tmp_path / "all", "--runs", f"m={folder}"], monkeypatch) == 2
+    assert said in capsys.readouterr().err and not list(tmp_path.glob("all*"))
+
+
+# Perplexity.
+
+
+@pytest.fixture
+def texts(tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/en.devtest").write_text("The river is long.\nThe hill is high.\n\nA town.\n")
+    (tmp_path / "texts/de.test.txt").write_text("Der Fluss ist lang.\n")
+    return tmp_path / "texts"
+
+
+def test_log_probabilities_of_lines_are_those_of_the_model(texts, tmp_path, tiny_checkpoint, monkeypatch, capsys):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    keys = ["--model", tiny_checkpoint, "--texts", texts, "--out", tmp_path / "out", "--dtype", "float32"]
+    assert call(perplexity, keys, monkeypatch) == 0
+    table = pd.read_csv(tmp_path / "out/lines.csv")
+    assert list(table["language"]) == ["en"] * 3 + ["de"] and list(table["line"]) == [0, 1, 2, 0]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint)
+    ids = tokenizer("\nThe hill is high.", return_tensors="pt").input_ids
+    start = len(tokenizer("\n").input_ids)
+    with torch.no_grad():
+        loaded = AutoModelForCausalLM.from_pretrained(tiny_checkpoint, dtype=torch.float32)
+        scores = loaded(ids).logits[0].log_softmax(-1)
+    slow = sum(scores[place - 1, ids[0, place]].item() for place in range(start, ids.shape[1]))
+    assert table["logprob"][1] == pytest.approx(slow, abs=1e-3) and table["tokens"][1] == ids.shape[1] - start
+    before = (tmp_path / "out/lines.csv").stat().st_mtime_ns
+    assert call(perplexity, keys, monkeypatch) == 0 and (tmp_path / "out/lines.csv").stat().st_mtime_ns == before
+    capsys.readouterr()
+    assert call(perplexity, [*keys, "--limit", 1], monkeypatch) == 2 and "delete it" in capsys.readouterr().err
+    assert call(perplexity, [*keys, "--texts", tmp_path], monkeypatch) == 2
+    assert "no files such as en.test.txt" in capsys.readouterr().err
+
+
+def test_it_is_planned(texts, tmp_path, tiny_checkpoint, monkeypatch, capsys):
+    monkeypatch.setenv("PLAN", "1")
+    keys = ["--model", tiny_checkpoint, "--texts", texts, "--out", tmp_path / "out"]
+    assert call(perplexity, keys, monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out.removeprefix("plan: "))["items"] == 4 and not (tmp_path / "out").exists()
+
+
+def test_the_yaml_for_small_models_is_read():
+    assert "answer_format: text" in (ROOT / "FT/configs/evaluate_text.yaml").read_text()
