@@ -23,7 +23,7 @@ from common.cli import InputError, comma_list, named_list, parse, run
 from common.evaluation.records import load_records
 from common.languages import get
 from common.reporting.files import read_csv
-from common.reporting.plots import NEUTRAL, draw_arms
+from common.reporting.plots import PAGE, add_legend, draw_line, draw_rows
 from common.reporting.provenance import read_run
 from common.reporting.results import write_result
 from common.reporting.stats import LEVEL, gap_closed, paired_bootstrap
@@ -273,17 +273,19 @@ def _cell(row) -> str:
 
 
 def plot_remedies(table: pd.DataFrame) -> Figure:
-    """A panel for each model: columns along x, one mark an arm, the change in points with its interval."""
-    models = list(dict.fromkeys(table["model"]))
-    figure = Figure(figsize=(7, 0.6 + 2.6 * len(models)), layout="constrained")
-    for axis, model in zip(figure.subplots(len(models), squeeze=False)[:, 0], models, strict=True):
-        own = table[(table["model"] == model) & table["column"].isin(SHOWN)].set_index(["arm", "column"])
+    """A panel for each model: columns as rows, one mark an arm, the change in points with its interval."""
+    models, shown = list(dict.fromkeys(table["model"])), table[table["column"].isin(SHOWN)]
+    rows = shown["column"].nunique() * max(0.25, 0.09 * shown["arm"].nunique())
+    figure = Figure(figsize=(PAGE, 0.8 + (0.6 + rows) * len(models)), layout="constrained")
+    axes = figure.subplots(len(models), squeeze=False)[:, 0]
+    for axis, model in zip(axes, models, strict=True):
+        own = shown[shown["model"] == model].set_index(["arm", "column"])
         marks = 100 * own[["change", "change_low", "change_high"]]
-        draw_arms(axis, marks.set_axis(["value", "ci_low", "ci_high"], axis=1))
-        axis.axhline(0, color=NEUTRAL, linewidth=0.8)
-        axis.set_title(model, loc="left")
-        axis.set_ylabel("change (points)")
-        axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        draw_rows(axis, marks.set_axis(["value", "ci_low", "ci_high"], axis=1))
+        draw_line(axis, 0, "before", side="right")
+        axis.set_title(model)
+    axes[-1].set_xlabel("change (points)")
+    add_legend(figure, axes)
     return figure
 
 

@@ -48,6 +48,11 @@ def test_a_command_for_another_pair_is_refused_before_it_runs(languages, tmp_pat
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_program_that_is_not_there_is_named():
+    with pytest.raises(InputError, match="no-such-program: no such program; install it, or name its path"):
+        make_translator("command:no-such-program en-es").translate(["One."], "en", "es")
+
+
 def test_a_chain_of_languages_is_taken_for_its_first_and_last():
     chain = program("for line in lines: say(line)", "eng-spa es-fr")
     assert make_translator(chain).translate(["One."], "en", "fr") == ["One."]

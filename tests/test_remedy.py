@@ -297,3 +297,16 @@ def test_it_is_planned(texts, tmp_path, tiny_checkpoint, monkeypatch, capsys):
 
 def test_the_yaml_for_small_models_is_read():
     assert "answer_format: text" in (ROOT / "FT/configs/evaluate_text.yaml").read_text()
+
+
+def test_arms_that_align_get_their_pairs(copy):
+    results = copy.parent / "results"
+    made = calls(copy, REMEDY, ARMS="en,middle,pairs", RESULTS=results)
+    english, middle, pairs = of(made, "FT/train.py")
+    assert get("align", english) == ""
+    assert (get("align", middle), get("align_data", middle)) == ("middle", f"{results}/corpora/parallel.jsonl")
+    assert get("align", pairs) == "words" and Path(get("align_data", pairs)).name == "dictionaries"
+    layouts = {
+        Path(get("out", call)).stem: (get("layout", call), get("probability", call)) for call in of(made, "FT/mix.py")
+    }
+    assert layouts["middle"][1] == "0" and layouts["parallel"][0] == "parallel" and layouts["pairs"][1] == "0.05"

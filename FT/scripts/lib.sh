@@ -38,6 +38,8 @@ declare -A texts=(
     [word]="--unit word"
     [parallel]="--unit sentence --layout parallel"
     [interleaved]="--unit paragraph --layout interleaved"
+    [middle]="--unit sentence --probability 0"
+    [pairs]="--unit word --probability 0.05"
 )
 
 # train_arms NAME...: trains these arms.
@@ -49,16 +51,22 @@ train_arms() {
     done
 }
 
-# arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates. A plan has the model before
-# training in the place of one that is not trained yet.
+# arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates; `middle` and `pairs` align
+# besides. A plan has the model before training in the place of one that is not trained yet.
 arm() {
-    local trained=$place/models/$1 cache=()
+    local trained=$place/models/$1 cache=() align=()
     if [[ -z "${PLAN:-}" ]]; then
         # What one seed has translated the next need not.
         [[ "$place" = "$results" || -n "$("$python" -m common.cli get cache --config FT/configs/mix.yaml)" ]] ||
             cache=(--cache "$results/translations.sqlite")
         mix "$place/corpora/$1.jsonl" "${@:2}" "${limit[@]}" "${cache[@]}"
-        "${launch[@]}" FT/train.py "${keys[@]}" --data "$place/corpora/$1.jsonl" --out "$trained"
+        if [[ "$1" = middle ]]; then # of sentences that other arms translate too
+            mix "$place/corpora/parallel.jsonl" --unit sentence --layout parallel "${limit[@]}" "${cache[@]}"
+            align=(--align middle --align_data "$place/corpora/parallel.jsonl")
+        elif [[ "$1" = pairs ]]; then
+            align=(--align words --align_data "$(data_set dictionaries)")
+        fi
+        "${launch[@]}" FT/train.py "${keys[@]}" "${align[@]}" --data "$place/corpora/$1.jsonl" --out "$trained"
     elif [[ ! -f "$trained/run.json" ]]; then
         echo "to train: $trained"
         trained=$model

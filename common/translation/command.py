@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from shutil import which
 from subprocess import PIPE, Popen, TimeoutExpired
 
 from common.cli import InputError
@@ -40,6 +41,8 @@ class CommandTranslator:
 
 def ask(words: Sequence[str], asked: Sequence[tuple[int, str]]) -> list[str]:
     """Translations of (row, sentence) pairs; InputError naming a row at fault, which is found by asking for halves."""
+    if which(words[0]) is None:
+        raise InputError(f"{words[0]}: no such program; install it, or name its path in the translator command")
     with Popen(words, stdin=PIPE, stdout=PIPE, start_new_session=True) as program:
         try:  # apertium reads across the end of a line but not across an empty one, and so no line can shift
             out, _ = program.communicate("".join(f"{one}\n\n" for _, one in asked).encode(), timeout=PATIENCE)
