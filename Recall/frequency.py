@@ -184,15 +184,17 @@ def plot_frequency(bins: pd.DataFrame, effects: pd.DataFrame) -> Figure:
     rows = shown.set_index(["language", "documents"])[["value", "ci_low", "ci_high"]]
     high = 1.2 + shown["documents"].nunique() * max(0.25, 0.09 * shown["language"].nunique())
     figure = Figure(figsize=(PAGE, high), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    left, *right = figure.subplots(1, 1 + bool(len(effects)), squeeze=False)[0]
     draw_rows(left, 100 * rows)
     left.set_xlabel("accuracy (%)")
     left.set_ylabel("documents with both names")
+    names = [f"{row.term.replace('_', ' ')}: {row.change}" for row in effects.itertuples()]
     numbers = effects.rename(columns={"points": "value", "points_low": "ci_low", "points_high": "ci_high"})
-    numbers["row"] = [f"{row.term.replace('_', ' ')}: {row.change}" for row in effects.itertuples()]
-    draw_rows(right, numbers.assign(series="effect").set_index(["series", "row"])[["value", "ci_low", "ci_high"]])
-    draw_line(right, 0, "none")
-    right.set_xlabel("average effect (points)")
+    for axis in right:
+        index = pd.MultiIndex.from_product([["effect"], names])
+        draw_rows(axis, numbers[["value", "ci_low", "ci_high"]].set_axis(index))
+        draw_line(axis, 0, "none")
+        axis.set_xlabel("average effect (points)")
     add_legend(figure, [left])
     return figure
 

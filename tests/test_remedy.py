@@ -305,7 +305,7 @@ def test_arms_that_align_get_their_pairs(copy):
     english, middle, pairs = of(made, "FT/train.py")
     assert get("align", english) == ""
     assert (get("align", middle), get("align_data", middle)) == ("middle", f"{results}/corpora/parallel.jsonl")
-    assert get("align", pairs) == "words" and Path(get("align_data", pairs)).name == "dictionaries"
+    assert get("align", pairs) == "words" and Path(get("align_data", pairs)).name == "dictionaries_data"
     layouts = {
         Path(get("out", call)).stem: (get("layout", call), get("probability", call)) for call in of(made, "FT/mix.py")
     }

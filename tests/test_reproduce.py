@@ -100,7 +100,7 @@ def test_scripts_say_what_is_left(root, tiny_checkpoint, data, tmp_path):
 def test_scripts_that_train_refuse_to_plan(root, tiny_checkpoint, data, tmp_path):
     for script in (
         "TOFU/scripts/authors.sh",
-        "FT/scripts/remedy.sh",
+        "FT/scripts/arms.sh",
         "HP/scripts/corpora.sh",
         "CLiKA/scripts/conductivity.sh",
         "CLiKA/scripts/fictional.sh",
