@@ -8,7 +8,8 @@ FILE has the columns model,task,language,id,answer,prediction, one row per quest
 any other labels that mean the same in every language. Runs are folders of MMLU/evaluate_mmlu.py, HP/evaluate_quiz.py or
 TOFU/evaluate_tofu.py, of which the monolingual settings (en, full_*) are read; logs are those of lm-evaluation-harness
 (harness_logs.py). Writes <out>/accuracy.csv, <out>/consistency.csv (every pair of languages) and a heat map
-<out>/<model>-<task>.png, .pdf.
+<out>/<model>-<task>.png, .pdf; where the subjects of records are languages, those of the countries that facts are on,
+<out>/home.csv says how much better facts are known in them.
 """
 
 import warnings
@@ -179,13 +180,28 @@ def accuracy(
     return pd.DataFrame(rows)
 
 
+def at_home(languages: dict[str, pd.DataFrame], seed: int, resamples: int = 10_000) -> pd.DataFrame:
+    """Columns n, home_advantage, ci_low, ci_high, a bootstrap over facts; no row where subjects are no languages."""
+    first, codes = next(iter(languages.values())), list(languages)
+    home = first["subject"] if "subject" in first else pd.Series(dtype=object)
+    kept = home.isin(codes).to_numpy()
+    if not kept.any() or not home.isin(LANGUAGES).all():
+        return pd.DataFrame()
+    correct = np.stack([table["correct"].to_numpy(float) for table in languages.values()], axis=1)[kept]
+    columns = home[kept].map(codes.index).to_numpy()
+    draws = np.random.default_rng(seed).multinomial(len(correct), np.full(len(correct), 1 / len(correct)), resamples)
+    value = metrics.home_advantage(correct, columns)
+    low, high = np.quantile(metrics.home_advantage(correct, columns, draws), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return pd.DataFrame([{"n": len(correct), "home_advantage": value, "ci_low": low, "ci_high": high}])
+
+
 def main() -> None:
     config = parse(Score)
     runs, logs = labelled(config.runs, "runs", 2), labelled(config.logs, "logs", 3)
     source = config.predictions or ", ".join((*runs.values(), *logs.values()))
     table = read_runs(runs, logs, config.log_id) if runs or logs else read_predictions(Path(source))
     table["correct"] = (table["prediction"] == table["answer"]).astype(int)
-    scored, pairs, figures = [], [], {}
+    scored, pairs, homes, figures = [], [], [], {}
     for (model, task), rows in table.groupby(["model", "task"], sort=False):
         languages, (chance, reference) = by_language(rows, f"{source}, {model}, {task}"), config.known(task)
         if chance is None and "options" in rows and rows["options"].notna().all():
@@ -200,6 +216,7 @@ def main() -> None:
                 accuracy(languages, chance, reference, config.taught, config.seed).assign(model=model, task=task)
             )
             pairs.append(consistency(languages, config.seed).assign(model=model, task=task))
+            homes.append(at_home(languages, config.seed).assign(model=model, task=task))
         for reason in sorted({str(one.message) for one in reasons}):
             print(f"note: {model}, {task}: some values are missing, {reason}")
         name = f"{quote(model, safe='')}-{quote(task, safe='')}"
@@ -208,15 +225,16 @@ def main() -> None:
         figures[name] = pairs[-1]
     folders = {} if config.runs is None else named_list(config.runs, "runs")
     first, out = ["model", "task"], Path(config.out)
-    written = [out / "accuracy.csv", out / "consistency.csv"]
+    made = {"accuracy": pd.concat(scored), "consistency": pd.concat(pairs), "home": pd.concat(homes)}
+    made = {name: table for name, table in made.items() if len(table)}
+    written = [out / f"{name}.csv" for name in made]
     written += [out / f"{name}{ending}" for name in figures for ending in (".png", ".pdf")]
     begin_result(__file__, out / "accuracy", folders, written)
-    for name, tables in (("accuracy", scored), ("consistency", pairs)):
-        joined = pd.concat(tables, ignore_index=True)
-        joined = joined[[*first, *joined.columns.drop(first)]]
-        write_csv_atomic(out / f"{name}.csv", joined, float_format="%.6g")
-        if name == "accuracy":
-            print(joined.to_string(index=False, float_format="{:.4f}".format))
+    for name, table in made.items():
+        table = table[[*first, *table.columns.drop(first)]]
+        write_csv_atomic(out / f"{name}.csv", table, float_format="%.6g")
+        if name != "consistency":
+            print(table.to_string(index=False, float_format="{:.4f}".format))
     for name, table in figures.items():
         save_figure(out / name, plot_consistency, table[table["measure"].isin(["agreement", "correct_jaccard"])])
     save_result(__file__, out / "accuracy", folders, written)

@@ -41,7 +41,10 @@ def labelled(sources: str | list[str] | None, key: str, most: int) -> dict[tuple
 
 
 def read_runs(runs: dict[tuple[str, ...], str], logs: dict[tuple[str, ...], str], log_id: str | None) -> pd.DataFrame:
-    """The same table from records (settings en and full_*) and logs, with `options`, the number of a question's."""
+    """The same table from records (settings en and full_*) and logs, with `options`, the number of a question's.
+
+    `subject` is that of records, and missing for logs.
+    """
     tables = []
     for (model, task, _), folder in runs.items():
         records = load_records(Path(folder))
@@ -53,7 +56,7 @@ def read_runs(runs: dict[tuple[str, ...], str], logs: dict[tuple[str, ...], str]
         tables.append(records.assign(model=model, task=task, language=languages, options=options))
     for (model, task, language), place in logs.items():
         tables.append(read_logs(place, language, log_id).assign(model=model, task=task))
-    table = pd.concat([table[[*COLUMNS, "options"]] for table in tables], ignore_index=True)
+    table = pd.concat([table.reindex(columns=[*COLUMNS, "options", "subject"]) for table in tables], ignore_index=True)
     again = table.duplicated(COLUMNS[:4])
     if again.any():
         model, task, language, name = table.loc[again.idxmax(), COLUMNS[:4]]

@@ -48,6 +48,20 @@ def rescaled_accuracy(accuracy: float, chance: float, reference: float) -> float
     return max(0.0, (accuracy - chance) / (reference - chance))
 
 
+def home_advantage(correct: np.ndarray, home: np.ndarray, weights: np.ndarray | None = None) -> Values:
+    """How much better facts are known in the language of their country, beyond what fact and language explain.
+
+    The mean over facts of: right in that language, minus the fact's mean over languages, minus what the language is
+    above the mean of all; -1 to 1, 0 where home does not matter. Asked by X-FaKT (arXiv 2502.17955); the measure is
+    ours. `correct` is [facts, languages], 0 or 1; `home` [facts] is the column of a fact's country; one fact or more.
+    """
+    counts = np.ones(len(correct)) if weights is None else weights
+    counts = counts / counts.sum(-1, keepdims=True)
+    above = correct - correct.mean(axis=1, keepdims=True)
+    at_home = np.eye(correct.shape[1])[home]
+    return (counts @ (above * at_home) - (counts @ above) * (counts @ at_home)).sum(-1)
+
+
 def agreement(predictions_a: Sequence, predictions_b: Sequence, weights: np.ndarray | None = None) -> Values:
     """Share of questions with the same prediction, 0 to 1; [n] each. NaN for n = 0."""
     a, b, counts = _pair(predictions_a, predictions_b, weights)

@@ -116,3 +116,27 @@ def test_a_weight_counts_a_question_as_often(questions):
     assert metrics.transfer(a, b, weights) == pytest.approx(metrics.transfer(*repeated), nan_ok=True)
     with pytest.raises(ValueError, match="weights of shape"):
         metrics.agreement(a, b, [*weights, 1])
+
+
+def test_home_advantage_is_what_fact_and_language_do_not_explain():
+    rng = np.random.default_rng(1)
+    home = rng.integers(0, 3, 40)
+    alone = (rng.random((40, 1)) < 0.5) | np.array([[True, False, False]]).repeat(40, 0)  # of facts and languages alone
+    always = np.ones((40, 3))
+    assert metrics.home_advantage(always, home) == 0
+    added = rng.random((40, 1)) + rng.random((1, 3))  # additive in fact and language
+    assert metrics.home_advantage(added, home) == pytest.approx(0)
+    at_home = np.eye(3)[home]
+    assert metrics.home_advantage(added + 0.3 * at_home, home) == pytest.approx(
+        0.3 * np.mean(1 - 1 / 3) - 0.3 * sum(np.mean(home == k) * (np.mean(home == k) - 1 / 3) for k in range(3))
+    )
+    correct, counts = alone.astype(float), rng.multinomial(40, np.full(40, 1 / 40), 5)
+    for own, value in zip(counts, metrics.home_advantage(correct, home, counts), strict=True):
+        rows = np.repeat(np.arange(40), own)  # by hand: every fact as often as it counts
+        slow = np.mean(
+            [
+                correct[row, home[row]] - correct[row].mean() - correct[rows, home[row]].mean() + correct[rows].mean()
+                for row in rows
+            ]
+        )
+        assert value == pytest.approx(slow)
