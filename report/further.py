@@ -21,7 +21,7 @@ from common.reporting.stats import paired_bootstrap
 from common.settings import label
 
 ENDS = ("value", "ci_low", "ci_high")
-OWN, OTHERS = "its own language", "other languages"  # of training and of testing a probe
+OWN, OTHERS = "the language of training", "other languages"  # that a probe is tested in
 
 
 def part(name: str, table: pd.DataFrame, series, row, value: str = "value") -> pd.DataFrame:
@@ -205,12 +205,12 @@ def read_facts(results: Sequence[Result]) -> pd.DataFrame | None:
     for _, table in tables_of(results, "MMLU/tabulate_facts.py", ".csv"):
         own = table[table["category"] == "english_only"]
         own = own if len(own) else table[table["category"] == "all"]
-        means = own[own["language"] == "mean"]
+        means, each = (own[(own["language"] == "mean") == flag] for flag in (True, False))
         last = means[means["given"].str.startswith("facts_")].iloc[[-1]]
         closed = -last[["closed", "closed_high", "closed_low"]].set_axis(list(ENDS), axis=1)
         return pd.concat(
             [
-                part("gaps", own, own["language"], own["given"].map(GIVEN), "gap"),
+                part("gaps", each, each["language"], each["given"].map(GIVEN), "gap"),
                 part("mean", means, "", means["given"].map(GIVEN), "gap"),
                 part("change", closed, "", "change"),
             ]
@@ -228,7 +228,7 @@ def found_facts(table: pd.DataFrame) -> str:
 
 def points(row: pd.Series) -> str:
     """ "6.9 points [1.9, 11.9]"."""
-    value, low, high = (100 * row[name] for name in ENDS)
+    value, low, high = (round(100 * row[name], 1) + 0.0 for name in ENDS)  # no -0.0
     return f"{value:.1f} points [{low:.1f}, {high:.1f}]"
 
 
@@ -321,7 +321,7 @@ def found_mexa(table: pd.DataFrame) -> str:
 
 def draw_mexa(tables: Tables, width: float) -> Figure:
     """One model: a line a language; several: a line a model, the mean over languages."""
-    title = "nearest both ways (share)"
+    title = "nearest (fraction)"
     if len(tables) == 1:
         shown = next(iter(tables.values())).assign(model="", panel="")
         return plot_curves(shown, "mexa", "other", "panel", title, width)
@@ -362,14 +362,14 @@ def found_probe(table: pd.DataFrame) -> str:
 
 def draw_probe(tables: Tables, width: float) -> Figure:
     """One model: a line where it is tested; several: a line a model, tested in other languages."""
-    title = "balanced accuracy (fraction)"
+    title = "balanced accuracy"
     curves = {model: table[table["part"] == "layers"] for model, table in tables.items()}
     if len(curves) == 1:
         return plot_curves(
             next(iter(curves.values())).assign(model="", panel=""), "value", "where", "panel", title, width
         )
     shown = [t[t["where"] == OTHERS].assign(name=model, model="", panel="") for model, t in curves.items()]
-    return plot_curves(pd.concat(shown), "value", "name", "panel", f"{title}, other languages", width)
+    return plot_curves(pd.concat(shown), "value", "name", "panel", title, width)
 
 
 FURTHER = (
