@@ -14,7 +14,7 @@ for key in CONFIG DATA_CONFIG CORPUS; do
 done
 [[ -z "${RESULTS:-}" ]] || RESULTS=$(cd "$caller" && realpath -m "$RESULTS") # exported already
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
-export TRANSFORMERS_VERBOSITY=${TRANSFORMERS_VERBOSITY:-error} # its notes on coming versions are not the reader's
+export TRANSFORMERS_VERBOSITY=${TRANSFORMERS_VERBOSITY:-error} HF_HUB_DISABLE_PROGRESS_BARS=${HF_HUB_DISABLE_PROGRESS_BARS:-1}
 launch=("$python") # what starts training, such as LAUNCH="accelerate launch --config_file FILE"
 [[ -z "${LAUNCH:-}" ]] || read -ra launch <<< "$LAUNCH"
 

@@ -4,17 +4,28 @@
         table = experiment.read(results)  # of one model
         print(experiment.found(table))
 
-A reader takes the results of one model and gives a table, or None where its script has not run or its files are not as
-they were written. A figure takes {model: table} and a width in inches: models are columns or colours.
+Those of papers that came after it are in further.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from textwrap import fill
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from experiment import (
+    CHANCE,
+    SEED,
+    Experiment,
+    Tables,
+    beside,
+    change,
+    draw_series,
+    heat_map,
+    named,
+    percent,
+    tables_of,
+)
 from figures import plot_slopes
+from further import FURTHER
 from matplotlib.figure import Figure
 from read_results import Result
 
@@ -24,10 +35,8 @@ from common.languages import LANGUAGES
 from common.reporting.files import read_csv
 from common.reporting.plots import (
     COLUMN,
-    PAGE,
     add_legend,
     draw_chance,
-    draw_heat_map,
     draw_line,
     draw_rows,
     plot_curves,
@@ -36,54 +45,8 @@ from common.reporting.plots import (
 from common.reporting.stats import paired_bootstrap
 from common.settings import family, label
 
-Tables = Mapping[str, pd.DataFrame]
-SEED = 42  # of the bootstrap
-CHANCE = 0.25  # of four options, as all of these experiments have
-NAMES = {  # of arms and methods, in words
-    "plain": "plain prompt", "none": "before fine-tuning", "en": "English text", "word": "text mixed by word",
-    "words": "text mixed by eight words", "sentence": "text mixed by sentence", "document": "text mixed by document",
-    "hint_various": "hint: several languages", "hint_different": "hint: different languages",
-    "shots_english": "examples in English", "shots_same": "examples in the same setting",
-    "shots_mixed": "examples in mixed languages", "labels_cdef": "labels C to F", "labels_digits": "labels 1 to 4",
-    "labels_lower": "labels a to d", "translate_self": "translated by the model first",
-    "translate_test": "translated first", "xlt": "thinking in English (XLT)",
-}  # fmt: skip
 FORWARD = ("full", "mixup", "question", "options", "gt", "gt_question", "onewrong", "threewrong")
 MEAN = "mean"
-
-
-def named(arm: str) -> str:
-    """An arm of training or a method in words."""
-    return NAMES.get(arm, arm.replace("_", " "))
-
-
-def change(value: float, low: float, high: float, unit: str = "points", scale: float = 100) -> str:
-    """ "falls by 6.9 points [1.9, 11.9]": a difference in words, hedged where its interval includes zero."""
-    value, low, high = scale * value, scale * low, scale * high
-    if low > 0:
-        return f"rises by {value:.1f} {unit} [{low:.1f}, {high:.1f}]"
-    if high < 0:
-        return f"falls by {-value:.1f} {unit} [{-high:.1f}, {-low:.1f}]"
-    return f"shows no clear change ({value:+.1f} {unit}, interval {low:+.1f} to {high:+.1f} includes zero)"
-
-
-def percent(row: pd.Series, name: str = "accuracy") -> str:
-    """ "47.8% [43.1, 52.5]"."""
-    return f"{100 * row[name]:.1f}% [{100 * row['ci_low']:.1f}, {100 * row['ci_high']:.1f}]"
-
-
-def tables_of(results: Sequence[Result], script: str, ending: str) -> list[tuple[Result, pd.DataFrame]]:
-    """The tables with a name that ends so, of the script's results whose files are as they were written."""
-    found = []
-    for result in results:
-        names = [name for name in result.files if name.endswith(ending)] if result.script == script else []
-        try:
-            if names:
-                result.check()
-                found.append((result, read_csv(result.path.parent / names[0])))
-        except (InputError, OSError, ValueError):
-            continue  # the report names it beside the numbers
-    return found
 
 
 def lost(result: Result, run: str) -> tuple[float, float, float]:
@@ -194,35 +157,6 @@ def draw_mmlu(tables: Tables, width: float) -> Figure:
     return figure
 
 
-def heat_map(grid: pd.DataFrame, title: str, form: str, width: float) -> Figure:
-    """A heat map of one table, rows and columns named by its index and columns; a narrow one without colour bar."""
-    names, narrow = [label(str(name)) for name in grid.columns], width < PAGE
-    high = 1.3 + 0.25 * len(grid) + (0.1 * len(grid) + 0.06 * max(map(len, names)) if narrow else 0)
-    figure = Figure(figsize=(width, high), layout="constrained")
-    axis = figure.subplots()
-    highest = max(float(np.nanmax(grid.to_numpy(float))), 1e-9)
-    rows = [fill(label(str(name)), 20 if narrow else 40) for name in grid.index]
-    image = draw_heat_map(axis, grid.to_numpy(float), names, highest, form, rows)
-    if narrow:
-        axis.set_xticks(axis.get_xticks(), names, rotation=90, ha="center", va="top", rotation_mode="default")
-        axis.set_title(fill(title, 40))
-    else:
-        figure.colorbar(image, ax=axis, label=title)
-    return figure
-
-
-def draw_series(table: pd.DataFrame, title: str, width: float, *, joined: bool = False, chance: bool = False) -> Figure:
-    """Rows of value, ci_low, ci_high in percent, from a table with the columns series and row."""
-    table = table.set_index(["series", "row"])[["value", "ci_low", "ci_high"]]
-    figure, axis = rows_figure(table.index, width)
-    draw_rows(axis, 100 * table, joined)
-    if chance:
-        draw_chance(axis, CHANCE)
-    axis.set_xlabel(title)
-    add_legend(figure, [axis])
-    return figure
-
-
 # The domain quiz, and facts taught in one language
 
 
@@ -255,12 +189,7 @@ def draw_languages(tables: Tables, width: float) -> Figure:
         others = table.drop("en")
         slopes = pd.DataFrame({"row": others.index, "left": table["en"], "right": others.to_numpy()})
         return plot_slopes(slopes, "asked in English", "in another language", "accuracy (%)", COLUMN)
-    return draw_series(beside(tables, "language"), "accuracy (%), 95% interval", width, chance=True)
-
-
-def beside(tables: Tables, row: str) -> pd.DataFrame:
-    """Tables of several models below each other, the model as series."""
-    return pd.concat([table.assign(series=model, row=table[row]) for model, table in tables.items()])
+    return draw_series(beside(tables, "language"), "accuracy (%), 95% interval", width, chance=CHANCE)
 
 
 def read_taught(results: Sequence[Result]) -> pd.DataFrame | None:
@@ -286,9 +215,9 @@ def draw_taught(tables: Tables, width: float) -> Figure:
     if len(tables) == 1:
         table = next(iter(tables.values()))
         table = table.assign(series=table["arm"].map(named), row=table["language"])
-        return draw_series(table, "accuracy (%), 95% interval", width, joined=True, chance=True)
+        return draw_series(table, "accuracy (%), 95% interval", width, joined=True, chance=CHANCE)
     chosen = {model: table[table["chosen"]] for model, table in tables.items()}
-    return draw_series(beside(chosen, "language"), "accuracy (%), 95% interval", width, chance=True)
+    return draw_series(beside(chosen, "language"), "accuracy (%), 95% interval", width, chance=CHANCE)
 
 
 # Fixes
@@ -329,7 +258,7 @@ def draw_fixes(tables: Tables, width: float) -> Figure:
     if len(tables) == 1:
         table = next(iter(tables.values()))
         table = table.assign(series=table["setting"].map(label), value=table["accuracy"])
-        return draw_series(table, "accuracy (%), 95% interval", width, joined=True, chance=True)
+        return draw_series(table, "accuracy (%), 95% interval", width, joined=True, chance=CHANCE)
     keys = {"gap_closed": "value", "gap_closed_low": "ci_low", "gap_closed_high": "ci_high"}
     table = beside(tables, "row").drop(columns=["ci_low", "ci_high"]).rename(columns=keys)
     return draw_series(table.dropna(subset=["value"]), "share of the gap recovered (%)", width)
@@ -358,7 +287,7 @@ def draw_tuned(tables: Tables, width: float) -> Figure:
     """One model: a mark for each training text; several: the change on mixed questions, models as colours."""
     if len(tables) == 1:
         table = next(iter(tables.values())).rename(columns={"accuracy": "value"})
-        return draw_series(table, "accuracy (%), 95% interval", width, chance=True)
+        return draw_series(table, "accuracy (%), 95% interval", width, chance=CHANCE)
     keys = {"vs_base": "value", "vs_base_low": "ci_low", "vs_base_high": "ci_high"}
     table = beside({m: t[t["column"] == "mixup"].assign(arm=t["series"]) for m, t in tables.items()}, "arm")
     table = table.drop(columns=["ci_low", "ci_high"]).rename(columns=keys).dropna(subset=["value"])
@@ -511,23 +440,6 @@ def draw_clika(tables: Tables, width: float) -> Figure:
     return draw_series(beside(english, "language_b"), "right in both, % of right in either", width)
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """A section of the report: title, the scripts whose results it shows, the command that makes them, what is asked.
-
-    `benchmark` names the rows of paper_figures.csv to show, where the section's own tables do not have them.
-    """
-
-    title: str
-    scripts: tuple[str, ...]
-    command: str
-    asked: str
-    read: Callable[[Sequence[Result]], pd.DataFrame | None]
-    found: Callable[[pd.DataFrame], str]
-    draw: Callable[[Tables, float], Figure]
-    benchmark: str = ""
-
-
 MMLU = Experiment(
     "MMLU in mixed languages",
     ("world/finding.py", "MMLU/tabulate_mmlu.py", "MMLU/plot_mmlu.py"),
@@ -616,4 +528,5 @@ EXPERIMENTS = (
         found_lens,
         draw_lens,
     ),
+    *FURTHER,
 )

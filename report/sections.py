@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
-from experiments import Experiment
+from experiment import Experiment
 from read_results import Result
 
 from common.cli import InputError

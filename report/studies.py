@@ -12,6 +12,7 @@ import pandas as pd
 from check_claims import FAILS, HOLDS, Verdict, check
 from claims import Claim
 from experiments import EXPERIMENTS, MMLU, best_fix, found_places, means_of
+from further import OTHERS, number
 from read_results import Result
 
 from common.cli import InputError, model_name
@@ -167,6 +168,13 @@ KEPT = {
     "Consistency and conductivity": _clika,
     "Translation": lambda table: {"chrf": table["value"].mean(), "bleu": table["bleu"].mean()},
     "Logit lens on word translation": lambda table: {"words_right": table["right"].iloc[0]},
+    "Knowledge or reasoning": lambda table: {"closed_by_facts": -number(table, "change", "change")["value"]},
+    "Bias or noise": lambda table: {"variance": number(table, "single", "variance")["value"]},
+    "Language or wording": lambda table: {"agreement_ratio": table.loc[table["part"] == "ratio", "value"].mean()},
+    "Frequency or barrier": lambda table: {"facts_drop": -number(table, "gap", "gap")["value"]},
+    "Facts changed in English": lambda table: {"edit_change": number(table, "means", "change")["value"]},
+    "Alignment by layer (MEXA)": lambda table: {"mexa": table["mexa"].mean()},
+    "A probe for right answers": lambda table: {"probe": number(table, "best", OTHERS)["value"]},
 }
 
 
@@ -183,6 +191,12 @@ COMPARED = {  # rows of an experiment's table that stand beside those of other m
     "Consistency and conductivity": lambda table: (_english_pairs(table), "language_b", "value"),
     "Translation": lambda table: (table[table["series"] == "from English"], "language", "value"),
     "Logit lens on word translation": lambda table: (table.head(1).assign(row="words right"), "row", "right"),
+    "Bias or noise": lambda table: (table[table["part"] == "single"], "row", "value"),
+    "Facts changed in English": lambda table: (table[table["part"] == "edited"], "row", "value"),
+    "A probe for right answers": lambda table: (table[table["part"] == "best"], "row", "value"),
+} | {
+    title: lambda table: (table[table["part"] == "mean"], "row", "value")
+    for title in ("Knowledge or reasoning", "Language or wording")
 }
 
 

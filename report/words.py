@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import NAMES, named
+from experiment import NAMES, named
 
 from common.languages import LANGUAGES
 from common.settings import label

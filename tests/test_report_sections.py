@@ -1,0 +1,134 @@
+"""The report's sections of later papers: sentences turn with the numbers, figures of one model and of two."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from common.reporting.plots import COLUMN, PAGE
+from common.reporting.provenance import file_digest
+from tests.scripts import ROOT, load_script
+
+experiments = load_script("report/experiments.py")
+further = load_script("report/further.py")
+found = load_script("report/read_results.py")
+ENDS = ("value", "ci_low", "ci_high")
+
+
+def rows(*numbers):
+    """A table of (part, series, row, value), with intervals of 0.05 to both sides."""
+    table = pd.DataFrame(numbers, columns=["part", "series", "row", "value"])
+    return table.assign(ci_low=table["value"] - 0.05, ci_high=table["value"] + 0.05, n=100)
+
+
+def wording(sign):
+    shares = dict(zip(further.WORDINGS.values(), (0.8, 0.8 + 0.1 * sign), strict=True))
+    pairs = [
+        ("pairs", name, row, share) for row in ("all pairs", "English and German") for name, share in shares.items()
+    ]
+    means = [("mean", "", name, share) for name, share in shares.items()]
+    return rows(*pairs, *means, ("ratio", "", "ratio", 1 + 0.1 * sign))
+
+
+def frequency(sign):
+    bins = [("bins", code, documents, 0.5) for documents in ("0 documents", "1-9 documents") for code in ("en", "de")]
+    effect = ("effects", "", "frequency: as in English", 0.3 * sign)
+    return rows(*bins, effect, ("english", "", "en", 0.9), ("gap", "", "gap", 0.3 * sign))
+
+
+def edit(sign):
+    pairs = [
+        ("languages", name, code, 0.5) for code in ("en", "de") for name in ("without the change", "with the change")
+    ]
+    means = [("means", "", name, 0.2 * sign) for name in ("others", "change", "against")]
+    return rows(*pairs, ("edited", "", "en", 0.6), ("edited", "", "de", 0.5), *means).assign(count=0)
+
+
+def facts(sign):
+    names = list(further.GIVEN.values())[:3]
+    gaps = [(part, series, name, 0.3) for name in names for part, series in (("gaps", "de"), ("mean", ""))]
+    return rows(*gaps, ("change", "", "change", 0.2 * sign)).assign(most=names[-1])
+
+
+def variance(sign):
+    names = ("one sampled answer", "10 answers vote", "infinitely many vote: bias", "variance")
+    values = (0.3, 0.3, 0.3 - 0.1 * sign, 0.1 * sign)
+    table = rows(*[("ensembles", "single", name, value) for name, value in zip(names, values, strict=True)])
+    return pd.concat([table, table.assign(part="single", order=range(4))])
+
+
+def mexa(sign):
+    table = pd.DataFrame({"other": ["de", "de", "fr", "fr"], "layer": [0, 1, 0, 1], "mexa": [0.1, 0.2, 0.3, 0.4]})
+    table = table.assign(n=100, mean=[0.15, 0.15, 0.35, 0.35], languages=4, pearson=0.6 * sign)
+    return table.assign(pearson_low=table["pearson"] - 0.3, pearson_high=table["pearson"] + 0.3)
+
+
+def probe(sign):
+    best = [("best", "", name, 0.5 + 0.1 * sign) for name in (further.OWN, further.OTHERS)]
+    curves = pd.DataFrame({"layer": [0, 1, 0, 1], "where": [further.OWN] * 2 + [further.OTHERS] * 2, "value": 0.6})
+    return pd.concat([curves.assign(part="layers"), rows(*best, ("shift", "", "shift", 0.1 * sign))]).assign(n=100)
+
+
+SECTIONS = {  # a table, and what its sentence says for less, for nothing clear, and for more
+    "Knowledge or reasoning": (facts, "the gap falls by 20.0", "includes zero", "the gap rises by 20.0"),
+    "Bias or noise": (variance, "noise hides part", "can be shown to be noise", "noise makes 10.0 points"),
+    "Language or wording": (wording, "costs more than wording.", "is not shown", "more than wordings of one"),
+    "Frequency or barrier": (frequency, "it falls by 30.0", "includes zero", "it rises by 30.0"),
+    "Facts changed in English": (edit, "there falls by 20.0", "includes zero", "there rises by 20.0"),
+    "Alignment by layer (MEXA)": (mexa, "lower accuracy", "cannot be shown", "higher accuracy"),
+    "A probe for right answers": (probe, "latter falls by 10.0", "includes zero", "latter rises by 10.0"),
+}
+
+
+def experiment(title):
+    return next(one for one in experiments.EXPERIMENTS if one.title == title)
+
+
+@pytest.mark.parametrize(("title", "make", *("less", "nothing", "more")), [(t, *row) for t, row in SECTIONS.items()])
+def test_opposite_numbers_turn_the_sentence(title, make, less, nothing, more):
+    texts = [experiment(title).found(make(sign)) for sign in (-1, 0, 1)]
+    for text, expected in zip(texts, (less, nothing, more), strict=True):
+        assert [one for one in (less, nothing, more) if one in text] == [expected], text
+        assert text.endswith(".") and "nan" not in text and "-0.0" not in text
+
+
+def test_a_probe_no_better_than_guessing_is_called_so():
+    assert "not clearly more than guessing" in further.found_probe(probe(0))
+    assert "not clearly" not in further.found_probe(probe(1))
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+@pytest.mark.parametrize("width", [PAGE, COLUMN])
+def test_one_model_has_its_parts_and_two_are_colours(title, width):
+    one, make = experiment(title), SECTIONS[title][0]
+    for models in (["a"], ["a", "b"]):
+        figure = one.draw({model: make(1) for model in models}, width)
+        assert figure.get_figwidth() == width
+        named = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+        assert ("b" in named) == (len(models) > 1), named
+
+
+KEPT = {  # a kept table that the section's script wrote, and its name there
+    "Knowledge or reasoning": ("MMLU/expected/facts_world_42.csv", "table.csv"),
+    "Bias or noise": ("MMLU/expected/variance_world_42.csv", "variance.csv"),
+    "Language or wording": ("Recall/expected/wording_seed_42.csv", "agreement.csv"),
+    "Alignment by layer (MEXA)": ("Translation/expected/mexa_world_42.csv", "scores.csv"),
+}
+
+
+@pytest.mark.parametrize("title", KEPT)
+def test_the_kept_tables_are_read(title, tmp_path):
+    one, (kept, name) = experiment(title), KEPT[title]
+    shutil.copy(ROOT / kept, tmp_path / name)
+    files = {name: file_digest(tmp_path / name)}
+    result = found.Result(tmp_path / "x.provenance.json", one.scripts[0], "command", "", {}, files, 0)
+    table = one.read([result])
+    assert "nan" not in one.found(table) and one.draw({"a": table}, PAGE).axes
+    (tmp_path / name).write_text("cut")
+    assert one.read([result]) is None, "a table that was changed is not shown"
+
+
+def test_every_section_is_of_scripts_that_are_there():
+    for one in further.FURTHER:
+        for script in (*one.scripts, one.command.split()[1]):
+            assert (ROOT / script).is_file(), script
