@@ -14,7 +14,7 @@ for key in CONFIG DATA_CONFIG CORPUS; do
 done
 [[ -z "${RESULTS:-}" ]] || RESULTS=$(cd "$caller" && realpath -m "$RESULTS") # exported already
 python=${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}
-export TRANSFORMERS_VERBOSITY=${TRANSFORMERS_VERBOSITY:-error} HF_HUB_DISABLE_PROGRESS_BARS=${HF_HUB_DISABLE_PROGRESS_BARS:-1}
+export TRANSFORMERS_VERBOSITY=${TRANSFORMERS_VERBOSITY:-error}
 launch=("$python") # what starts training, such as LAUNCH="accelerate launch --config_file FILE"
 [[ -z "${LAUNCH:-}" ]] || read -ra launch <<< "$LAUNCH"
 
@@ -50,6 +50,8 @@ start() {
     model=${model#"${model_prefix:-}"}
     [[ -n "$model" && -n "$out" ]] || fail "model and out are needed: name them in ${CONFIG:-the YAML} or on the command line"
     name=$("$python" -m common.cli name "$model")
+    # The bars of a download are welcome, those of reading a model's files are not.
+    [[ ! -e "$model" ]] || export HF_HUB_DISABLE_PROGRESS_BARS=${HF_HUB_DISABLE_PROGRESS_BARS:-1}
     # Tables are made of NAME=FOLDER,NAME=FOLDER; embeddings.sh takes models in this form.
     [[ -n "${model_prefix:-}" || ("$name" != -* && "$name" != *=* && "$name$out" != *,*) ]] ||
         fail "model $name, results in $out: rename what has a comma, an = or a leading -"
