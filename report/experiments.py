@@ -362,7 +362,7 @@ def draw_embeddings(tables: Tables, width: float) -> Figure:
         mixed = table.drop_duplicates(keys).assign(cosine=lambda rows: rows["mixed"], baseline="mixed languages")
         parts.append(pd.concat([mixed, table]).assign(model=model))
     shown = pd.concat(parts)
-    return plot_curves(shown, "cosine", "baseline", "rate", "cosine similarity to the original", width)
+    return plot_curves(shown, "cosine", "baseline", "rate", "cosine to the original", width)
 
 
 def read_lens(results: Sequence[Result]) -> pd.DataFrame | None:
