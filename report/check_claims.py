@@ -170,7 +170,7 @@ def compared(claim: Claim, values: Mapping[str, np.ndarray]) -> str:
 
     def mean(name: str) -> str:
         value = values[name].mean()
-        if claim.unit == "points" or claim.of.get("value", claim.value) == "correct":
+        if claim.unit == "points" or claim.of.get("value", claim.value) in ("correct", "gap"):
             return f"{100 * value:.1f}%"
         return f"{value:.3f}" if claim.unit in ("cosine", "correlation") else f"{value:.1f}"
 
