@@ -88,7 +88,7 @@ def main() -> None:
             same = sum(a == b for a, b in zip(answers[side], answers["ours"], strict=True))
             rows.append(
                 {
-                    "model": config.model or "random Llama, 51M",
+                    "model": Path(config.model or "random Llama, 51M").name,
                     "side": side,
                     "sentences": len(prompts),
                     "seconds": seconds,
