@@ -9,13 +9,12 @@ part is in English and the rest in L. Writes <out>.csv, <out>.units.csv (one row
 language and run) and the plot.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from categories import category
+from gap_intervals import interval_of, points
 from matplotlib.figure import Figure
 
 from common.cli import InputError, named_list, parse, run
@@ -23,7 +22,7 @@ from common.evaluation.records import load_records
 from common.reporting.files import write_csv_atomic
 from common.reporting.plots import PAGE, add_legend, draw_line, draw_rows, rows_figure, save_figure
 from common.reporting.results import begin_result, save_result
-from common.reporting.stats import paired_bootstrap, wilson_by_question
+from common.reporting.stats import wilson_by_question
 from common.settings import family
 
 BASE = "facts_0"
@@ -99,12 +98,6 @@ def table_of(units: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def interval_of(name: str, values: np.ndarray, seed: int) -> dict[str, float]:
-    """The mean of one value a question, and its interval."""
-    found = paired_bootstrap(values, np.zeros(len(values)), seed=seed)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
-
-
 def told_of(table: pd.DataFrame) -> str:
     """The category that sentence and plot are of: facts that only English text states where a benchmark has such."""
     return "english_only" if "english_only" in set(table["category"]) else ALL
@@ -133,12 +126,6 @@ def sentence_of(table: pd.DataFrame) -> str:
         f" (n = {last['n']} questions, {languages} languages{', facts known in English only' if part != ALL else ''})"
         f"{f'; {crossed}' if crossed else ''}."
     )
-
-
-def points(row: Mapping, name: str, sign: int = 1) -> str:
-    """ "6.9 points [1.9, 11.9]"."""
-    low, high = sorted(sign * 100 * row[f"{name}_{end}"] for end in ("low", "high"))
-    return f"{sign * 100 * row[name]:.1f} points [{low:.1f}, {high:.1f}]"
 
 
 def plot_gaps(table: pd.DataFrame) -> Figure:

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from categories import load_category
 from ensemble import Answers, read_answers
+from gap_intervals import interval_of, points
 from matplotlib.figure import Figure
 from scipy.special import comb, gammaln
 
@@ -32,7 +33,6 @@ from common.reporting.files import write_csv_atomic
 from common.reporting.plots import NEUTRAL, PAGE, add_legend, language_style, save_figure
 from common.reporting.provenance import read_run
 from common.reporting.results import begin_result, save_result
-from common.reporting.stats import paired_bootstrap
 from common.settings import family
 
 MEAN, ALL = "mean", "all"  # a mean over languages; the languages together
@@ -236,12 +236,6 @@ def tables_of(units: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFram
     return pd.DataFrame(parts), pd.DataFrame(curves)
 
 
-def interval_of(name: str, values: pd.Series, seed: int) -> dict[str, float]:
-    """The mean of one value a question, and its interval."""
-    found = paired_bootstrap(values, np.zeros(len(values)), seed=seed)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
-
-
 def sentence_of(table: pd.DataFrame, written: bool) -> str:
     """The finding in words."""
     rows = {row["ensemble"]: row for row in table.to_dict("records")}  # of each ensemble the last row
@@ -259,12 +253,6 @@ def sentence_of(table: pd.DataFrame, written: bool) -> str:
     )
     others = [f"{points(row, 'bias')} averaged over {name}" for name, row in rows.items() if name != "none"]
     return said + (f" Left with ensembles: {'; '.join(others)}." if others else "")
-
-
-def points(row: Mapping, name: str, sign: int = 1) -> str:
-    """ "6.9 points [1.9, 11.9]"."""
-    low, high = sorted(sign * 100 * row[f"{name}_{end}"] for end in ("low", "high"))
-    return f"{sign * 100 * row[name]:.1f} points [{low:.1f}, {high:.1f}]"
 
 
 def plot_votes(curves: pd.DataFrame) -> Figure:

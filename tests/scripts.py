@@ -1,8 +1,12 @@
 """The scripts of the task folders, called in this process: a start of their own costs seconds."""
 
 import importlib.util
+import os
+import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -37,3 +41,22 @@ def call(module: ModuleType, arguments: Sequence, monkeypatch: pytest.MonkeyPatc
     except SystemExit as end:
         return end.code
     return 0
+
+
+def check_killed_training(command: Callable[[str], list[str]], folder: Path) -> None:
+    """A training that is killed while its fourth step is saved, or soon after, goes on to the bits of a whole one.
+
+    `command` trains into the folder of a name in `folder`.
+    """
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while process.poll() is None and not list((folder / "killed").glob("checkpoints/*/checkpoint-4")):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "killed" / "run.json").exists()
+    subprocess.run(command("killed"), check=True, capture_output=True)
+    for name in ("model.safetensors", "log.csv"):
+        assert (folder / "whole" / name).read_bytes() == (folder / "killed" / name).read_bytes(), name

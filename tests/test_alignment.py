@@ -2,11 +2,7 @@
 
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -14,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.scripts import ROOT, call, load_script
+from tests.scripts import ROOT, call, check_killed_training, load_script
 from tests.tiny import TEXT, byte_level_tokenizer, tiny_llama
 
 script = load_script("FT/train.py")
@@ -338,18 +334,7 @@ def test_a_killed_alignment_goes_on_to_the_same_bits(tiny_checkpoint, data, tmp_
         keys = keys_of(tiny_checkpoint, data, tmp_path / name, method="lora", **OBJECTIVES[objective])
         return [sys.executable, str(ROOT / "FT/train.py"), *keys]
 
-    subprocess.run(command("whole"), check=True, capture_output=True)
-    process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while process.poll() is None and not list((tmp_path / "killed").glob("checkpoints/*/checkpoint-4")):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "killed" / "run.json").exists()
-    subprocess.run(command("killed"), check=True, capture_output=True)
-    for name in ("model.safetensors", "log.csv"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    check_killed_training(command, tmp_path)
 
 
 @pytest.mark.parametrize(

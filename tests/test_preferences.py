@@ -2,11 +2,7 @@
 
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -18,7 +14,7 @@ from common.prompts import mmlu_prompt
 from common.questions import monolingual, read_questions, write_questions
 from common.settings import build_settings
 from tests.mmlu import rewrite
-from tests.scripts import ROOT, call, load_script
+from tests.scripts import ROOT, call, check_killed_training, load_script
 
 script = load_script("FT/train.py")
 pairs = load_script("FT/consistency_pairs.py")
@@ -158,18 +154,7 @@ def test_a_killed_run_ends_the_same(tiny_checkpoint, preferred, tmp_path):
     def command(name):
         return [sys.executable, str(ROOT / "FT/train.py"), *keys_of(tiny_checkpoint, preferred, tmp_path / name)]
 
-    subprocess.run(command("whole"), check=True, capture_output=True)
-    process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while process.poll() is None and not list((tmp_path / "killed").glob("checkpoints/*/checkpoint-4")):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "killed" / "run.json").exists()
-    subprocess.run(command("killed"), check=True, capture_output=True)
-    for name in ("model.safetensors", "log.csv"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    check_killed_training(command, tmp_path)
 
 
 def test_the_loss_is_that_by_hand(tiny_checkpoint, preferred, tmp_path, monkeypatch):

@@ -3,12 +3,9 @@
 import errno
 import fcntl
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -19,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from common.lm.loading import load
-from tests.scripts import ROOT, call, load_script
+from tests.scripts import ROOT, call, check_killed_training, load_script
 from tests.tiny import TEXT, tiny_models
 
 script = load_script("FT/train.py")
@@ -326,18 +323,7 @@ def test_killed_training_goes_on_to_the_same_bits(tiny_checkpoint, corpus, tmp_p
     def command(name):
         return [sys.executable, str(ROOT / "FT/train.py"), *arguments(tiny_checkpoint, corpus, tmp_path / name)]
 
-    subprocess.run(command("whole"), check=True, capture_output=True)
-    process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while process.poll() is None and not list((tmp_path / "killed").glob("checkpoints/*/checkpoint-4")):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)  # while checkpoint-4 is being written, or soon after
-    process.wait()
-    assert not (tmp_path / "killed" / "run.json").exists()
-    subprocess.run(command("killed"), check=True, capture_output=True)
-    for name in ("model.safetensors", "log.csv"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    check_killed_training(command, tmp_path)
 
 
 def test_two_processes_learn_what_one_does(tiny_checkpoint, corpus, tmp_path):
