@@ -52,7 +52,13 @@ for method in "${chosen[@]}"; do
 done
 [[ -z "$show" ]] || exit 0
 # A server may not give what these two need, or the settings lack full_L; they say so, and the table is made without them.
-if "$python" MMLU/calibrate.py --run "$out/plain" --out "$out/calibrated"; then runs+=("calibrated=$out/calibrated"); fi
-"$python" MMLU/ensemble.py --run "$out/plain" --out "$out/ensemble" "${category[@]}" || true
+where_possible() { # where_possible COMMAND...: ends the script where it fails for another reason (exit code 2 is input)
+    local code=0
+    "$@" || code=$?
+    ((code == 0 || code == 2)) || exit "$code"
+    return "$code"
+}
+if where_possible "$python" MMLU/calibrate.py --run "$out/plain" --out "$out/calibrated"; then runs+=("calibrated=$out/calibrated"); fi
+where_possible "$python" MMLU/ensemble.py --run "$out/plain" --out "$out/ensemble" "${category[@]}" || true
 IFS=,
 "$python" MMLU/tabulate_mitigation.py --plain "$out/plain" --runs "${runs[*]}" --out "$out/mitigation" "${category[@]}"
