@@ -32,7 +32,7 @@ done
 [ -f assets/world/world.json ] || retrain=1
 
 bash install.sh
-export PYTHON=$PWD/.venv/bin/python TRANSFORMERS_VERBOSITY=error HF_HUB_DISABLE_PROGRESS_BARS=1
+export PYTHON=$PWD/.venv/bin/python TRANSFORMERS_VERBOSITY=error
 out=results/world_$seed
 model=assets/world run=$out/zero_shot
 number=0 total=$((13 + retrain))

@@ -56,7 +56,7 @@ def answer_rows(
 ) -> pd.DataFrame:
     """One row per question: what it is, what was said, and whether the expected name is in it."""
     prompts = [row.prompt for row in rows]
-    answers = generate(model, tokenizer, prompts, max_new_tokens, token_budget=token_budget, progress=False)
+    answers = generate(model, tokenizer, prompts, max_new_tokens, token_budget=token_budget)
     table = pd.DataFrame([asdict(row) for row in rows]).drop(columns="prompt")
     table["said"] = [" ".join(answer.text.split()) for answer in answers]  # on one line
     table["finished"] = [int(answer.finished) for answer in answers]

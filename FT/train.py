@@ -297,7 +297,7 @@ def arguments(config: Train, checkpoints: Path, rows: int, processes: int) -> Tr
         weight_decay=config.weight_decay,
         max_grad_norm=0.0 if paper else 1.0,
         bf16=in_bf16(config),
-        gradient_checkpointing=config.gradient_checkpointing,
+        activation_checkpointing=config.gradient_checkpointing,
         eval_strategy="steps" if config.eval_data and config.eval_steps else "no",
         eval_steps=config.eval_steps,
         save_steps=config.save_steps,

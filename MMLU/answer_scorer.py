@@ -33,7 +33,7 @@ class LocalAuthor:
     def write(self, prompts: Sequence[str], max_new_tokens: int, stop: str | None) -> list[Reply]:
         """Continue each prompt up to `stop`, the end of the text or `max_new_tokens`."""
         asked = [chat_prompt(self.tokenizer, prompt) if self.chat else prompt for prompt in prompts]
-        keys = {"stop": stop, "token_budget": self.token_budget, "progress": False}
+        keys = {"stop": stop, "token_budget": self.token_budget}
         said = generate(self.model, self.tokenizer, asked, max_new_tokens, **keys)
         lengths = map(len, prompt_tokens(self.tokenizer, asked))
         return [Reply(a.text, {}, length, a.tokens) for a, length in zip(said, lengths, strict=True)]
@@ -49,7 +49,7 @@ class ServerAuthor:
 
     def write(self, prompts: Sequence[str], max_new_tokens: int, stop: str | None) -> list[Reply]:
         """As in LocalAuthor."""
-        return answered(self.server, self.server.ask(prompts, max_new_tokens, stop=stop, progress=False))
+        return answered(self.server, self.server.ask(prompts, max_new_tokens, stop=stop))
 
 
 class AnswerScorer:

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from common.cli import InputError, comma_list, parse, require_positive, run
 from common.parallel_data import Row, Tables, check_languages, refuse_duplicates
 from common.plan import Work, planning, say_plan
+from common.progress import Progress
 from common.questions import Question, monolingual
 from common.reporting.files import claim, write_text_atomic
 from common.reporting.provenance import file_digest, now, read_run, session, write_run
@@ -108,7 +109,7 @@ def with_texts(item: Question, texts: Sequence[str], language: str) -> Question:
 
 
 def translate(
-    rows: Sequence[Row], split: str, translator: Translator, language: str, whole: bool, bar: tqdm
+    rows: Sequence[Row], split: str, translator: Translator, language: str, whole: bool, progress: Progress
 ) -> tuple[list[Question], list[Lost]]:
     """The questions in another language but for those with a text that has no translation; and these texts.
 
@@ -127,7 +128,7 @@ def translate(
             item = row.item
             lost.append(Lost(split, item.id, item.subject, row.where, field, language, reason))
             tqdm.write(f"left out: {lost[-1]}", file=sys.stderr)
-        bar.update(len(part))
+        progress.update(len(part))
     answers, questions = iter(done), []
     for row in rows:
         texts = [next(answers) for _ in texts_of(row.item)]
@@ -170,12 +171,11 @@ def translate_all(
     every: dict[str, Parallel] = {split: {} for split in rows}
     lost: list[Lost] = []
     total = len(languages) * sum(len(texts_of(row.item)) for own in rows.values() for row in own)
-    with tqdm(total=total, unit="text") as bar:
+    with Progress(total, "texts") as progress:
         for code in languages:
             for split, own in rows.items():
-                bar.set_postfix_str(f"{code}, {split}")
                 whole = config.translator in SERVICES
-                every[split][code], missing = translate(own, split, translator, code, whole, bar)
+                every[split][code], missing = translate(own, split, translator, code, whole, progress)
                 lost += missing
     gone = {(one.split, one.id) for one in lost}
     splits = {}

@@ -83,7 +83,7 @@ def answer_rows(
     prompts = [row.prompt for row in rows]
     answers = [(row.right, row.other) for row in rows]
     follows = [[wording.blank + text for text in pair] for pair in answers]
-    scores = loglikelihood(model, tokenizer, prompts, follows, token_budget=token_budget, progress=False).astype(float)
+    scores = loglikelihood(model, tokenizer, prompts, follows, token_budget=token_budget).astype(float)
     scores = np.round(scores / [[len(text.encode()) for text in pair] for pair in answers], 6)
     if not np.isfinite(scores).all():
         raise InputError("the model gives no numbers; try --dtype float32")
@@ -91,7 +91,7 @@ def answer_rows(
     table["logprob_right"], table["logprob_other"] = scores.T
     table["outranks"] = (scores[:, 0] > scores[:, 1]).astype(int)
     if max_new_tokens:
-        written = generate(model, tokenizer, prompts, max_new_tokens, progress=False)
+        written = generate(model, tokenizer, prompts, max_new_tokens)
         texts = [answer.text.split(wording.end)[0] if wording.end else answer.text for answer in written]
         table["said"] = [on_one_line(text) for text in texts]  # a lone carriage return would end the row
         table["exact"] = [int(text == on_one_line(row.right)) for text, row in zip(table["said"], rows, strict=True)]

@@ -38,9 +38,7 @@ def gap_scores(
         [f"{blank}{candidate}{rest}" for candidate in own]
         for blank, own, rest in zip(blanks, candidates, behind, strict=True)
     ]
-    scores = loglikelihood(model, tokenizer, prompts, continuations, token_budget=token_budget, progress=False).astype(
-        float
-    )
+    scores = loglikelihood(model, tokenizer, prompts, continuations, token_budget=token_budget).astype(float)
     for pair in tokenize_pairs(tokenizer, prompts, continuations):
         scores[pair.prompt, pair.continuation] /= len(pair.tokens) - pair.start
     return scores

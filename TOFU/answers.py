@@ -34,12 +34,12 @@ def answer_rows(
     prompts = [chat_prompt(tokenizer, row.prompt) if chat else row.prompt for row in rows]
     written = [[row.answer, row.truth, *row.perturbed_answer] for row in rows]
     continuations = [[text if chat else f" {text}" for text in texts] for texts in written]
-    logprobs = loglikelihood(model, tokenizer, prompts, continuations, token_budget=token_budget, progress=False)
+    logprobs = loglikelihood(model, tokenizer, prompts, continuations, token_budget=token_budget)
     tokens = np.full(logprobs.shape, np.nan)
     for pair in tokenize_pairs(tokenizer, prompts, continuations):
         tokens[pair.prompt, pair.continuation] = len(pair.tokens) - pair.start
     probabilities = normalized_probability(logprobs, tokens)
-    said = generate(model, tokenizer, prompts, max_new_tokens, token_budget=token_budget, progress=False)
+    said = generate(model, tokenizer, prompts, max_new_tokens, token_budget=token_budget)
     table = []
     for row, probability, count, answer in zip(rows, probabilities, tokens, said, strict=True):
         perturbed = probability[2 : 2 + len(row.perturbed_answer)]

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from common.cli import InputError, comma_list, parse, require_positive, run
 from common.languages import get
 from common.plan import Work, planning, say_plan
+from common.progress import Progress
 from common.translation.base import Translator
 from common.translation.factory import make_translator
 
@@ -93,10 +94,12 @@ def main() -> None:
         cache_file=str(Path(config.out, "translations.sqlite")),
         device=config.device,
     )
-    for code in tqdm(languages, unit="language"):
-        path = Path(config.out, code, name)
-        write_tofu(path, translate(rows, translator, code, config.data))
-        tqdm.write(f"{path}: {len(rows)} rows")
+    with Progress(len(languages), "languages") as progress:
+        for code in languages:
+            path = Path(config.out, code, name)
+            write_tofu(path, translate(rows, translator, code, config.data))
+            tqdm.write(f"{path}: {len(rows)} rows")
+            progress.update()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from common.corpus import corpus_digest
 from common.languages import PAPER, get
 from common.lm.loading import load
 from common.plan import Work, planning, say_plan
+from common.progress import Progress
 from common.reporting.files import claim, read_csv, write_csv_atomic, write_text_atomic
 from common.reporting.plots import plot_curves, save_figure
 from common.reporting.provenance import file_digest, model_content_hash, now, read_run, session, write_run
@@ -101,7 +102,13 @@ def changed(passages: list[str], rate: float, config: Embeddings, translator: Tr
     }
 
 
-def similarities(name: str, passages: list[str], texts: dict[float, dict[str, list[str]]], config: Embeddings):
+def similarities(
+    name: str,
+    passages: list[str],
+    texts: dict[float, dict[str, list[str]]],
+    config: Embeddings,
+    progress: Progress,
+):
     """Model, tokenizer, and a table with the cosine to the original: one row per passage, rate, variant and layer.
 
     Its column `replaced` is the share of the passage's words that the variant really changes.
@@ -111,6 +118,7 @@ def similarities(name: str, passages: list[str], texts: dict[float, dict[str, li
     skip = tokenizer.all_special_ids
     read = partial(tokenizer.batch_decode, skip_special_tokens=True)
     original = pooled_states(model, encode, config.pooling, skip=skip)
+    progress.update()
     tables = []
     for rate, words in texts.items():
         variants = {kind: tokenizer(changed_texts).input_ids for kind, changed_texts in words.items()}
@@ -124,6 +132,7 @@ def similarities(name: str, passages: list[str], texts: dict[float, dict[str, li
             grid = {"passage": np.repeat(np.arange(count), layers), "layer": np.tile(np.arange(layers), count)}
             grid |= {"rate": rate, "variant": variant, "replaced": np.repeat(shares, layers)}
             tables.append(pd.DataFrame(grid | {"cosine": cosines.ravel()}))
+            progress.update()
     return model, tokenizer, pd.concat(tables, ignore_index=True)
 
 
@@ -133,12 +142,15 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(-1) / norms
 
 
-def retrieval(model, tokenizer, sentences: dict[str, list[str]], config: Embeddings) -> pd.DataFrame:
+def retrieval(
+    model, tokenizer, sentences: dict[str, list[str]], config: Embeddings, progress: Progress
+) -> pd.DataFrame:
     """Share of sentences whose nearest neighbour is their translation, for each pair of languages and layer."""
     vectors = {}
     for language, texts in sentences.items():
         states = pooled_states(model, tokenizer(texts).input_ids, config.pooling, skip=tokenizer.all_special_ids)
         vectors[language] = states / np.linalg.norm(states, axis=-1, keepdims=True)
+        progress.update()
     rows = []
     for source, target in permutations(sentences, 2):
         for layer in range(vectors[source].shape[1]):
@@ -227,10 +239,12 @@ def main() -> None:
         folder = out / label
         if not (folder / "run.json").exists():
             start = now()
-            model, tokenizer, records = similarities(name, passages, texts, config)
-            write_csv_atomic(folder / "cosines.csv", records, float_format="%.6f")
-            if sentences:
-                write_csv_atomic(folder / "retrieval.csv", retrieval(model, tokenizer, sentences, config))
+            with Progress(1 + 4 * len(texts) + len(sentences), "sets of texts") as progress:
+                model, tokenizer, records = similarities(name, passages, texts, config, progress)
+                write_csv_atomic(folder / "cosines.csv", records, float_format="%.6f")
+                if sentences:
+                    found = retrieval(model, tokenizer, sentences, config, progress)
+                    write_csv_atomic(folder / "retrieval.csv", found)
             files = {
                 file: file_digest(folder / file) for file in ("cosines.csv", "retrieval.csv")[: 1 + bool(sentences)]
             }

@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from common.cli import InputError
+from common.progress import Progress
 
 TOKEN_BUDGET = 8192  # tokens in a batch, padding counted
 Pooling = Literal["mean", "last"]
@@ -26,7 +26,6 @@ def pooled_states(
     pooling: Pooling,
     *,
     skip: Sequence[int] = (),
-    progress: bool = True,
 ) -> np.ndarray:
     """One vector per text and layer: the mean over its tokens, or its last token; tokens of `skip` (BOS) do not count.
 
@@ -37,7 +36,7 @@ def pooled_states(
     if (row := next((row for row, own in enumerate(ids, 1) if not set(own) - skipped), None)) is not None:
         raise InputError(f"text {row} has no token to take the hidden states of; leave it out")
     result: np.ndarray | None = None
-    with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
+    with Progress(len(ids), "texts") as progress:
         for rows in batches(ids):
             states, mask = forward(model, [ids[row] for row in rows])
             for place, row in enumerate(rows):
@@ -55,7 +54,7 @@ def pooled_states(
             result[rows] = vectors.cpu().numpy()
             if not np.isfinite(result[rows]).all():
                 raise InputError("the model's hidden states overflow or are no numbers; use --dtype float32")
-            bar.update(len(rows))
+            progress.update(len(rows))
     return result if result is not None else np.empty((0, 0, 0), dtype=np.float32)
 
 

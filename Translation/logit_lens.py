@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from hidden_states import batches, forward
 from torch import nn
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from common.cli import InputError
 from common.lm.precision import compute_dtype
+from common.progress import Progress
 
 NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f")  # names of final norms in transformers
 
@@ -35,7 +35,6 @@ def lens(
     model: PreTrainedModel,
     ids: Sequence[Sequence[int]],
     groups: Sequence[Sequence[Sequence[int]]],
-    progress: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Next-token probabilities of each layer, at the last token of each text.
 
@@ -49,7 +48,7 @@ def lens(
     norm, head, dtype = final_norm(model), model.get_output_embeddings(), compute_dtype(model)
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     probabilities, best = [None] * len(ids), [None] * len(ids)
-    with tqdm(total=len(ids), unit="text", disable=not progress) as bar:
+    with Progress(len(ids), "texts") as progress:
         for rows in batches(ids):
             states, mask = forward(model, [ids[row] for row in rows])
             last = states[:, torch.arange(len(rows)), mask.sum(1).long() - 1].to(head.weight.device, dtype)
@@ -58,7 +57,7 @@ def lens(
             for place, row in enumerate(rows):
                 probabilities[row] = np.stack([sums[place] for sums, _ in found])
                 best[row] = np.array([top[place] for _, top in found])
-            bar.update(len(rows))
+            progress.update(len(rows))
     return np.stack(probabilities), np.stack(best)
 
 

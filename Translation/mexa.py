@@ -21,13 +21,13 @@ from hidden_states import batches, forward
 from matplotlib.figure import Figure
 from scipy.stats import norm, pearsonr, spearmanr
 from systems import languages_of, read_sentences
-from tqdm import tqdm
 
 from common.cli import InputError, comma_list, config_hash, parse, require_positive, run
 from common.evaluation.records import by_language, load_records
 from common.languages import get
 from common.lm.loading import load
 from common.plan import Work, planning, say_plan
+from common.progress import Progress
 from common.questions import read_questions
 from common.reporting.files import claim, read_csv, write_csv_atomic
 from common.reporting.plots import PAGE, add_legend, language_style, plot_curves, save_figure
@@ -233,8 +233,12 @@ def compute(config: Mexa, sentences: dict[str, list[str]], digest: str) -> pd.Da
         return read_csv(path)
     start = now()
     model, tokenizer = load(config.model, dtype=config.dtype, device=config.device)
-    bar = tqdm(sentences.items(), unit="language")
-    scores = scores_of({code: embeddings(model, tokenizer(lines).input_ids) for code, lines in bar})
+    vectors = {}
+    with Progress(len(sentences), "languages") as progress:
+        for code, lines in sentences.items():
+            vectors[code] = embeddings(model, tokenizer(lines).input_ids)
+            progress.update()
+    scores = scores_of(vectors)
     write_csv_atomic(path, scores, "%.6g")
     info = {"config": asdict(config), "hash": digest, "model": config.model, "files": {path.name: file_digest(path)}}
     write_run(out, info | session(start))

@@ -17,7 +17,6 @@ import pandas as pd
 from hidden_states import pooled_states
 from probing import ESTIMATES, FOLDS, METHODS, at_best_layer, cross_scores, pooled
 from sklearn import __version__ as scikit_learn
-from tqdm import tqdm
 
 from common.cli import InputError, comma_list, config_hash, parse, require_given, require_positive, run
 from common.evaluation.records import load_records
@@ -25,6 +24,7 @@ from common.languages import get
 from common.lm.loading import load
 from common.lm.tokenization import prompt_tokens
 from common.plan import Work, planning, say_plan
+from common.progress import Progress
 from common.prompts import mmlu_prompt
 from common.questions import Question, read_questions
 from common.reporting.files import claim, temporary_file, write_csv_atomic
@@ -126,18 +126,20 @@ def enough(right: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def states_of(config: Probe, prompts: Mapping[str, list[str]], hashes: Mapping[str, str]) -> dict[str, np.ndarray]:
     """The last token's state in every layer, {language: float32 [questions, layers, size]}; kept in <out>/states."""
     found, loaded = {}, None
-    for code, texts in prompts.items():
-        path = Path(config.out, "states", f"{code}.{hashes[code]}.npy")
-        if not path.exists():
-            loaded = loaded or load(config.model, dtype=config.dtype, device=config.device)
-            model, tokenizer = loaded
-            states = pooled_states(model, prompt_tokens(tokenizer, texts), "last", skip=tokenizer.all_special_ids)
-            with temporary_file(path, ".npy") as temporary:
-                np.save(temporary, states)
-        try:
-            found[code] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path}: cut short or changed; delete it and run the same command again") from error
+    with Progress(len(prompts), "languages") as progress:
+        for code, texts in prompts.items():
+            path = Path(config.out, "states", f"{code}.{hashes[code]}.npy")
+            if not path.exists():
+                loaded = loaded or load(config.model, dtype=config.dtype, device=config.device)
+                model, tokenizer = loaded
+                states = pooled_states(model, prompt_tokens(tokenizer, texts), "last", skip=tokenizer.all_special_ids)
+                with temporary_file(path, ".npy") as temporary:
+                    np.save(temporary, states)
+            try:
+                found[code] = np.load(path, allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise InputError(f"{path}: cut short or changed; delete it and run the same command again") from error
+            progress.update()
     return found
 
 
@@ -149,18 +151,21 @@ def probe_layers(
     Columns of ESTIMATES; a question's numbers are such that their mean is the estimate in the first table.
     """
     rows, answers = [], []
-    for layer in tqdm(range(next(iter(states.values())).shape[1]), unit="layer"):
-        found = cross_scores({code: own[:, layer].astype(float) for code, own in states.items()}, right, seed)
-        for (source, target, method), scores in found.items():
-            name = {"layer": layer, "train": source, "test": target, "method": method}
-            row, numbers = name | {"n": len(ids), "right": right[target].mean()}, {}
-            for measure, estimate in ESTIMATES.items():
-                # An AUROC compares scores of several folds, which are centred; accuracy has each fold's own threshold.
-                own = scores[:, int(measure == "auroc")]
-                *values, numbers[measure] = estimate(own, right[target])
-                row |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), values, strict=True))
-            rows.append(row)
-            answers.append(pd.DataFrame(name | {"id": ids} | numbers))
+    layers = next(iter(states.values())).shape[1]
+    with Progress(layers, "layers") as progress:
+        for layer in range(layers):
+            found = cross_scores({code: own[:, layer].astype(float) for code, own in states.items()}, right, seed)
+            for (source, target, method), scores in found.items():
+                name = {"layer": layer, "train": source, "test": target, "method": method}
+                row, numbers = name | {"n": len(ids), "right": right[target].mean()}, {}
+                for measure, estimate in ESTIMATES.items():
+                    # An AUROC compares centred scores of several folds; accuracy has each fold's own threshold.
+                    own = scores[:, int(measure == "auroc")]
+                    *values, numbers[measure] = estimate(own, right[target])
+                    row |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), values, strict=True))
+                rows.append(row)
+                answers.append(pd.DataFrame(name | {"id": ids} | numbers))
+            progress.update()
     return pd.DataFrame(rows), pd.concat(answers, ignore_index=True)
 
 
@@ -208,7 +213,10 @@ def main() -> None:
         print(f"{out}: done already")
         return
     claim(out)
-    layers, answers = probe_layers(states_of(config, prompts, hashes), right, ids, config.seed)
+    with Progress(2, "steps") as progress:
+        states = states_of(config, prompts, hashes)
+        progress.update()
+        layers, answers = probe_layers(states, right, ids, config.seed)
     answers = at_best_layer(layers, answers)
     answers["other"] = (answers["train"] != answers["test"]).astype(int)
     summary = pooled(answers, config.seed)

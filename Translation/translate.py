@@ -13,11 +13,13 @@ from typing import Literal
 
 import pandas as pd
 from systems import FILE_NAME, languages_of, read_sentences
+from tqdm import tqdm
 from translation_protocol import paper_translator
 
 from common.cli import InputError, comma_list, config_hash, parse, require_given, run
 from common.languages import PAPER
 from common.plan import Work, planning, say_plan
+from common.progress import Progress
 from common.reporting.files import claim, write_csv_atomic, write_text_atomic
 from common.reporting.provenance import now, read_run, session, write_run
 from common.translation.base import Examples, Translator, Untranslated
@@ -130,7 +132,7 @@ def write_direction(
     write_csv_atomic(out / f"records-{source}-{target}.csv", table)
     if not reasons:
         write_text_atomic(out / f"test-{source}-{target}", "".join(line + "\n" for line in lines))
-    print(f"{out}, {source}-{target}: {len(lines) - len(reasons)} of {len(lines)} sentences")
+    tqdm.write(f"{out}, {source}-{target}: {len(lines) - len(reasons)} of {len(lines)} sentences")
     return reasons
 
 
@@ -167,10 +169,12 @@ def main() -> None:
     info = {"config": asdict(config), "hash": digest, "translator": translator.identity, "data": data}
     write_run(out, info | session(start) | {"end": None})
     failed = {}
-    for source, target in pairs:
-        reasons = write_direction(config, translator, source, target, sentences[source][: config.limit])
-        if reasons:
-            failed[f"{source}-{target}"] = reasons
+    with Progress(len(pairs), "directions") as progress:
+        for source, target in pairs:
+            reasons = write_direction(config, translator, source, target, sentences[source][: config.limit])
+            if reasons:
+                failed[f"{source}-{target}"] = reasons
+            progress.update()
     if failed:
         name, reasons = next(iter(failed.items()))
         raise InputError(

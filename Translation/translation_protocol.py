@@ -8,11 +8,10 @@ the defaults of that script.
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from common.cli import InputError
 from common.languages import get
 from common.lm.server import Failure, split_server
+from common.progress import Progress
 from common.translation.base import PromptedTranslator, Translator
 from common.translation.factory import is_encoder_decoder
 from common.translation.server import ServerTranslator
@@ -61,15 +60,16 @@ class PaperBeamTranslator(PromptedTranslator):
         model, tokenizer = self.loaded()
         prompts = [beam_prompt(text, source, target) for text in texts]
         found = []
-        for tokens in tqdm(tokens_of(model, tokenizer, prompts, BEAM_TOKENS), unit="answer"):
-            prompt = torch.tensor([tokens], device=model.device)
-            torch.manual_seed(SEED)
-            with torch.inference_mode():
+        with torch.inference_mode(), Progress(len(prompts), "answers") as progress:
+            for tokens in tokens_of(model, tokenizer, prompts, BEAM_TOKENS):
+                prompt = torch.tensor([tokens], device=model.device)
+                torch.manual_seed(SEED)
                 output = model.generate(
                     prompt, attention_mask=torch.ones_like(prompt), num_beams=BEAMS, max_new_tokens=BEAM_TOKENS
                 )
-            said = tokenizer.decode(output[0, len(tokens) :], skip_special_tokens=True)
-            found.append(first_line(said, target))
+                said = tokenizer.decode(output[0, len(tokens) :], skip_special_tokens=True)
+                found.append(first_line(said, target))
+                progress.update()
         return found
 
 

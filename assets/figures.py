@@ -25,6 +25,7 @@ from common.reporting.plots import (
     rows_figure,
     save_figure,
 )
+from common.settings import label
 
 ROOT = Path(__file__).resolve().parent.parent
 FORWARD = ["en", "full", "mixup", "question", "options", "gt", "gt_question", "onewrong", "threewrong"]
@@ -33,6 +34,13 @@ CHANCE = 0.25
 DIFFERENCE = "difference from English (points)"
 ARMS = {"none": "before", "en": "English text", "document": "mixed by document", "sentence": "mixed by sentence"}
 ARMS |= {"words": "mixed by eight words", "word": "mixed by word"}
+KNOWN = {
+    "shared_in_language": "read in every language, asked in it",
+    "english_only_in_english": "read in English, asked in English",
+    "english_only_mixup": "read in English, mixed languages",
+    "english_only_elsewhere": "read in English, asked elsewhere",
+}
+WORDINGS = {"within": "two wordings, one language", "across": "one wording in each of two languages"}
 
 
 @dataclass
@@ -150,8 +158,36 @@ def clika() -> Figure:
     return figure
 
 
+def world() -> Figure:
+    """What three synthetic worlds know, by how the facts were read and are asked."""
+    table = expected("world/expected/seeds.csv")
+    table = table[(table["seed"] != "mean") & table["figure"].isin(KNOWN)]
+    table = table.assign(series="seed " + table["seed"], row=table["figure"].map(KNOWN))
+    shown = table.set_index(["series", "row"])[["accuracy", "ci_low", "ci_high"]]
+    figure, axis = rows_figure(shown.index, PAGE)
+    draw_rows(axis, 100 * shown.set_axis(["value", "ci_low", "ci_high"], axis=1))
+    draw_chance(axis, CHANCE)
+    axis.set_xlabel("accuracy (%), 95% interval")
+    add_legend(figure, [axis])
+    return figure
+
+
+def recall() -> Figure:
+    """Agreement of two wordings of a fact, in one language and in two."""
+    table = expected("Recall/expected/wording_seed_42.csv")
+    table = table[table["measure"].isin(WORDINGS) & (table["language_a"] == "en")]
+    table = table.assign(series=table["measure"].map(WORDINGS), row="English and " + table["language_b"].map(label))
+    shown = table.set_index(["series", "row"])[["value", "ci_low", "ci_high"]]
+    figure, axis = rows_figure(shown.index, PAGE)
+    draw_rows(axis, 100 * shown, joined=True)
+    axis.set_xlabel("same prediction (%), 95% interval")
+    add_legend(figure, [axis])
+    return figure
+
+
 PICTURES = {
-    "barrier": barrier, "mmlu": mmlu, "quiz": quiz, "taught": taught, "tuning": tuning, "lens": lens, "clika": clika
+    "barrier": barrier, "mmlu": mmlu, "quiz": quiz, "taught": taught, "tuning": tuning, "lens": lens, "clika": clika,
+    "world": world, "recall": recall,
 }  # fmt: skip
 
 

@@ -50,8 +50,6 @@ start() {
     model=${model#"${model_prefix:-}"}
     [[ -n "$model" && -n "$out" ]] || fail "model and out are needed: name them in ${CONFIG:-the YAML} or on the command line"
     name=$("$python" -m common.cli name "$model")
-    # The bars of a download are welcome, those of reading a model's files are not.
-    [[ ! -e "$model" ]] || export HF_HUB_DISABLE_PROGRESS_BARS=${HF_HUB_DISABLE_PROGRESS_BARS:-1}
     # Tables are made of NAME=FOLDER,NAME=FOLDER; embeddings.sh takes models in this form.
     [[ -n "${model_prefix:-}" || ("$name" != -* && "$name" != *=* && "$name$out" != *,*) ]] ||
         fail "model $name, results in $out: rename what has a comma, an = or a leading -"

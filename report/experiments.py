@@ -4,13 +4,14 @@
         table = experiment.read(results)  # of one model
         print(experiment.found(table))
 
-Those of papers that came after it are in further.py.
+Those of CLiKA are in clika_sections.py, of papers that came after in further.py.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from clika_sections import CLIKA
 from experiment import (
     CHANCE,
     SEED,
@@ -349,10 +350,10 @@ def found_embeddings(table: pd.DataFrame) -> str:
         span = f"{weakest['difference']:.3f} [{weakest['ci_low']:.3f}, {weakest['ci_high']:.3f}]"
         where = "every layer" if closer == layers else f"{closer} of {layers} layers" if closer else "no layer"
         said.append(
-            f"at a rate of {rate:g} closer to the original than text with random tokens in {where}"
+            f"at a rate of {rate:g} it is closer to the original than text with random tokens in {where}"
             f" (least in layer {weakest['layer']:.0f}: cosine {span} higher)"
         )
-    return f"Mixed-language text is {'; '.join(said)}." if said else ""
+    return f"Mixed-language text: {'; '.join(said)}." if said else ""
 
 
 def draw_embeddings(tables: Tables, width: float) -> Figure:
@@ -395,51 +396,6 @@ def draw_lens(tables: Tables, width: float) -> Figure:
     return plot_curves(shown, "probability", "words", "mean", "probability of the word", width)
 
 
-# CLiKA
-
-
-def read_clika(results: Sequence[Result]) -> pd.DataFrame | None:
-    """Agreement of right answers for each pair of languages; conductivity in `carried` where facts were taught."""
-    found = tables_of(results, "CLiKA/consistency.py", "consistency.csv")
-    taught = [one for _, one in tables_of(results, "CLiKA/consistency.py", "accuracy.csv") if "conductivity" in one]
-    found = [pair for pair in found if not pair[0].option("taught")] or found
-    if not found:
-        return None
-    table = found[0][1]
-    table = table[(table["measure"] == "correct_jaccard") & (table["model"] == table["model"].iloc[0])]
-    table = table[table["task"] == table["task"].iloc[0]]
-    carried = taught[0].dropna(subset=["conductivity"]) if taught else pd.DataFrame()
-    return table.assign(
-        carried=carried["conductivity"].mean() if len(carried) else np.nan,
-        clear=int((carried["conductivity_low"] > 0).sum()) if len(carried) else 0,
-        languages=len(carried),
-    )
-
-
-def found_clika(table: pd.DataFrame) -> str:
-    english = table[(table["language_a"] == "en") & (table["language_b"] != "en")]
-    said = []
-    if len(english):
-        span = f"{100 * english['value'].min():.0f}% to {100 * english['value'].max():.0f}%"
-        said.append(f"Of the questions right in English or another language, {span} are right in both")
-    row = table.iloc[0]
-    if row["languages"]:
-        clear = f"clearly above none in {row['clear']:.0f} of {row['languages']:.0f} languages"
-        said.append(f"of what is taught in one language {100 * row['carried']:.0f}% reaches the others, {clear}")
-    return "; ".join(said) + "." if said else ""
-
-
-def draw_clika(tables: Tables, width: float) -> Figure:
-    """One model: a heat map of languages; several: agreement with English by language."""
-    if len(tables) == 1:
-        table = next(iter(tables.values()))
-        codes = list(table["language_a"].unique())
-        grid = table.pivot(index="language_a", columns="language_b", values="value").loc[codes, codes]
-        return heat_map(100 * grid, "right in both, % of right in either", ".0f", width)
-    english = {m: t[(t["language_a"] == "en") & (t["language_b"] != "en")] for m, t in tables.items()}
-    return draw_series(beside(english, "language_b"), "right in both, % of right in either", width)
-
-
 MMLU = Experiment(
     "MMLU in mixed languages",
     ("world/finding.py", "MMLU/tabulate_mmlu.py", "MMLU/plot_mmlu.py"),
@@ -466,15 +422,6 @@ FIXES = Experiment(
     read_fixes,
     found_fixes,
     draw_fixes,
-)
-CLIKA = Experiment(
-    "Consistency and conductivity",
-    ("CLiKA/consistency.py",),
-    "bash CLiKA/scripts/conductivity.sh",
-    "Are the same questions answered right in two languages, and does what is taught in one reach the others?",
-    read_clika,
-    found_clika,
-    draw_clika,
 )
 TRANSLATION = Experiment(
     "Translation",
@@ -508,7 +455,7 @@ EXPERIMENTS = (
         draw_tuned,
         "MMLU",
     ),
-    CLIKA,
+    *CLIKA,
     TRANSLATION,
     Experiment(
         "Embeddings of mixed-language text",

@@ -75,14 +75,14 @@ def main() -> None:
     stats, passes, start = ScoringStats(), 0, time.monotonic()
     while time.monotonic() - start < config.seconds:
         texts = [f"{passes} {window}" for window in read]  # a number, so that nothing is shared
-        loglikelihood(model, tokenizer, texts, [" A"], progress=False, stats=stats)
+        loglikelihood(model, tokenizer, texts, [" A"], stats=stats)
         passes += 1
     reading = stats.computed_tokens / (time.monotonic() - start)
 
     def seconds(rows: int, tokens: int) -> tuple[float, int]:
         """Seconds to read `rows` texts and to write `tokens` for each, and how many tokens the longest has."""
         start = time.monotonic()
-        said = generate(model, tokenizer, starts[:rows], tokens, stop=None, progress=False)
+        said = generate(model, tokenizer, starts[:rows], tokens, stop=None)
         return time.monotonic() - start, max(answer.tokens for answer in said)
 
     def writing(rows: int) -> float:

@@ -226,7 +226,7 @@ def test_letters_are_scored_without_a_blank(ask, tmp_path, tiny_checkpoint):
     items = read_questions(tmp_path / "x_geo" / "full_he.csv")
     model, tokenizer = load(str(tiny_checkpoint), device="cpu")
     prompts = [clika.clika_prompt(item, None) for item in items]
-    expected = loglikelihood(model, tokenizer, prompts, list("ABCD"), progress=False)
+    expected = loglikelihood(model, tokenizer, prompts, list("ABCD"))
     scores = pd.read_csv(out / "full_he.csv")[[f"logprob_{letter}" for letter in "ABCD"]].to_numpy()
     assert np.abs(scores - expected).max() < 1e-5
     assert np.abs(scores - loglikelihood(model, tokenizer, prompts, [f" {c}" for c in "ABCD"])).max() > 1e-3

@@ -27,7 +27,7 @@ def translate(path):
 
 
 def ask(path):
-    return Server("tiny", replies=path).ask(["Q"], 1, progress=False)
+    return Server("tiny", replies=path).ask(["Q"], 1)
 
 
 def folder(path):

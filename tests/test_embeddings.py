@@ -81,7 +81,7 @@ def test_tokens_are_replaced_and_dropped_at_the_rate(tiny_checkpoint):
 def test_pooled_states_equal_one_forward_each(tiny_checkpoint, pooling):
     model, tokenizer = load(str(tiny_checkpoint), dtype="float32", device="cpu")
     ids = tokenizer(["dog", "the red house sleeps", "a cat " * 30]).input_ids
-    vectors = pooled_states(model, ids, pooling, skip=tokenizer.all_special_ids, progress=False)
+    vectors = pooled_states(model, ids, pooling, skip=tokenizer.all_special_ids)
     for row, own in enumerate(ids):
         with torch.inference_mode():
             states = model(torch.tensor([own]), output_hidden_states=True).hidden_states

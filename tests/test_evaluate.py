@@ -66,7 +66,7 @@ def test_records_are_complete_and_right(ask, data, tiny_checkpoint):
     assert list(records["option_languages"]) == ["|".join(item.option_languages) for item in items]
     model, tokenizer = load(str(tiny_checkpoint), device="cpu")
     letters = [" A", " B", " C", " D"]
-    expected = loglikelihood(model, tokenizer, [mmlu_prompt(item) for item in items], letters, progress=False)
+    expected = loglikelihood(model, tokenizer, [mmlu_prompt(item) for item in items], letters)
     assert np.abs(records[LOGPROBS].to_numpy() - expected).max() < 1e-5
     assert list(records["prediction"]) == ["ABCD"[best] for best in records[LOGPROBS].to_numpy().argmax(1)]
     assert list(records["correct"]) == [int(row.prediction == row.answer) for row in records.itertuples()]
@@ -239,7 +239,7 @@ def test_bare_answer_token(ask, data, tiny_checkpoint):
     model, tokenizer = load(str(tiny_checkpoint), device="cpu")
     prompts = [mmlu_prompt(item) for item in read_questions(data / "en.csv")]
     bare = [(tokenizer(letter).input_ids[-1],) for letter in "ABCD"]
-    expected = loglikelihood(model, tokenizer, prompts, bare, progress=False)
+    expected = loglikelihood(model, tokenizer, prompts, bare)
     assert np.abs(pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy() - expected).max() < 1e-5
 
 

@@ -276,7 +276,7 @@ def test_the_harness_asks_the_same_and_predicts_the_same(
             letters = [f" {letter}" for letter in question.letters]
             sample = samples.pop(question.id)
             assert [tuple(asked) for asked in sample["arguments"]] == [(prompts[question.id], x) for x in letters]
-            ours = loglikelihood(model, tokenizer, [prompts[question.id]], [letters], progress=False)[0]
+            ours = loglikelihood(model, tokenizer, [prompts[question.id]], [letters])[0]
             theirs = np.array([float(answer[0]) for answer in sample["filtered_resps"]])
             assert np.abs(ours - theirs).max() < 1e-4 and ours.argmax() == theirs.argmax()
             correct.append(question.letters[ours.argmax()] == question.answer)

@@ -40,7 +40,7 @@ def test_answers_are_those_of_the_plain_loop(name, budget):
     tokenizer = byte_level_tokenizer()
     torch.manual_seed(3)
     model = tiny_models(len(tokenizer))[name]
-    answers = generate(model, tokenizer, PROMPTS, NEW, token_budget=budget, progress=False)
+    answers = generate(model, tokenizer, PROMPTS, NEW, token_budget=budget)
     assert [answer.text for answer in answers] == [slow(model, tokenizer, prompt) for prompt in PROMPTS]
     assert all(answer.tokens == NEW or answer.finished for answer in answers)
 
@@ -65,7 +65,7 @@ def test_a_shared_beginning_is_read_once(name, monkeypatch):
     expected = [slow(model, tokenizer, prompt) for prompt in prompts]
     monkeypatch.setattr(type(model), "forward", counted)
     before = model.config._attn_implementation
-    answers = generate(model, tokenizer, prompts, NEW, progress=False)
+    answers = generate(model, tokenizer, prompts, NEW)
     assert [answer.text for answer in answers] == expected and model.config._attn_implementation == before
     lengths = [len(tokenizer(prompt).input_ids) for prompt in prompts]
     (one, prefix), (rows, own) = read[:2]
@@ -79,7 +79,7 @@ def test_attention_that_takes_liberties_is_read_whole(name):
     torch.manual_seed(6)
     model = unusual_models(len(tokenizer))[name]
     prompts = [EXAMPLES + prompt for prompt in PROMPTS]
-    answers = generate(model, tokenizer, prompts, NEW, progress=False)
+    answers = generate(model, tokenizer, prompts, NEW)
     assert [answer.text for answer in answers] == [slow(model, tokenizer, prompt) for prompt in prompts]
 
 
@@ -87,7 +87,7 @@ def test_memory_that_does_not_suffice_makes_batches_smaller(monkeypatch, caplog)
     tokenizer = byte_level_tokenizer()
     torch.manual_seed(3)
     model = tiny_models(len(tokenizer))["llama"]
-    expected = generate(model, tokenizer, PROMPTS, NEW, progress=False)
+    expected = generate(model, tokenizer, PROMPTS, NEW)
     rows, forward, most = [], type(model).forward, 2
 
     def with_little_room(self, input_ids, **keys):
@@ -97,11 +97,11 @@ def test_memory_that_does_not_suffice_makes_batches_smaller(monkeypatch, caplog)
         return forward(self, input_ids, **keys)
 
     monkeypatch.setattr(type(model), "forward", with_little_room)
-    assert generate(model, tokenizer, PROMPTS, NEW, progress=False) == expected
+    assert generate(model, tokenizer, PROMPTS, NEW) == expected
     assert rows[:3] == [1, 4, 2] and max(rows[2:]) == 2 and "out of memory with 4 prompts" in caplog.text
     most = 0
     with pytest.raises(torch.OutOfMemoryError):
-        generate(model, tokenizer, PROMPTS, NEW, progress=False)
+        generate(model, tokenizer, PROMPTS, NEW)
 
 
 def test_batches_grow_with_what_a_row_needs():
@@ -175,7 +175,7 @@ def test_a_prompt_takes_the_place_of_a_finished_row(name, start, monkeypatch):
         return forward(self, input_ids, **keys)
 
     monkeypatch.setattr(type(model), "forward", counted)
-    answers = generate(model, tokenizer, prompts, NEW, token_budget=5 * (width + NEW), progress=False)
+    answers = generate(model, tokenizer, prompts, NEW, token_budget=5 * (width + NEW))
     assert [answer.text for answer in answers] == expected
     lengths = [answer.tokens for answer in answers]
     passes = [count for count, _ in rows]  # one of them may read the common beginning
@@ -188,13 +188,13 @@ def test_every_end_of_a_text_and_other_stops_count():
     tokenizer = byte_level_tokenizer()
     torch.manual_seed(3)
     model = tiny_models(len(tokenizer))["llama"]
-    answers = generate(model, tokenizer, PROMPTS, NEW, stop=None, progress=False)
+    answers = generate(model, tokenizer, PROMPTS, NEW, stop=None)
     assert all(answer.tokens == NEW or answer.finished for answer in answers)
     ids = torch.tensor([tokenizer(PROMPTS[0]).input_ids])
     with torch.inference_mode():
         first = int(model(ids).logits[0, -1].argmax())
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, first]  # as where a chat's turn ends
-    ended = generate(model, tokenizer, PROMPTS[:1], NEW, stop=None, progress=False)[0]
+    ended = generate(model, tokenizer, PROMPTS[:1], NEW, stop=None)[0]
     assert answers[0].tokens > 1 and ended.finished and ended.tokens == 1
 
 
@@ -214,4 +214,4 @@ def test_a_prompt_without_room_is_refused():
 def test_a_model_without_a_cache_is_told_so():
     tokenizer = byte_level_tokenizer()
     with pytest.raises(InputError, match="has a recurrent state"):
-        generate(tiny_models(len(tokenizer))["mamba_recurrent"], tokenizer, PROMPTS, NEW, progress=False)
+        generate(tiny_models(len(tokenizer))["mamba_recurrent"], tokenizer, PROMPTS, NEW)

@@ -97,7 +97,7 @@ def test_dequantized_model_is_the_one_that_was_written(home, tmp_path, tied):
     assert (head.data_ptr() == embedding.data_ptr()) == tied
     model.load_state_dict(found.state_dict())  # as rounded to bfloat16
     pairs = [["Which river?"], [" A", " B", " C"]]
-    scores = [loglikelihood(each, tokenizer, *pairs, progress=False) for each in (model, found)]
+    scores = [loglikelihood(each, tokenizer, *pairs) for each in (model, found)]
     np.testing.assert_allclose(*scores, atol=1e-5)
 
 

@@ -28,7 +28,7 @@ def test_the_last_layer_is_what_the_model_says(config):
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     ids = [[5, 6, 7], [9], [1, 2, 3, 4, 5, 6]]
-    likely, best = lens(model, ids, [[[1, 2], [], [3]]] * 3, progress=False)
+    likely, best = lens(model, ids, [[[1, 2], [], [3]]] * 3)
     assert likely.shape == (3, 4, 3) and best.shape == (3, 4) and (likely[:, :, 1] == 0).all()
     for row, own in enumerate(ids):
         with torch.inference_mode():
@@ -172,7 +172,7 @@ def test_logits_that_are_no_numbers():
     model = AutoModelForCausalLM.from_config(CONFIGS[0], dtype=torch.float32).eval()
     model.get_output_embeddings().weight.data.fill_(float("nan"))
     with pytest.raises(InputError, match="logits overflow"):
-        lens(model, [[5, 6]], [[[1]]], progress=False)
+        lens(model, [[5, 6]], [[[1]]])
 
 
 def test_a_run_cut_short_by_another_configuration_is_computed_again(small, tiny_checkpoint, monkeypatch, capsys):

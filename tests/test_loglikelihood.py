@@ -59,7 +59,7 @@ def test_equals_slow_version_for_any_token_budget(name):
     expected = slow(model, TOKENIZER, PROMPTS, continuations)
     assert expected.std() > 0.1, "a model that gives every continuation the same score tests nothing"
     for budget in (1, 7, 64, 150, 100_000):
-        got = loglikelihood(model, TOKENIZER, PROMPTS, continuations, token_budget=budget, progress=False)
+        got = loglikelihood(model, TOKENIZER, PROMPTS, continuations, token_budget=budget)
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, expected, atol=1e-4)
 
@@ -70,13 +70,13 @@ def test_attention_that_takes_liberties_is_scored_right(name):
     model = unusual_models(len(TOKENIZER))[name]
     expected = slow(model, TOKENIZER, PROMPTS, LETTERS)
     for budget in (64, 150, 100_000):
-        got = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, token_budget=budget, progress=False)
+        got = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, token_budget=budget)
         np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
 def test_batches_have_one_length_where_padding_is_seen(monkeypatch):
     model, lengths = MODELS["llama"], []
-    expected = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, progress=False)
+    expected = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS)
     forward = type(model).forward
     monkeypatch.setattr(loglikelihood_module, "plain_path_reason", lambda _: "it is told to")
     monkeypatch.setattr(loglikelihood_module, "_layer_types", lambda _: {"compressed_sparse_attention"})
@@ -86,7 +86,7 @@ def test_batches_have_one_length_where_padding_is_seen(monkeypatch):
         return forward(self, input_ids, attention_mask=attention_mask, **keys)
 
     monkeypatch.setattr(type(model), "forward", watched)
-    got = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, token_budget=100_000, progress=False)
+    got = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, token_budget=100_000)
     np.testing.assert_allclose(got, expected, atol=1e-4)
     assert all(lengths) and 1 < len(lengths) <= len(PROMPTS)
 
@@ -97,7 +97,7 @@ def test_only_architectures_that_cannot_follow_a_tree_take_the_plain_path(caplog
         for name, model in MODELS.items():
             stats = ScoringStats()
             for _ in range(2):
-                loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, progress=False, stats=stats)
+                loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, stats=stats)
             assert (stats.computed_tokens == stats.tree_tokens) == (name != "mamba_recurrent")
     assert [record.message.split(" is computed")[0] for record in caplog.records] == ["MambaForCausalLM"]
 
@@ -107,7 +107,7 @@ def test_byte_level_tokenizers_with_and_without_bos_and_with_two_token_letters(m
     tokenizer = make()
     model = tiny_llama(len(tokenizer))
     expected = slow(model, tokenizer, PROMPTS, LETTERS)
-    got = loglikelihood(model, tokenizer, PROMPTS, LETTERS, progress=False)
+    got = loglikelihood(model, tokenizer, PROMPTS, LETTERS)
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
@@ -119,7 +119,7 @@ def test_sentencepiece_with_a_dummy_prefix_scores_the_letter_that_follows(tmp_pa
     bare = [letter.strip() for letter in LETTERS]
     inside, after_blank = ([prompt + end for prompt in PROMPTS] for end in (" (", " "))
     for prompts, letters in ((PROMPTS, LETTERS), (inside, bare), (after_blank, bare)):
-        got = loglikelihood(model, tokenizer, prompts, letters, progress=False)
+        got = loglikelihood(model, tokenizer, prompts, letters)
         np.testing.assert_allclose(got, slow(model, tokenizer, prompts, letters), atol=1e-4)
 
 
@@ -129,15 +129,15 @@ def test_continuation_that_merges_with_the_end_of_the_prompt():
     alone, together = (tokenizer(text)["input_ids"] for text in (prompt, prompt + continuation))
     assert together[: len(alone)] != alone, "the tokenizer has to merge across the border for this test"
     model = tiny_llama(len(tokenizer))
-    got = loglikelihood(model, tokenizer, [prompt], [continuation], progress=False)
+    got = loglikelihood(model, tokenizer, [prompt], [continuation])
     np.testing.assert_allclose(got, slow(model, tokenizer, [prompt], [continuation]), atol=1e-4)
 
 
 def test_a_text_that_brings_its_own_bos_gets_no_second_one():
     stats = [ScoringStats(), ScoringStats()]
     model = MODELS["llama"]
-    one = loglikelihood(model, TOKENIZER, ["<s>Answer:"], LETTERS, progress=False, stats=stats[0])
-    other = loglikelihood(model, TOKENIZER, ["Answer:"], LETTERS, progress=False, stats=stats[1])
+    one = loglikelihood(model, TOKENIZER, ["<s>Answer:"], LETTERS, stats=stats[0])
+    other = loglikelihood(model, TOKENIZER, ["Answer:"], LETTERS, stats=stats[1])
     np.testing.assert_array_equal(one, other)
     assert stats[0] == stats[1]
 
@@ -145,13 +145,13 @@ def test_a_text_that_brings_its_own_bos_gets_no_second_one():
 def test_one_list_of_continuations_per_prompt_and_token_ids():
     model = MODELS["llama"]
     lists = [[" A", " B"], [" the Seine", " C", " D"]]
-    got = loglikelihood(model, TOKENIZER, PROMPTS[:2], lists, progress=False)
+    got = loglikelihood(model, TOKENIZER, PROMPTS[:2], lists)
     assert got.shape == (2, 3) and np.isnan(got[0, 2]) and not np.isnan(got[1]).any()
     for row, prompt, continuations in zip(got, PROMPTS, lists, strict=False):
         expected = slow(model, TOKENIZER, [prompt], continuations)[0]
         np.testing.assert_allclose(row[: len(continuations)], expected, atol=1e-4)
     ids = [tuple(TOKENIZER(letter, add_special_tokens=False)["input_ids"]) for letter in LETTERS]
-    by_ids = loglikelihood(model, TOKENIZER, PROMPTS, ids, progress=False)
+    by_ids = loglikelihood(model, TOKENIZER, PROMPTS, ids)
     np.testing.assert_allclose(by_ids, slow(model, TOKENIZER, PROMPTS, LETTERS), atol=1e-4)
 
 
@@ -159,7 +159,7 @@ def test_letters_of_the_same_token_are_refused():
     tokenizer = byte_level_tokenizer(size=258)
     model = tiny_llama(len(tokenizer))
     with pytest.raises(InputError, match="prompt 0 are the same tokens"):
-        loglikelihood(model, tokenizer, ["Answer:"], [(5,), [5, 6], (5, 6)], progress=False)
+        loglikelihood(model, tokenizer, ["Answer:"], [(5,), [5, 6], (5, 6)])
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_letters_of_the_same_token_are_refused():
 )
 def test_bad_input_is_refused(prompts, continuations, message):
     with pytest.raises(InputError, match=message):
-        loglikelihood(MODELS["llama"], TOKENIZER, prompts, continuations, progress=False)
+        loglikelihood(MODELS["llama"], TOKENIZER, prompts, continuations)
 
 
 def test_memory_shortage_halves_the_budget_and_changes_nothing(monkeypatch, caplog):
@@ -187,7 +187,7 @@ def test_memory_shortage_halves_the_budget_and_changes_nothing(monkeypatch, capl
 
     expected = slow(model, TOKENIZER, PROMPTS, LETTERS)
     monkeypatch.setattr(loglikelihood_module, "_run_batch", limited)
-    got = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, token_budget=256, progress=False)
+    got = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, token_budget=256)
     np.testing.assert_allclose(got, expected, atol=1e-4)
     assert max(sizes) > 100 and "retrying with 128" in caplog.text
 
@@ -198,19 +198,19 @@ def test_an_error_that_is_not_about_memory_is_raised(monkeypatch):
 
     monkeypatch.setattr(loglikelihood_module, "_run_batch", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        loglikelihood(MODELS["llama"], TOKENIZER, PROMPTS, LETTERS, progress=False)
+        loglikelihood(MODELS["llama"], TOKENIZER, PROMPTS, LETTERS)
 
 
 def test_attention_implementation_is_restored_after_scoring():
     model = MODELS["llama"]
     before = model.config._attn_implementation
-    loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, progress=False)
+    loglikelihood(model, TOKENIZER, PROMPTS, LETTERS)
     assert model.config._attn_implementation == before != "prefix_tree"
 
 
 def test_every_distinct_token_is_computed_once():
     stats = ScoringStats()
-    loglikelihood(MODELS["llama"], TOKENIZER, PROMPTS, LETTERS, token_budget=50, progress=False, stats=stats)
+    loglikelihood(MODELS["llama"], TOKENIZER, PROMPTS, LETTERS, token_budget=50, stats=stats)
     ids = [tuple(TOKENIZER(prompt)["input_ids"]) for prompt in PROMPTS]
     assert stats.prompt_tokens == sum(map(len, ids))
     assert stats.tree_tokens == stats.computed_tokens == len({row[:n] for row in ids for n in range(1, len(row) + 1)})
@@ -220,12 +220,12 @@ def test_a_saved_checkpoint_and_its_adapter_load_and_score(tiny_checkpoint, tmp_
     from peft import LoraConfig, get_peft_model
 
     model, tokenizer = load(str(tiny_checkpoint), device="cpu")
-    before = loglikelihood(model, tokenizer, PROMPTS, LETTERS, progress=False)
+    before = loglikelihood(model, tokenizer, PROMPTS, LETTERS)
     np.testing.assert_allclose(before, slow(model, tokenizer, PROMPTS, LETTERS), atol=1e-4)
     adapter = get_peft_model(model, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
     adapter.save_pretrained(tmp_path / "adapter")
     adapted, tokenizer = load(str(tmp_path / "adapter"), device="cpu")
-    after = loglikelihood(adapted, tokenizer, PROMPTS, LETTERS, progress=False)
+    after = loglikelihood(adapted, tokenizer, PROMPTS, LETTERS)
     np.testing.assert_allclose(after, slow(adapted, tokenizer, PROMPTS, LETTERS), atol=1e-4)
     assert np.abs(after - before).max() > 1e-3
 

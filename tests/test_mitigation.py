@@ -170,7 +170,7 @@ def test_other_labels_are_what_is_scored(ask, data, tiny_checkpoint):
     _, out = ask("--labels", "a,b,c,d")
     model, tokenizer = load(str(tiny_checkpoint), device="cpu")
     prompts = [mmlu_prompt(item, (), PromptFormat(labels=tuple("abcd"))) for item in read_questions(data / "en.csv")]
-    expected = loglikelihood(model, tokenizer, prompts, [" a", " b", " c", " d"], progress=False)
+    expected = loglikelihood(model, tokenizer, prompts, [" a", " b", " c", " d"])
     assert np.abs(pd.read_csv(out / "en.csv")[LOGPROBS].to_numpy() - expected).max() < 1e-5
 
 

@@ -94,7 +94,7 @@ def test_each_question_is_shown_as_many_examples_as_fit(ask, small, data, capsys
             examples = read_questions(data / "dev" / f"{name}.csv")
             items = read_questions(data / f"{name}.csv")
             prompts = [mmlu_prompt(q, [s for s in examples if s.subject == q.subject][: shots[q.id]]) for q in items]
-            wanted = loglikelihood(model, tokenizer, prompts, [" A", " B", " C", " D"], progress=False)
+            wanted = loglikelihood(model, tokenizer, prompts, [" A", " B", " C", " D"])
             table = pd.read_csv(out / f"{name}.csv").set_index("id").loc[[q.id for q in items]]
             assert abs(table[LOGPROBS].to_numpy() - wanted).max() < 1e-4
     assert f"asked with {fewer} few-shot examples fewer" in said

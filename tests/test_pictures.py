@@ -8,7 +8,8 @@ from common.reporting.plots import PAGE
 from tests.scripts import load_script
 
 figures = load_script("assets/figures.py")
-READMES = ("README.md", *(f"{task}/README.md" for task in ("CLiKA", "FT", "HP", "MMLU", "TOFU", "Translation")))
+TASKS = ("CLiKA", "FT", "HP", "MMLU", "Recall", "TOFU", "Translation", "world")
+READMES = ("README.md", *(f"{task}/README.md" for task in TASKS))
 
 
 @pytest.mark.parametrize("readme", READMES)

@@ -31,11 +31,11 @@ def test_scores_and_answers_are_those_of_float32(name, tmp_path, monkeypatch):
     plain = name in ("llama", "mistral", "mistral_sliding_window", "qwen2", "qwen3")
     assert set(kept) <= {torch.bfloat16 if plain else torch.float32}
     for pair in ((TEXT[1:4], [" A", " B"]), (["Answer:"], ["  geography", " C"])):
-        scores = [loglikelihood(model, TOKENIZER, *pair, progress=False) for model in (narrow, wide)]
+        scores = [loglikelihood(model, TOKENIZER, *pair) for model in (narrow, wide)]
         np.testing.assert_allclose(*scores, atol=1e-5)
     if name == "mamba_recurrent":  # which does not write
         return
-    said = [generate(model, TOKENIZER, TEXT[:3], 8, progress=False) for model in (narrow, wide)]
+    said = [generate(model, TOKENIZER, TEXT[:3], 8) for model in (narrow, wide)]
     assert said[0] == said[1]
 
 

@@ -113,6 +113,8 @@ KEPT = {  # a kept table that the section's script wrote, and its name there
     "Bias or noise": ("MMLU/expected/variance_world_42.csv", "variance.csv"),
     "Language or wording": ("Recall/expected/wording_seed_42.csv", "agreement.csv"),
     "Alignment by layer (MEXA)": ("Translation/expected/mexa_world_42.csv", "scores.csv"),
+    "Invented continents": ("CLiKA/expected/fictional_world_42.csv", "table.csv"),
+    "Released answers": ("CLiKA/expected/released_accuracy.csv", "accuracy.csv"),
 }
 
 
@@ -121,14 +123,37 @@ def test_the_kept_tables_are_read(title, tmp_path):
     one, (kept, name) = experiment(title), KEPT[title]
     shutil.copy(ROOT / kept, tmp_path / name)
     files = {name: file_digest(tmp_path / name)}
-    result = found.Result(tmp_path / "x.provenance.json", one.scripts[0], "command", "", {}, files, 0)
+    result = found.Result(tmp_path / "x.provenance.json", one.scripts[0], "command", "A sentence.", {}, files, 0)
     table = one.read([result])
-    assert "nan" not in one.found(table) and one.draw({"a": table}, PAGE).axes
+    assert one.found(table).endswith(".") and "nan" not in one.found(table)
+    for models, width in ((["a"], PAGE), (["a"], COLUMN), (["a", "b"], PAGE)):
+        assert one.draw(dict.fromkeys(models, table), width).axes
     (tmp_path / name).write_text("cut")
     assert one.read([result]) is None, "a table that was changed is not shown"
 
 
+def test_released_answers_turn_with_the_numbers():
+    table = pd.DataFrame(
+        [(m, c, 0.5) for m in ("a", "b") for c in ("en", "de")], columns=["model", "language", "accuracy"]
+    )
+    table.loc[1, "accuracy"] = 0.3
+    one = experiment("Released answers")
+    assert "1 of 2 models are better" in one.found(table) and "20.0 points (a)" in one.found(table)
+    table.loc[1, "accuracy"] = 0.7
+    assert "0 of 2 models are better" in one.found(table) and "-20.0 points (a)" in one.found(table)
+
+
+def test_cloze_sentences_are_said_by_language():
+    table = pd.DataFrame({"language": ["en", "de", "fr"], "accuracy": [0.9, 0.4, 0.2]})
+    table = table.assign(n=100, ci_low=0.1, ci_high=0.95, chance=0.25)
+    table = table.assign(series="all sentences", row=table["language"], value=table["accuracy"])
+    one = experiment("Cloze sentences")
+    assert "90.0%" in one.found(table) and "20.0% to 40.0% in 2 other" in one.found(table)
+    assert "right in English" not in one.found(table[1:])
+    assert one.draw({"a": table}, COLUMN).axes and one.draw({"a": table, "b": table}, PAGE).axes
+
+
 def test_every_section_is_of_scripts_that_are_there():
-    for one in further.FURTHER:
+    for one in experiments.EXPERIMENTS:
         for script in (*one.scripts, one.command.split()[1]):
             assert (ROOT / script).is_file(), script

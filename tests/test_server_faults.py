@@ -188,9 +188,9 @@ def test_no_fault_is_an_answer_and_a_rerun_mends_it(faulty, tmp_path, monkeypatc
 def test_a_fault_is_tried_again_and_not_kept(faulty, tmp_path, answer, said, requests):
     faulty.answers = [answer, completion(logprobs={"A": -0.25, "B": -2})]
     server = Server("tiny", replies=tmp_path / "replies.sqlite")
-    replies = server.ask(["Q", "Q"], 1, logprobs=5, progress=False)
+    replies = server.ask(["Q", "Q"], 1, logprobs=5)
     assert replies == [Reply("Hund", {"A": -0.25, "B": -2})] * 2 and faulty.seen == server.budget.requests == 2
-    assert server.ask(["Q"], 1, logprobs=5, progress=False) == replies[:1] and faulty.seen == 2
+    assert server.ask(["Q"], 1, logprobs=5) == replies[:1] and faulty.seen == 2
 
 
 @pytest.mark.parametrize(
@@ -199,10 +199,10 @@ def test_a_fault_is_tried_again_and_not_kept(faulty, tmp_path, answer, said, req
 )
 def test_a_kept_reply_that_cannot_be_used_is_asked_for_again(faulty, tmp_path, kept):
     server = Server("tiny", replies=tmp_path / "replies.sqlite")
-    server.ask(["Q"], 1, progress=False)
+    server.ask(["Q"], 1)
     with sqlite3.connect(server.replies) as database:
         database.execute("UPDATE replies SET reply=?", (kept,))
-    assert server.ask(["Q"], 1, progress=False) == [Reply("Hund")] and faulty.seen == 2
+    assert server.ask(["Q"], 1) == [Reply("Hund")] and faulty.seen == 2
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_kept_reply_that_cannot_be_used_is_asked_for_again(faulty, tmp_path, k
 def test_address_and_key(faulty, monkeypatch, variable, value, said):
     monkeypatch.setenv(variable, value)
     with pytest.raises(InputError, match=said) as caught:
-        failure = Server("tiny").ask(["Q"], 1, progress=False)[0]
+        failure = Server("tiny").ask(["Q"], 1)[0]
         raise InputError(failure.reason)
     assert "secret-pass" not in str(caught.value) and KEY not in str(caught.value)
 
@@ -243,10 +243,10 @@ def test_names_of_a_model(faulty, asked, said, same):
     faulty.answers = [completion(model=said)]
     server = Server(asked)
     if same:
-        assert server.ask(["Q"], 1, progress=False) == [Reply("Hund")]
+        assert server.ask(["Q"], 1) == [Reply("Hund")]
     else:
         with pytest.raises(InputError, match="answers as model"):
-            server.ask(["Q"], 1, progress=False)
+            server.ask(["Q"], 1)
 
 
 @pytest.mark.parametrize("road", ["endpoint", "chat"])
@@ -291,7 +291,7 @@ def test_a_free_port_is_no_server(monkeypatch):
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{free.getsockname()[1]}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr("common.lm.server.RETRIES", 0)
-    failures = Server("tiny").ask(["a", "b"], 1, progress=False)
+    failures = Server("tiny").ask(["a", "b"], 1)
     assert all("cannot be reached" in failure.reason for failure in failures)
 
 

@@ -199,7 +199,7 @@ def test_pretraining_saves_a_checkpoint_that_loads_and_belongs_to_its_world(tmp_
     assert done.returncode == 0, done.stderr
     assert "english only elsewhere" in done.stdout + done.stderr
     model, tokenizer = load(str(tmp_path), device="cpu")
-    assert np.isfinite(loglikelihood(model, tokenizer, ["Answer:"], [" A", " B"], progress=False)).all()
+    assert np.isfinite(loglikelihood(model, tokenizer, ["Answer:"], [" A", " B"])).all()
     stored = load_file(tmp_path / "model.safetensors")
     assert model.dtype == torch.float32 and {weights.dtype for weights in stored.values()} == {torch.bfloat16}
     provenance = json.loads((tmp_path / "world.json").read_text())

@@ -66,7 +66,7 @@ def _answered(
     items = [item for question in questions for item in question]
     prompts = [mmlu_prompt(item) for item in items]
     letters = [f" {letter}" for letter in FOUR]
-    best = loglikelihood(model, tokenizer, prompts, letters, progress=False).argmax(1)
+    best = loglikelihood(model, tokenizer, prompts, letters).argmax(1)
     right = [FOUR[choice] == item.answer for choice, item in zip(best, items, strict=True)]
     return np.array(right, int).reshape(len(questions), len(versions))
 
@@ -83,7 +83,7 @@ def _words(
         prompts.append(translation_prompt(draw_form(concept, source, rng).text, source, target))
         accepted.append(acceptable(concept.id, target))
     prompts, accepted = prompts[:limit], accepted[:limit]
-    answers = generate(model, tokenizer, prompts, WORD_TOKENS, progress=False)
+    answers = generate(model, tokenizer, prompts, WORD_TOKENS)
     right = [answer.text.lower() in forms for answer, forms in zip(answers, accepted, strict=True)]
     return np.array(right, int)[:, None]
 
@@ -98,7 +98,7 @@ def _sentences(
         source, target = rng.sample(["en", rng.choice(PAPER[1:])], 2)
         prompts.append(translation_prompt(realise(sentence, source, rng), source, target))
         accepted.append([acceptable(concept, target) for concept in content(sentence)])
-    answers = generate(model, tokenizer, prompts, SENTENCE_TOKENS, progress=False)
+    answers = generate(model, tokenizer, prompts, SENTENCE_TOKENS)
     right = []
     for answer, words in zip(answers, accepted, strict=True):
         said = set(answer.text.lower().replace("'", " ").strip(" .").split())

@@ -24,6 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from common.cli import run
 from common.lm.loading import set_dtype
 from common.lm.memory import keep_freed_memory
+from common.progress import Progress
 from common.reporting.files import claim, write_json_atomic
 from common.reporting.stats import wilson_by_question
 from world.config import MANY, PROVENANCE, WorldConfig, check_ranges, parse_with_world, world_hash
@@ -133,18 +134,19 @@ def train(
     """Train for `config.steps` steps; every `watch_every` of them accuracies are printed, 0 for none."""
     model.train()
     optimizer, schedule = make_optimizer(model, config)
-    bar = tqdm(Batches(universe, config, tokenizer), total=config.steps, unit="step", mininterval=5)
-    for step, (ids, weights) in enumerate(bar, 1):
-        loss = weighted_loss(model, torch.from_numpy(ids), torch.from_numpy(weights))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        if watch_every and step % watch_every == 0 and step < config.steps:
-            figures = measure(model.eval(), tokenizer, universe, config, WATCHED)
-            model.train()
-            bar.write(f"step {step}: loss {loss.item():.3f}; {describe(figures)}")
+    with Progress(config.steps, "steps") as progress:
+        for step, (ids, weights) in enumerate(Batches(universe, config, tokenizer), 1):
+            loss = weighted_loss(model, torch.from_numpy(ids), torch.from_numpy(weights))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            if watch_every and step % watch_every == 0 and step < config.steps:
+                figures = measure(model.eval(), tokenizer, universe, config, WATCHED)
+                model.train()
+                tqdm.write(f"step {step}: loss {loss.item():.3f}; {describe(figures)}")
+            progress.update()
     return model.eval()
 
 

@@ -84,7 +84,7 @@ class LogprobScorer:
             if self.one_at_a_time:
                 logprobs = one_at_a_time(self.model, self.tokenizer, prompts, continuations, self.stats)
             else:
-                keys = {"token_budget": self.token_budget, "progress": False, "stats": self.stats}
+                keys = {"token_budget": self.token_budget, "stats": self.stats}
                 logprobs = loglikelihood(self.model, self.tokenizer, prompts, continuations, **keys)
         except InputError as error:
             raise self._named(error, owners, prompts) from error

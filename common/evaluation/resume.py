@@ -23,7 +23,6 @@ from urllib.parse import quote
 import pandas as pd
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError, config_hash
@@ -31,6 +30,7 @@ from common.lm.loading import ModelConfig
 from common.lm.precision import dtype_name
 from common.lm.prefix_tree import tree_size
 from common.plan import Work, planning, say_plan
+from common.progress import Progress
 from common.questions import Question, by_subject
 from common.reporting.files import claim, csv_text, read_text, write_csv_atomic, write_json_atomic, write_text_atomic
 from common.reporting.provenance import (
@@ -209,10 +209,12 @@ def compute_missing(
     if state.is_main_process:
         write_run(store.folder.parent, info)
     rows = 0
-    for shard, columns in tqdm(pending, unit="shard", disable=not state.is_main_process):
-        table = worker.compute(shard, columns)
-        store.write(shard, table)
-        rows += len(table)
+    with Progress(len(pending), "shards", show=state.is_main_process) as progress:
+        for shard, columns in pending:
+            table = worker.compute(shard, columns)
+            store.write(shard, table)
+            rows += len(table)
+            progress.update()
     here = {"device": worker.device, "questions": rows, **(asdict(worker.stats) if worker.stats else {})}
     everywhere = gather_object([here | peak_memory()])
     session["end"] = now()

@@ -33,7 +33,7 @@ class ServerScorer:
         is no label either way, `extracted` is 0 and the prediction empty.
         """
         prompts = shard_prompts(parts, settings, "letter")
-        replies = answered(self.server, self.server.ask(prompts, ANSWER_TOKENS, logprobs=TOP, progress=False))
+        replies = answered(self.server, self.server.ask(prompts, ANSWER_TOKENS, logprobs=TOP))
         self.stats.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
         self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
         tables, start = [], 0

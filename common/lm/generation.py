@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
-from tqdm import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError
@@ -22,6 +21,7 @@ from common.lm.precision import compute_dtype
 from common.lm.prefix_attention import SharedPrefix, shared_prefix_enabled
 from common.lm.tokenization import prompt_tokens
 from common.lm.tree_attention import UnsupportedAttention
+from common.progress import Progress
 
 BATCH_BYTES = {"cpu": 1 << 29, "cuda": 1 << 33}  # for a batch's keys and values, and one layer's attention scores
 REFILL = 4  # prompts join once this share of the places, a quarter, is free
@@ -44,7 +44,6 @@ def generate(
     *,
     stop: str | None = "\n",
     token_budget: int | None = None,
-    progress: bool = True,
 ) -> list[Answer]:
     """The greedy continuation of each prompt up to `stop` or the end of the text, in the order of `prompts`.
 
@@ -62,23 +61,22 @@ def generate(
     window = getattr(model.config.get_text_config(), "sliding_window", None)
     whole = plain_path_reason(model) or (window and max(map(len, ids), default=0) + max_new_tokens > window)
     shared = 0 if whole else common_prefix(ids)
-    keys = {"token_budget": token_budget, "progress": progress}
     try:
         prefix = _read_prefix(model, ids[0][:shared]) if shared else None
         with shared_prefix_enabled(model, prefix) if prefix else nullcontext():
-            return _write_all(_Writer(model, tokenizer, ids, prefix, max_new_tokens, stop), **keys)
+            return _write_all(_Writer(model, tokenizer, ids, prefix, max_new_tokens, stop), token_budget)
     except UnsupportedAttention:
-        return _write_all(_Writer(model, tokenizer, ids, None, max_new_tokens, stop), **keys)
+        return _write_all(_Writer(model, tokenizer, ids, None, max_new_tokens, stop), token_budget)
 
 
-def _write_all(writer: "_Writer", token_budget: int | None, progress: bool) -> list[Answer]:
+def _write_all(writer: "_Writer", token_budget: int | None) -> list[Answer]:
     """The answer to each of the writer's prompts, as many at a time as fit in memory."""
 
     def order(rows: Iterable[int]) -> list[int]:
         return sorted(rows, key=lambda row: (len(writer.ids[row]), -row))  # the longest last, which is the next
 
     waiting, most = order(range(len(writer.ids))), len(writer.ids)
-    with tqdm(total=most, unit="answer", disable=not progress) as bar:
+    with Progress(most, "answers") as progress:
         while waiting or writer.batch.rows:
             longest = max(len(writer.ids[row]) for row in (*waiting[-1:], *writer.batch.rows))
             if token_budget:
@@ -97,7 +95,7 @@ def _write_all(writer: "_Writer", token_budget: int | None, progress: bool) -> l
                 writer.batch = _Batch()
                 continue
             del waiting[len(waiting) - len(joining) :]
-            bar.update(len(writer.answers) - bar.n)
+            progress.update(len(writer.answers) - progress.done)
     return [writer.answers[row] for row in range(len(writer.ids))]
 
 

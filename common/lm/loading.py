@@ -14,6 +14,7 @@ import torch
 from accelerate import PartialState
 from peft import PeftConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from common.cli import InputError, require_positive
 from common.lm.gguf import unpacked
@@ -130,6 +131,8 @@ def load(
 
 def whole_model(family: type, name: str, **keys: Any) -> PreTrainedModel:
     """`family.from_pretrained`; InputError where the checkpoint lacks weights, which would be random ones."""
+    if Path(name).exists():
+        disable_progress_bar()  # those of a download are welcome
     with bad_model(name):
         model, found = family.from_pretrained(name, use_safetensors=True, output_loading_info=True, **keys)
     lacking = sorted(found["missing_keys"]) + sorted(str(key) for key in found["mismatched_keys"])

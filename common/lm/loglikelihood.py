@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError
@@ -21,6 +20,7 @@ from common.lm.memory import halved, keep_freed_memory
 from common.lm.prefix_tree import PrefixTree, build_tree
 from common.lm.tokenization import TokenizedPair, tokenize_pairs
 from common.lm.tree_attention import TreeBatch, UnsupportedAttention, current_batch, next_stop, tree_attention_enabled
+from common.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,6 @@ def loglikelihood(
     continuations: Sequence[Continuation] | Sequence[Sequence[Continuation]],
     *,
     token_budget: int | None = None,
-    progress: bool = True,
     stats: ScoringStats | None = None,
 ) -> np.ndarray:
     """Log-probability of each continuation given its prompt, in nats, summed over the continuation's tokens.
@@ -85,7 +84,7 @@ def loglikelihood(
     stats = stats if stats is not None else ScoringStats()
     stats.prompt_tokens += sum({pair.prompt: pair.prompt_tokens for pair in pairs}.values())
     budget = token_budget or TOKEN_BUDGET.get(model.device.type, TOKEN_BUDGET["cuda"])
-    logprobs = _score(model, pairs, budget, progress, stats)
+    logprobs = _score(model, pairs, budget, stats)
     result = np.full((len(prompts), max(map(len, lists), default=0)), np.nan, np.float32)
     result[[pair.prompt for pair in pairs], [pair.continuation for pair in pairs]] = logprobs
     return result
@@ -131,9 +130,7 @@ def _check_length(model: PreTrainedModel, prompt: int, length: int) -> None:
         )
 
 
-def _score(
-    model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, progress: bool, stats: ScoringStats
-) -> np.ndarray:
+def _score(model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, stats: ScoringStats) -> np.ndarray:
     """Log-probability of every pair, float64 [pairs]; with the prefix tree if the model supports it."""
     # The last token of a sequence predicts nothing that is needed, so it is not in the tree.
     tree = build_tree([pair.tokens[:-1] for pair in pairs])
@@ -142,11 +139,11 @@ def _score(
     with torch.inference_mode():
         if reason is None:
             try:
-                return _score_tree(model, pairs, tree, budget, progress, stats)
+                return _score_tree(model, pairs, tree, budget, stats)
             except UnsupportedAttention as error:
                 reason = str(error)
         _say_once(f"{type(model).__name__} is computed in padded batches, without sharing prefixes: {reason}")
-        return _score_padded(model, pairs, budget, progress, stats)
+        return _score_padded(model, pairs, budget, stats)
 
 
 def plain_path_reason(model: PreTrainedModel) -> str | None:
@@ -184,19 +181,14 @@ def _say_once(message: str) -> None:
 
 
 def _score_tree(
-    model: PreTrainedModel,
-    pairs: list[TokenizedPair],
-    tree: PrefixTree,
-    budget: int,
-    progress: bool,
-    stats: ScoringStats,
+    model: PreTrainedModel, pairs: list[TokenizedPair], tree: PrefixTree, budget: int, stats: ScoringStats
 ) -> np.ndarray:
     """Compute the tree range by range; a range that does not fit in memory is retried at half the size."""
     nodes, targets, owners = _predictions(tree, pairs)
     logprobs = np.zeros(len(pairs))
     past: dict[int, tuple] = {}
     start = 0
-    with tree_attention_enabled(model), tqdm(total=len(tree), unit="tok", disable=not progress) as bar:
+    with tree_attention_enabled(model), Progress(len(tree), "tokens") as progress:
         while start < len(tree):
             stop = next_stop(tree, start, budget)
             here = slice(*np.searchsorted(nodes, [start, stop]))
@@ -209,7 +201,7 @@ def _score_tree(
             np.add.at(logprobs, owners[here], values)
             past = batch.new_past
             stats.computed_tokens += stop - start
-            bar.update(stop - start)
+            progress.update(stop - start)
             start = stop
     return logprobs
 
@@ -262,9 +254,7 @@ def _target_logprobs(logits: torch.Tensor, rows: np.ndarray, targets: np.ndarray
     return (logits[rows, targets].float() - normalizer[rows]).cpu().numpy()
 
 
-def _score_padded(
-    model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, progress: bool, stats: ScoringStats
-) -> np.ndarray:
+def _score_padded(model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, stats: ScoringStats) -> np.ndarray:
     """Whole sequences, longest first, padded on the right to the longest of their batch.
 
     Models with layers that compress or index their keys would see the padding; their batches have one length each.
@@ -275,7 +265,7 @@ def _score_padded(
     inputs = sorted(by_input.values(), key=lambda owners: -len(pairs[owners[0]].tokens))
     logprobs = np.zeros(len(pairs))
     done, unpadded = 0, bool(_layer_types(model) - PADDING_IS_SAFE)
-    with tqdm(total=len(inputs), unit="prompt", disable=not progress) as bar:
+    with Progress(len(inputs), "prompts") as progress:
         while done < len(inputs):
             width = len(pairs[inputs[done][0]].tokens) - 1
             rows = inputs[done : done + max(1, budget // width)]
@@ -288,7 +278,7 @@ def _score_padded(
                 budget = halved(budget, error, "tokens", SMALLEST_BUDGET)
                 continue
             stats.computed_tokens += len(rows) * width
-            bar.update(len(rows))
+            progress.update(len(rows))
             done += len(rows)
     return logprobs
 

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from common.cli import InputError, config_hash, without_secrets
 from common.database import database
+from common.progress import Progress
 
 CONCURRENCY = 16  # concurrent requests
 RETRIES = 6  # per request, on 408, 409, 429, 5xx and lost connections, after 0.5, 1, 2, 4, 8, 8 s or Retry-After
@@ -132,7 +131,6 @@ class Server:
         *,
         stop: str | None = None,
         logprobs: int | None = None,
-        progress: bool = True,
         **more: Any,
     ) -> list[Reply | Failure]:
         """The answer to each prompt, in order, greedy; a Failure where all retries failed or the budget is spent.
@@ -145,16 +143,16 @@ class Server:
         keys |= more
         if logprobs:
             keys |= {"logprobs": True, "top_logprobs": logprobs} if self.chat else {"logprobs": logprobs}
-        return asyncio.run(self._ask_all(prompts, keys, progress))
+        return asyncio.run(self._ask_all(prompts, keys))
 
-    async def _ask_all(self, prompts: Sequence[str], keys: dict[str, Any], progress: bool) -> list[Reply | Failure]:
+    async def _ask_all(self, prompts: Sequence[str], keys: dict[str, Any]) -> list[Reply | Failure]:
         # `gather` raises what a request raises; without this, one that is stopped by a signal would print it too.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         slots = asyncio.Semaphore(CONCURRENCY)
         distinct = {prompt: config_hash({"chat": self.chat, "prompt": prompt, **keys}) for prompt in prompts}
         with (
             database(self.replies or ":memory:", TABLE) as kept,
-            tqdm(total=len(distinct), unit="answer", disable=not progress) as bar,
+            Progress(len(distinct), "answers") as progress,
         ):
             async with self._openai.AsyncOpenAI(max_retries=RETRIES, timeout=TIMEOUT) as client:
 
@@ -166,7 +164,7 @@ class Server:
                             with kept:
                                 row = (key, json.dumps(asdict(reply)))
                                 kept.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", row)
-                    bar.update()
+                    progress.update()
                     return reply
 
                 found = dict(zip(distinct, await asyncio.gather(*map(one, distinct, distinct.values())), strict=True))

@@ -10,6 +10,7 @@ from transformers import AutoModelForSeq2SeqLM
 from common.cli import InputError
 from common.languages import get
 from common.lm.loading import load_tokenizer, pick_device, whole_model
+from common.progress import Progress
 from common.reporting.provenance import model_content_hash
 from common.translation.base import Untranslated, respace
 from common.translation.sentences import sentence_spans
@@ -71,21 +72,23 @@ class EncoderDecoderTranslator:
         ids = {i: tokenizer(text.strip()).input_ids for i, (_, text) in enumerate(pieces) if text.strip()}
         too_long = [i for i in ids if len(ids[i]) > limit]
         fitting = sorted((i for i in ids if len(ids[i]) <= limit), key=lambda i: (-len(ids[i]), i))
-        for batch in _batches(fitting, lambda i: len(ids[i]), BATCH_TOKENS):
-            inputs = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt").to(self.device)
-            longest = inputs.input_ids.shape[1]
-            with torch.inference_mode():
-                # One less than the positions, because the start of the decoder takes one.
-                most = min(2 * longest + 20, limit - 1)
-                output = model.generate(
-                    **inputs, **options, num_beams=1, do_sample=False, max_new_tokens=most, max_length=None
-                )
-            for i, row in zip(batch, output, strict=True):
-                said = [token for token in row[1:].tolist() if token != options.get("forced_bos_token_id")]
-                if model.generation_config.eos_token_id in said:
-                    done[i] = respace(pieces[i][1], tokenizer.decode(said, skip_special_tokens=True).strip())
-                else:
-                    too_long.append(i)
+        with Progress(len(fitting), "sentences") as progress:
+            for batch in _batches(fitting, lambda i: len(ids[i]), BATCH_TOKENS):
+                inputs = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt").to(self.device)
+                longest = inputs.input_ids.shape[1]
+                with torch.inference_mode():
+                    # One less than the positions, because the start of the decoder takes one.
+                    most = min(2 * longest + 20, limit - 1)
+                    output = model.generate(
+                        **inputs, **options, num_beams=1, do_sample=False, max_new_tokens=most, max_length=None
+                    )
+                for i, row in zip(batch, output, strict=True):
+                    said = [token for token in row[1:].tolist() if token != options.get("forced_bos_token_id")]
+                    if model.generation_config.eos_token_id in said:
+                        done[i] = respace(pieces[i][1], tokenizer.decode(said, skip_special_tokens=True).strip())
+                    else:
+                        too_long.append(i)
+                progress.update(len(batch))
         for i in sorted(too_long):
             row, text = pieces[i]
             if halves := _halves(text):

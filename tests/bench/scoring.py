@@ -142,7 +142,7 @@ def random_llama(preset: str, dtype: str) -> LlamaForCausalLM:
 def run_ours(model, tokenizer, prompts: list[str]) -> tuple[np.ndarray, ScoringStats]:
     """Through the prefix tree."""
     stats = ScoringStats()
-    return loglikelihood(model, tokenizer, prompts, FOUR, progress=False, stats=stats), stats
+    return loglikelihood(model, tokenizer, prompts, FOUR, stats=stats), stats
 
 
 def run_harness(model, tokenizer, prompts: list[str], batch: int) -> np.ndarray:

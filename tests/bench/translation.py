@@ -76,7 +76,7 @@ def main() -> None:
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         new = config.max_new_tokens
         sides: dict[str, Callable[[], list[str]]] = {
-            "ours": lambda: [a.text for a in generate(model, tokenizer, prompts, new, progress=False)],
+            "ours": lambda: [a.text for a in generate(model, tokenizer, prompts, new)],
             "batches of 8": lambda: plain(model, tokenizer, prompts, new, 8),
             "one by one": lambda: plain(model, tokenizer, prompts, new, 1),
         }

@@ -69,7 +69,7 @@ def main() -> int:
             model = server.Server("tiny", replies=Path(folder) / "replies.sqlite")
             for start in range(0, REQUESTS, AT_ONCE):
                 prompts = [f"Question {number} : {'word ' * 100}\nAnswer:" for number in range(start, start + AT_ONCE)]
-                replies = model.ask(prompts, 1, logprobs=5, progress=False)
+                replies = model.ask(prompts, 1, logprobs=5)
                 lost = [reply for reply in replies if not isinstance(reply, server.Reply)]
                 assert not lost, lost[0]
                 if (done := start + AT_ONCE) % 1000 == 0:
