@@ -20,7 +20,7 @@ from experiments import EXPERIMENTS, MMLU, draw_headline
 from figures import svg
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from sections import beside_paper, left_out, made, numbers, pictures
+from sections import beside_paper, left_out, made, not_run, numbers, pictures
 from studies import Study, compare, headline, models_table
 from words import ROOT, cell, heading, in_words, without_paths
 
@@ -128,8 +128,7 @@ def write_page(
             )
         )
     if missing:
-        lines = [line for one in missing for line in not_run(one.scripts, one.command)]
-        body.append(page.section("Not run", page.markdown(lines)))
+        body.append(page.section("Not run", page.markdown(not_run(missing))))
     links = "".join(f'<li><a href="#{slug}">{html.escape(name)}</a></li>' for slug, name in page.contents)
     top = [f"<h1>{html.escape(' '.join(title.split()))}</h1>\n"]
     models = ", ".join(f"<code>{html.escape(one.model)}</code>" for one in studies)
@@ -149,11 +148,6 @@ def write_page(
         f"<title>{html.escape(title)}</title>\n<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n"
         f"<body>\n<main>\n{''.join(top)}{''.join(body)}</main>\n</body>\n</html>\n"
     )
-
-
-def not_run(scripts: Sequence[str], command: str) -> list[str]:
-    """A remark on an experiment without results."""
-    return [f"> No results of {' or '.join(scripts)}: run `{command}`.", ""]
 
 
 def asked(sentence: str) -> str:

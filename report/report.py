@@ -17,9 +17,9 @@ from check_claims import CLAIMS, frame, read_claims
 from check_claims import markdown as claims_table
 from costs import costs
 from experiments import EXPERIMENTS
-from page import not_run, write_page
+from page import write_page
 from read_results import find_results
-from sections import as_code, beside_paper, deeper, left_out, section
+from sections import as_code, beside_paper, deeper, left_out, not_run, section
 from studies import Study, models_table, study
 
 from common.cli import comma_list, parse, run
@@ -75,9 +75,7 @@ def markdown(config: Report, studies: Sequence[Study], problems: Sequence[str], 
     if len(spent):
         parts += ["", "## What it took", "", *from_frame(spent, "{:,.2f}"), ""]
     if missing:
-        parts += ["", "## Not run", ""]
-    for experiment in missing:
-        parts += not_run(experiment.scripts, experiment.command)
+        parts += ["", "## Not run", "", *not_run(missing)]
     return "\n".join(parts).rstrip() + "\n"
 
 

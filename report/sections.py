@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -79,6 +80,11 @@ def beside_paper(experiment: Experiment) -> list[str]:
     rows = [[r.model, r.setting, r.metric, r.value, r.note, f"{r.paper}, {r.source}"] for r in figures.itertuples()]
     header = ["model", "setting", "metric", "value", "note", "source"]
     return ["The paper's figures:", "", *markdown_table(header, rows), ""]
+
+
+def not_run(missing: Sequence[Experiment]) -> list[str]:
+    """A table of experiments without results, with the command of each."""
+    return markdown_table(["experiment", "command"], [[one.title, as_code(one.command)] for one in missing])
 
 
 def deeper(text: str, levels: int) -> list[str]:

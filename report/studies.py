@@ -127,9 +127,10 @@ def _of_several(studies: Sequence[Study]) -> list[str]:
 
 def _span(values: dict[str, float], scale: float, unit: str, form: str = ".1f") -> str:
     """ "40.1% (a) to 62.0% (b)"."""
-    ends = [(scale * values[model], model) for model in (min(values, key=values.get), max(values, key=values.get))]
-    ends = ends[: 1 if ends[0] == ends[1] else 2]
-    return " to ".join(f"{value:{form}}{unit} ({model})" for value, model in ends)
+    least, most = min(values, key=values.get), max(values, key=values.get)
+    if len(values) > 1 and values[least] == values[most]:
+        return f"{scale * values[least]:{form}}{unit}"
+    return " to ".join(f"{scale * values[one]:{form}}{unit} ({one})" for one in dict.fromkeys((least, most)))
 
 
 def models_table(studies: Sequence[Study]) -> pd.DataFrame:
