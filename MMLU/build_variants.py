@@ -15,11 +15,11 @@ from typing import Literal
 
 from clika import read_clika
 from knowledge_free import read_knowledge_free
-from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_global_mmlu, read_mmlu
+from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_global_mmlu, read_include, read_mmlu
 
 from common.cli import InputError, comma_list, parse, require_given, run
 from common.languages import PAPER
-from common.parallel_data import align, check_languages
+from common.parallel_data import Tables, align, check_languages, refuse_duplicates
 from common.questions import Question, by_subject, write_questions
 from common.reporting.files import claim, temporary_file, write_json_atomic
 from common.settings import UNFINISHED, build_settings, settings_in, sort_settings
@@ -38,13 +38,14 @@ class BuildConfig:
         source: layout of the data.
         data: mmlu: a folder with dev/ and test/ of headerless <subject>_<split>.csv files, or cais/mmlu or a copy of
             it; global_mmlu: CohereForAI/Global-MMLU or Global-MMLU-Lite, or a copy, a folder with en/test*.parquet and
-            so on; belebele: a folder with eng_Latn.jsonl and so on, or facebook/belebele or a copy of it; csv: a
-            folder with en.csv and so on, and dev/en.csv and so on for few-shot examples, with the header
+            so on; include: CohereForAI/include-base-44 or a copy, a folder with German/test*.parquet and so on;
+            belebele: a folder with eng_Latn.jsonl and so on, or facebook/belebele or a copy of it; csv: a folder with
+            en.csv and so on, and dev/en.csv and so on for few-shot examples, with the header
             id,subject,context,question,A,B[,C...],answer and empty last options where a question has fewer; clika: a
             folder with x_geo/ and so on, as in github.com/RiverGao/CLiKA; knowledge_free: a folder with
             qasc/no_fact/ and so on, as in github.com/NJUNLP/Knowledge-Free-Reasoning.
         out: folder of the variants.
-        languages: ISO 639-1 codes, English first, a list or separated by commas.
+        languages: ISO 639-1 codes, English first (include: one language alone), a list or separated by commas.
         translations: for mmlu, a folder with <language>/<split>/ or <split>_full_<language>/ of such CSV files, or
             openai/MMMLU or a copy of it.
         mixup: for mmlu, the released mixup, cross-ling-know/mixup-lang-mmlu or a copy of it; becomes the setting
@@ -60,7 +61,7 @@ class BuildConfig:
             options; null is both.
     """
 
-    source: Literal["mmlu", "global_mmlu", "belebele", "csv", "clika", "knowledge_free"]
+    source: Literal["mmlu", "global_mmlu", "include", "belebele", "csv", "clika", "knowledge_free"]
     data: str
     out: str
     languages: str | list[str] = ",".join(PAPER)
@@ -85,10 +86,12 @@ class BuildConfig:
 def main() -> None:
     config = parse(BuildConfig)
     languages = comma_list(config.languages)
-    check_languages(languages)
+    alone = config.source == "include"
+    if not alone:
+        check_languages(languages)
     parallel, dropped = {}, {}
     for split, tables in read(config, languages).items():
-        parallel[split], dropped[split] = align(tables, config.on_mismatch)
+        parallel[split], dropped[split] = (in_one(tables), []) if alone else align(tables, config.on_mismatch)
         if dropped[split]:
             print(
                 f"note: {len(dropped[split])} {split} questions left out, their answers differ between languages or an"
@@ -97,15 +100,15 @@ def main() -> None:
     if config.num_fewshot:
         parallel = hold_out(parallel, config)
     splits = {split: build_split(tables, config.seed) for split, tables in parallel.items()}
-    if "mixup" not in splits["test"]:
+    if not alone and "mixup" not in splits["test"]:
         print(f"note: mixup needs five languages, or one per field, and is left out ({len(languages)} given)")
     # Without `out`, so that the same input and seed give the same bytes in any folder.
     record = {key: value for key, value in asdict(config).items() if key != "out"}
     for split, settings in splits.items():
-        own = {"questions": len(settings["en"]), "dropped": dropped.get(split, []), "settings": list(settings)}
-        record[split] = own
+        count = len(next(iter(settings.values())))
+        record[split] = {"questions": count, "dropped": dropped.get(split, []), "settings": list(settings)}
     write(Path(config.out), splits, record)
-    print(f"{len(splits['test'])} settings of {len(splits['test']['en'])} questions in {config.out}")
+    print(f"{len(splits['test'])} settings of {record['test']['questions']} questions in {config.out}")
 
 
 def read(config: BuildConfig, languages: list[str]) -> Splits:
@@ -119,8 +122,15 @@ def read(config: BuildConfig, languages: list[str]) -> Splits:
         return read_clika(config.data, config.clika_task, languages, config.on_mismatch)
     if config.source == "knowledge_free":
         return read_knowledge_free(config.data, config.facts, config.crossed, languages)
-    readers = {"belebele": read_belebele, "global_mmlu": read_global_mmlu, "csv": read_csv_source}
-    return readers[config.source](config.data, languages)
+    readers = {"belebele": read_belebele, "global_mmlu": read_global_mmlu, "include": read_include}
+    return readers.get(config.source, read_csv_source)(config.data, languages)
+
+
+def in_one(tables: Mapping[str, Tables]) -> Parallel:
+    """The questions of a source that has others in each language; InputError for an id given twice, and for none."""
+    for table in tables.values():
+        refuse_duplicates(table)
+    return {code: [row.item for rows in table.rows.values() for row in rows] for code, table in tables.items()}
 
 
 def hold_out(parallel: Mapping[str, Parallel], config: BuildConfig) -> dict[str, Parallel]:
@@ -148,7 +158,12 @@ def hold_out(parallel: Mapping[str, Parallel], config: BuildConfig) -> dict[str,
 
 
 def build_split(parallel: Parallel, seed: int) -> dict[str, list[Question]]:
-    """Every setting that the languages of a split allow, and the released mixup where it was read."""
+    """Every setting that the languages of a split allow, and the released mixup where it was read.
+
+    Without English there is full_L alone.
+    """
+    if "en" not in parallel:
+        return {f"full_{code}": items for code, items in parallel.items()}
     released = {PAPER_MIXUP: parallel.pop(PAPER_MIXUP)} if PAPER_MIXUP in parallel else {}
     settings = build_settings(parallel, list(parallel), seed) | released
     return {name: settings[name] for name in sort_settings(settings)}

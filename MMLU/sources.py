@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.cli import InputError
-from common.languages import LANGUAGES
+from common.languages import LANGUAGES, get
 from common.parallel_data import Row, Tables, dataset_rows, json_lines, take, text_of
 from common.questions import FOUR, LETTERS, MIXED, check_question, filled, monolingual, read_csv_rows
 
@@ -188,6 +188,31 @@ def _global_mmlu_row(record: Mapping[str, Any], where: str, language: str) -> Ro
     item = monolingual(id, subject, "", question, options, answer, language)
     check_question(item, where)
     return Row(where, item)
+
+
+def read_include(data: str, languages: Sequence[str]) -> Splits:
+    """CohereForAI/include-base-44 or a copy: one configuration a language, whose questions are its own; no English.
+
+    An id begins with the question's regional feature: agnostic, culture, region explicit or region implicit.
+    """
+    if len(languages) != 1:
+        raise InputError("--languages must be one language: INCLUDE has other questions in each; build each alone")
+    (code,) = languages
+    splits: Splits = {}
+    for split, part in (("test", "test"), ("dev", "validation")):
+        name = f"{data} ({get(code).name}, {part})"
+        rows: dict[str, list[Row]] = {}
+        for number, record in enumerate(dataset_rows(data, get(code).name, part), 1):
+            where = f"{name}, row {number}"
+            keys = ("subject", "question", "option_a", "option_b", "option_c", "option_d", "regional_feature")
+            subject, question, *options, feature = (text_of(cell, where) for cell in take(record, keys, where))
+            (answer,) = take(record, ("answer",), where)
+            letter = FOUR[answer] if answer in range(len(FOUR)) else str(answer)
+            item = monolingual(f"{feature}/{part}/{number:04d}", subject, "", question, options, letter, code)
+            check_question(item, where)
+            rows.setdefault(subject, []).append(Row(where, item))
+        splits[split] = {code: Tables(name, rows)}
+    return splits
 
 
 def read_csv_source(data: str, languages: Sequence[str]) -> Splits:
