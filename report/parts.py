@@ -54,6 +54,7 @@ PARTS = {
     "wording": Part("facts in several wordings", "Recall/scripts/wording.sh"),
     "frequency": Part("facts by frequency", "Recall/scripts/frequency.sh"),
     "editing": Part("facts changed in English", "Recall/scripts/edit.sh"),
+    "closed_book": Part("what readers of one language know", "Recall/scripts/closed_book.sh"),
     "probe": Part("probe for right answers", "Translation/scripts/probe.sh"),
     "clika": Part("CLiKA's tasks in ten languages", "CLiKA/scripts/tasks.sh"),
     "consistency": Part("consistency of MMLU across languages", "CLiKA/consistency.py", None),

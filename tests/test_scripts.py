@@ -64,11 +64,12 @@ SCRIPTS = {
     "Translation/scripts/lens.sh": ("Translation/configs/lens.yaml", "Translation/lens.py"),
     "Translation/scripts/probe.sh": ("Translation/configs/probe.yaml", "Translation/probe.py"),
     "Recall/scripts/edit.sh": ("Recall/configs/edit.yaml", "Recall/edit.py"),
+    "Recall/scripts/closed_book.sh": ("Recall/configs/closed_book.yaml", "Recall/closed_book.py"),
 }
 TAKE_LANGUAGES = {"MMLU/build_variants.py", "HP/evaluate_quiz.py", "TOFU/evaluate_tofu.py", "FT/mix.py"}
 TAKE_LANGUAGES |= {
     "CLiKA/conductivity.py",
-    *(f"Recall/{name}.py" for name in ("cloze", "wording", "frequency", "edit")),
+    *(f"Recall/{name}.py" for name in ("cloze", "wording", "frequency", "edit", "closed_book")),
 }
 TAKE_LANGUAGES |= {f"Translation/{name}.py" for name in ("lens", "translate", "embeddings", "probe", "mexa")}
 LONG = ("FT/scripts/seeds.sh", "FT/scripts/arms.sh", "FT/scripts/switch_rate.sh")  # remedy.sh, several times over

@@ -35,6 +35,7 @@ def classes_of(config: str) -> list[type]:
             "frequency.yaml": ("frequency.py", ["Frequency", ModelConfig]),
             "edit.yaml": ("edit.py", ["EditConfig", ModelConfig]),
             "edit_world.yaml": ("edit.py", ["EditConfig", ModelConfig]),
+            "closed_book.yaml": ("closed_book.py", ["ClosedBook", ModelConfig]),
         }.get(name),
         "Translation": {
             "translation.yaml": ("translate.py", ["Translate"]),
@@ -65,7 +66,7 @@ GIVEN = {
     "sentences": "s",
     "passages": "p",
 }
-GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de", "run": "r", "align_data": "d.tsv"}
+GIVEN |= {"benchmark": "eclektic", "dictionary": "d", "models": "a=m", "languages": "en,de", "run": "r", "align_data": "d.tsv"}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
