@@ -1,9 +1,6 @@
 """INCLUDE in the layout of the hub: a folder a language, in English words, with questions of its own."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -12,7 +9,9 @@ from common.questions import read_questions
 from tests.scripts import call, load_script
 
 build = load_script("MMLU/build_variants.py")
+evaluate = load_script("MMLU/evaluate_mmlu.py")
 tabulate = load_script("MMLU/tabulate_mmlu.py")
+plot = load_script("MMLU/plot_mmlu.py")
 FEATURES = ("agnostic", "region explicit", "region implicit", "culture")
 
 
@@ -56,15 +55,14 @@ def test_a_language_is_built_alone(data, tmp_path, monkeypatch, capsys):
     assert {item.question for item in examples} == {f"German validation what {n}?" for n in range(4)}
 
 
-def test_each_language_is_asked_and_both_are_in_one_table(root, data, tiny_checkpoint, tmp_path, monkeypatch):
+def test_each_language_is_asked_and_both_are_in_one_table(data, tiny_checkpoint, tmp_path, monkeypatch):
     runs = []
     for code, count in (("de", 10), ("fr", 8)):
         assert call(build, keys(data, code, tmp_path / code), monkeypatch) == 0
         runs.append(tmp_path / f"run_{code}")
-        words = ["--data", tmp_path / code, "--out", runs[-1], "--device", "cpu"]
-        command = ["bash", root / "MMLU/scripts/zero_shot.sh", tiny_checkpoint, *words]
-        done = subprocess.run(command, env=os.environ | {"PYTHON": sys.executable}, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        words = ["--model", tiny_checkpoint, "--data", tmp_path / code, "--out", runs[-1], "--device", "cpu"]
+        assert call(evaluate, words, monkeypatch) == 0
+        assert call(plot, ["--run", runs[-1], "--out", runs[-1] / "accuracy"], monkeypatch) == 0
         summary = pd.read_csv(runs[-1] / "summary.csv")
         assert summary["setting"].tolist() == [f"full_{code}"] and summary["n"].tolist() == [count]
         assert (runs[-1] / "accuracy.png").exists()

@@ -66,7 +66,8 @@ GIVEN = {
     "sentences": "s",
     "passages": "p",
 }
-GIVEN |= {"benchmark": "eclektic", "dictionary": "d", "models": "a=m", "languages": "en,de", "run": "r", "align_data": "d.tsv"}
+GIVEN |= {"benchmark": "eclektic"}
+GIVEN |= {"dictionary": "d", "models": "a=m", "languages": "en,de", "run": "r", "align_data": "d.tsv"}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
