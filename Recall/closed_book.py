@@ -74,7 +74,7 @@ def answer_rows(
 ) -> pd.DataFrame:
     """One row a question: id, origin, answer, what was said, whether it was finished, and its score."""
     prompts = [row.prompt for row in rows]
-    answers = generate(model, tokenizer, prompts, max_new_tokens, token_budget=token_budget, progress=False)
+    answers = generate(model, tokenizer, prompts, max_new_tokens, token_budget=token_budget)
     table = pd.DataFrame([{"id": row.id, "origin": row.origin, "answer": "".join(row.answers[:1])} for row in rows])
     table["said"] = [" ".join(answer.text.split()) for answer in answers]
     table["finished"] = [int(answer.finished) for answer in answers]
