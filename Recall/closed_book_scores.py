@@ -95,15 +95,17 @@ def score_multiloko(tables: Mapping[str, pd.DataFrame], seed: int) -> list[Row]:
     for name, chosen in [*((code, [code]) for code in codes), (ALL, codes)]:
         abroad = [code for code in chosen if code != "en"]
         right = {"accuracy": np.concatenate([scores[code] for code in chosen])[:, None]}
+        effects: list[Row] = []
         if abroad:
             local, english = (np.concatenate([scores[code + end] for code in abroad]) for end in ("", "-en"))
             foreign = np.stack([scores[f"en-{code}"] for code in abroad], axis=1)
             right |= {"in_english": english[:, None], "from_english": foreign}
             change, gap = (local - english).mean(), local.mean() - foreign.mean()
             apart = resampled(local, seed) - resampled(foreign.mean(axis=1), seed + 1)
-            rows.append(bootstrapped(name, "mother_tongue", len(local), change, resampled(local - english, seed)))
-            rows.append(bootstrapped(name, "locality", len(local), gap, apart))
+            effects.append(bootstrapped(name, "mother_tongue", len(local), change, resampled(local - english, seed)))
+            effects.append(bootstrapped(name, "locality", len(local), gap, apart))
         rows += [(name, key, one.size, one.mean(), *wilson_by_question(one)) for key, one in right.items()]
+        rows += effects
     return rows
 
 
