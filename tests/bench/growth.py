@@ -2,11 +2,11 @@
 
     python tests/bench/growth.py --out tests/bench/results/growth
 
-Made-up questions in five languages are asked as MMLU/evaluate_mmlu.py does, each point in a process of its own: seconds
-without loading the model, and the largest resident memory of the process. Points differ in one respect from 100
-questions in six settings; `mmlu` are all 54 settings of 500 and of 14,042 questions, as many as MMLU has. Writes
-<out>.csv, a row a point, <out>_lines.csv, the straight line through the points of each axis, and the figure. A point
-that is there and of this commit is not measured again.
+Made-up questions in five languages are asked as MMLU/evaluate_mmlu.py does, on a CPU, each point in a process of its
+own: seconds without loading the model, and the largest resident memory of the process. Points differ in one respect
+from 100 questions in six settings; `mmlu` are all 54 settings of 500 and of 14,042 questions, as many as MMLU has.
+Writes <out>.csv, a row a point, <out>_lines.csv, the straight line through the points of each axis, and the figure.
+A point that is there and of this commit is not measured again.
 """
 
 import json
@@ -90,7 +90,7 @@ class Config:
         out: table and figure, without ending.
         axes: what grows, separated by commas.
         most: leave out points with more questions.
-        repeats: rounds; points above MANY prompts are measured once.
+        repeats: rounds; points above 10,000 prompts are measured once.
         point: internal, one point in this process.
         folder: internal, with point, where its questions lie.
     """
@@ -153,7 +153,8 @@ def run_point(config: Config) -> None:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as out, redirect_stdout(sys.stderr):
         evaluation = EvaluationConfig(out=out, settings=chosen)
-        evaluate_fitting(task, mmlu.overlong, evaluation, ModelConfig(model=config.model, dtype=config.dtype), scorer)
+        model = ModelConfig(model=config.model, dtype=config.dtype, device="cpu")
+        evaluate_fitting(task, mmlu.overlong, evaluation, model, scorer)
         seconds = time.perf_counter() - start - sum(loaded)
         session = read_run(out)["sessions"][-1]
     counts = {"prompts": session["questions"], "tokens_in_prompts": session["prompt_tokens"]}
@@ -185,15 +186,14 @@ def lines_of(table: pd.DataFrame) -> pd.DataFrame:
     """A row a machine, model and axis: the straight line through its points, and how much memory grows with tokens."""
     rows = []
     for keys, own in table.groupby([*SHARED, "axis"], sort=False):
-        if len(own) > 1:
-            tokens = own["distinct_tokens"].to_numpy(float) / 1e6
-            line, memory = (linregress(tokens, own[name].to_numpy(float)) for name in ("seconds", "peak_memory_mib"))
-            peaks = own.sort_values("distinct_tokens")["peak_memory_mib"].to_numpy(float)
-            found = {"points": len(own), "seconds_per_million_tokens": line.slope, "seconds_at_none": line.intercept}
-            found |= {"r_squared": line.rvalue**2, "memory_mib_per_million_tokens": memory.slope}
-            rows.append(
-                dict(zip((*SHARED, "axis"), keys, strict=True)) | found | {"first_mib": peaks[0], "last_mib": peaks[-1]}
-            )
+        if len(own) > 2:
+            tokens, seconds, memory = own[["distinct_tokens", "seconds", "peak_memory_mib"]].to_numpy(float).T
+            line = linregress(tokens / 1e6, seconds)
+            row = dict(zip((*SHARED, "axis"), keys, strict=True)) | {"points": len(own)}
+            row |= {"seconds_per_million_tokens": line.slope, "seconds_at_none": line.intercept}
+            row |= {"r_squared": line.rvalue**2, "memory_mib_first": memory[0], "memory_mib_last": memory[-1]}
+            row["memory_mib_per_million_tokens"] = linregress(tokens / 1e6, memory).slope
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -223,9 +223,8 @@ def main() -> None:
         return run_point(config)
     shared = {"machine": measure.machine("cpu"), "model": Path(config.model).name, "commit": git_commit()}
     out = f"{config.out}.csv"
-    done = (
-        {tuple(map(str, row)) for row in read_csv(out)[[*KEYS]].itertuples(index=False)} if Path(out).exists() else {}
-    )
+    kept = read_csv(out) if Path(out).exists() else pd.DataFrame(columns=[*KEYS])
+    done = {tuple(map(str, row)) for row in kept[[*KEYS]].itertuples(index=False)}
     for point in points(config):
         row = shared | {"date": now()[:10]} | asdict(point)
         if tuple(str(row[key]) for key in KEYS) not in done:

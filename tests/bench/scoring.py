@@ -231,8 +231,8 @@ def compare(config: Config, model, tokenizer, shots: int, settings: dict[str, Se
     ours(model, tokenizer, settings, first=1)  # the first call allocates
     profile = measure.Profile()
     with profile.watching(model):
-        watched, _, (answers, stats) = timed(partial(ours, model, tokenizer, settings))
-    say({"shots": shots, "prompts": len(answers), "seconds watched": round(watched, 2)})
+        answers, stats = ours(model, tokenizer, settings)
+    say({"shots": shots, "prompts": len(answers), "seconds watched": round(sum(profile.seconds.values()), 2)})
     batches = {"one_at_a_time": 1}
     if "harness" in comma_list(config.sides) and find_spec("lm_eval"):
         batches["harness"] = fastest_batch(config, model, tokenizer, settings, asked)
@@ -267,13 +267,14 @@ def compare(config: Config, model, tokenizer, shots: int, settings: dict[str, Se
         row["times_slower"] = rows[0]["prompts_per_second"] / row["prompts_per_second"] if rows else 1.0
         row["same_as_ours"] = sum(answers[key] == letter for key, letter in found.items())
         row |= {"peak_memory_mib": max(one["peak"] for one in own), "weights_mib": weights(model) / 2**20}
-        rows.append(row | (cost_of(profile, watched, stats, row["seconds"], rates) if mine else {}))
+        rows.append(row | (cost_of(profile, stats, row["seconds"], rates) if mine else {}))
     return rows
 
 
-def cost_of(profile: measure.Profile, watched: float, stats: ScoringStats, seconds: float, rates: list) -> dict:
+def cost_of(profile: measure.Profile, stats: ScoringStats, seconds: float, rates: list) -> dict:
     """Where our seconds go, and our rate beside that of matrix products alone; GFLOP and GFLOP/s."""
-    found = {"watched_seconds": watched} | {f"{part}_seconds": profile.seconds[part] for part in measure.PARTS}
+    found = {"watched_seconds": sum(profile.seconds.values())}
+    found |= {f"{part}_seconds": profile.seconds[part] for part in measure.PARTS}
     done = sum(map(measure.flops, profile.passes)) / 1e9
     products = {"passes": len(profile.passes), "gflop": done}
     for name, values in zip(("gemm", "full_gemm"), zip(*rates, strict=True), strict=True):
