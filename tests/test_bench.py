@@ -10,6 +10,7 @@ import torch
 
 from common.cli import InputError
 from common.lm.loading import load
+from common.questions import read_questions
 from tests.bench import measure
 from tests.mmlu import write_variants
 from tests.scripts import call, load_script
@@ -130,6 +131,12 @@ def test_growth_measures_a_point_once(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     monkeypatch.setattr(growth, "measure_point", lambda *_: pytest.fail("measured again"))
     assert call(growth, keys, monkeypatch) == 0 and capsys.readouterr().out == ""
+
+
+def test_settings_of_a_question_share_their_texts(data):
+    """What is read grows with the texts, not with the settings."""
+    english, options = (read_questions(data / f"{name}.csv")[0] for name in ("en", "options_de"))
+    assert english.question is options.question and english.option_languages[0] is english.question_language
 
 
 def test_points_of_growth():
