@@ -53,12 +53,12 @@ def machine(device: torch.device | str) -> str:
 
 
 @contextmanager
-def peak_memory() -> Iterator[Callable[[], float]]:
-    """What the yielded function says at its end: the largest memory inside the block, MiB, that of the GPU if in use.
+def peak_memory(device: torch.device | str) -> Iterator[Callable[[], float]]:
+    """Yields a function that says the largest memory inside the block so far, MiB: of a GPU what is allocated.
 
     On a CPU the resident memory, of which Linux forgets the peak so far; elsewhere that of the process until now.
     """
-    if torch.cuda.is_available():
+    if torch.device(device).type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         yield lambda: torch.cuda.max_memory_allocated() / 2**20

@@ -107,7 +107,8 @@ class Config:
 
 def read_settings(config: Config, shots: int) -> dict[str, Setting]:
     """The settings with their few-shot examples, as MMLU/evaluate_mmlu.py reads them."""
-    mmlu = MmluConfig(data=config.data, num_fewshot=shots, fewshot_examples=config.fewshot_examples)
+    keys = {"fewshot_examples": config.fewshot_examples, "on_few_examples": "fewer"}
+    mmlu = MmluConfig(data=config.data, num_fewshot=shots, **keys)
     task = mmlu.task(config.limit)
     found = {name: task.read(name) for name in expand_settings(comma_list(config.settings), task.names)}
     wanted = comma_list(config.subjects or "")
@@ -199,9 +200,9 @@ def one_by_one(model, tokenizer, settings: dict[str, Setting], asked: Asked, bat
 SIDES: dict[str, Callable] = {"harness": harness, "one_at_a_time": one_by_one}
 
 
-def timed(call: Callable) -> tuple[float, float, object]:
+def timed(call: Callable, device: torch.device) -> tuple[float, float, dict]:
     """Seconds, peak memory (MiB) and what the call returns."""
-    with measure.peak_memory() as peak:
+    with measure.peak_memory(device) as peak:
         measure.synchronize()
         start = time.perf_counter()
         result = call()
@@ -215,7 +216,9 @@ def fastest_batch(config: Config, model, tokenizer, settings: dict[str, Setting]
     places = np.unique(np.linspace(0, len(asked) - 1, min(sizes[-1], len(asked))).astype(int))
     trial = [asked[place] for place in places]
     harness(model, tokenizer, settings, trial[:1], 1)  # the first call imports and allocates
-    seconds = {size: timed(lambda size=size: harness(model, tokenizer, settings, trial, size))[0] for size in sizes}
+    seconds = {}
+    for size in sizes:
+        seconds[size], *_ = timed(partial(harness, model, tokenizer, settings, trial, size), model.device)
     say({f"harness, batch {size}": round(value, 2) for size, value in seconds.items()})
     return min(seconds, key=seconds.get)
 
@@ -241,7 +244,7 @@ def compare(config: Config, model, tokenizer, shots: int, settings: dict[str, Se
         if side in batches:
             sides[side] = partial(SIDES[side], model, tokenizer, settings, asked, batches[side])
     passes = measure.typical(profile.passes)
-    full = [measure.with_rows(passes[-1], TOKEN_BUDGET[model.device.type], model)]
+    full = [measure.with_rows(passes[-1], TOKEN_BUDGET.get(model.device.type, TOKEN_BUDGET["cuda"]), model)]
     counted = measure.is_counted(model)
     if not counted:
         print("note: most weights are not in linear layers, so no rate of matrix products is given", file=sys.stderr)
@@ -249,7 +252,7 @@ def compare(config: Config, model, tokenizer, shots: int, settings: dict[str, Se
     for number in range(1, config.repeats + 1):
         for side, call in sides.items():
             with measure.counting(model) as tokens:
-                seconds, peak, found = timed(call)
+                seconds, peak, found = timed(call, model.device)
             rounds.append({"side": side, "seconds": seconds, "peak": peak, "tokens": sum(tokens), "found": found})
             say({"round": number, "side": side, "prompts": len(found), "seconds": round(seconds, 2)})
         rates.append([measure.gemm_rate(model, some) / 1e9 if counted else np.nan for some in (passes, full)])
