@@ -24,6 +24,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
 from scipy.stats import linregress
 
 from common.cli import InputError, comma_list, parse, require_positive, run
@@ -209,9 +210,13 @@ def plot(table: pd.DataFrame) -> Figure:
             panel.errorbar(own["distinct_tokens"], own[name], yerr=lengths, **style)
     for panel, title in zip(axes, ("seconds", "peak memory (MiB)"), strict=True):
         panel.set_xscale("log")
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel("distinct tokens")
         panel.set_ylabel(title)
     axes[0].set_yscale("log")
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[0].yaxis.set_minor_formatter(NullFormatter())
     axes[1].set_ylim(bottom=0)
     add_legend(figure, axes)
     return figure
