@@ -108,7 +108,7 @@ def read_questions(path: str | os.PathLike) -> list[Question]:
             f"{path}: the first line must be {','.join(header_of(len(FOUR)))}; build the file with build_variants.py"
         )
     items, seen = [], set()
-    for number, row in enumerate((list(map(unquoted, row)) for row in rows[1:]), 1):
+    for number, row in enumerate(([sys.intern(unquoted(cell)) for cell in row] for row in rows[1:]), 1):
         where = f"{path}, row {number}"
         if len(row) != len(rows[0]):
             raise InputError(f"{where}: {len(row)} cells where the header has {len(rows[0])}")

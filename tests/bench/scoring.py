@@ -1,291 +1,324 @@
 """Crosslingual MMLU scored three ways: this repository, lm-evaluation-harness, and one prompt at a time.
 
-    python tests/bench/scoring.py --mmlu DIR --dictionaries DIR --out tests/bench/results/scoring_cpu.csv
+    python tests/bench/scoring.py --data VARIANTS --model MODEL --limit 2 --sample 4
 
---mmlu is a folder with `dev/` and `test/` in the original layout, --dictionaries one of `en-de.tsv` and so on. A random
-Llama scores English questions and their word-by-word translations in all thirty settings. Each side runs in its own
-process, one after the other, so that peak memory is measured per side. `--preset llama3-8b` is for a GPU.
+VARIANTS is a folder of MMLU/build_variants.py. One process loads the model, or makes a random Llama, and the sides take
+turns with the same prompts. lm-evaluation-harness (`bash install.sh --bench`; left out where it is not installed) runs
+with `logits_cache` and the fastest of some batch sizes. Before that, one more run of ours is watched: where its seconds
+go, and which matrix products its forward passes call. These are timed alone in every round. The other two may get a
+`sample` of the questions: rates are prompts a second. Predictions are compared prompt by prompt.
+
+Rows are added to `out`, so that models, precisions and machines stand in one table; a run again replaces its own.
 """
 
 import json
-import resource
-import subprocess
+import logging
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from common.cli import InputError, parse, run
-from common.lm.loglikelihood import ScoringStats, loglikelihood
-from common.prompts import mmlu_prompt
+from common.cli import InputError, comma_list, parse, require_positive, run
+from common.evaluation.logprob_scorer import LogprobScorer
+from common.evaluation.resume import shards_of
+from common.lm.loading import DTYPES, load, pick_device
+from common.lm.loglikelihood import TOKEN_BUDGET, ScoringStats, one_at_a_time
+from common.lm.memory import keep_freed_memory
+from common.lm.precision import cpu_multiplies, dtype_name
+from common.lm.tokenization import tokenize_pairs
 from common.questions import Question
-from common.reporting.files import write_csv_atomic
-from common.settings import build_settings
+from common.reporting.provenance import git_commit, now
+from common.settings import Setting, expand_settings
 
-FOUR = [" A", " B", " C", " D"]
-LANGUAGES = ("en", "de", "fr", "es", "it")
-PRESETS = {  # hidden, layers, heads, key-value heads, intermediate, vocabulary, dtype, batch of the harness
-    "llama-51m": (512, 8, 8, 8, 1376, 50_000, "bfloat16", 16),
-    "llama3-8b": (4096, 32, 32, 8, 14_336, 128_256, "bfloat16", 16),
-}
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "MMLU")]
+from evaluate_mmlu import MmluConfig  # noqa: E402
+
+from tests.bench import measure  # noqa: E402
+from tests.bench.random_llama import SHAPES, VOCABULARY, random_llama  # noqa: E402
+from tests.tiny import byte_level_tokenizer  # noqa: E402
+
+KEYS = ("machine", "model", "dtype", "shots", "fewshot_examples", "settings", "questions", "side")
+FORWARD = "en,full,question,options,gt,gt_question,onewrong,threewrong,mixup"
+
+Asked = list[tuple[str, Question]]  # setting and question of every prompt
 
 
 @dataclass
 class Config:
-    """What to measure."""
+    """Compare the speed of scoring.
 
-    mmlu: str  # folder with dev/ and test/ in the original layout
-    dictionaries: str  # folder with en-de.tsv and so on
-    preset: str = "llama-51m"  # model shape: llama-51m or llama3-8b
-    out: str = "tests/bench/results/scoring_cpu.csv"  # CSV to write
-    questions_5shot: int = 3  # questions per subject, 5-shot
-    questions_0shot: int = 6  # questions per subject, zero-shot
-    subjects: str = "anatomy,high_school_geography"  # comma separated
-    sides: str = "ours,harness,one_at_a_time"  # comma separated
-    float32: bool = True  # also compare predictions in float32
-    repeats: int = 3  # times each side is run, of which the median counts; once in float32
-    side: str | None = None  # internal: run one side in this process
-    shots: int = 5  # internal: with side
-    dtype: str = "bfloat16"  # internal: with side
-    folder: str = ""  # internal: with side, where tokenizer and prompts lie
+    Attributes:
+        data: folder of MMLU/build_variants.py.
+        model: hub name or folder; null is a random Llama.
+        shape: of the random Llama.
+        dtype: auto, float32, bfloat16 or float16.
+        device: auto, cpu or cuda.
+        attention: sdpa or eager, of the other sides; some models have only eager.
+        out: table to add to, .csv.
+        settings: all, families or settings, separated by commas; the default is the thirty forward ones of five
+            languages.
+        shots: numbers of few-shot examples, separated by commas.
+        fewshot_examples: of the question's own setting, or English.
+        subjects: separated by commas; null is all.
+        limit: questions of each subject; null is all.
+        sample: questions that the other two sides are asked, spread over all of them; null is all.
+        batches: batch sizes tried for lm-evaluation-harness, separated by commas.
+        sides: what to compare with ours, separated by commas; "" is nothing.
+        repeats: rounds.
+    """
 
+    data: str
+    model: str | None = None
+    shape: Literal["llama-58m", "llama3-8b"] = "llama-58m"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    out: str = "tests/bench/results/scoring.csv"
+    settings: str = FORWARD
+    shots: str = "5,0"
+    fewshot_examples: Literal["same", "en"] = "same"
+    subjects: str | None = None
+    limit: int | None = None
+    sample: int | None = None
+    batches: str = "1,4,16"
+    sides: str = "harness,one_at_a_time"
+    repeats: int = 3
 
-def word_by_word(text: str, dictionary: dict[str, str]) -> str:
-    """Each word replaced where the dictionary has it; only token counts matter here."""
-    return " ".join(dictionary.get(word.lower(), word) for word in text.split(" "))
-
-
-def build_prompts(config: Config, shots: int) -> list[str]:
-    """Prompts of every setting, question and subject; few-shot examples are English."""
-    tables = {}
-    for language in LANGUAGES[1:]:
-        lines = (Path(config.dictionaries) / f"en-{language}.tsv").read_text().splitlines()
-        tables[language] = dict(line.split("\t")[:2] for line in lines)
-    prompts = []
-    for subject in config.subjects.split(","):
-        dev, test = (read_english(Path(config.mmlu) / s / f"{subject}_{s}.csv", subject) for s in ("dev", "test"))
-        test = test[: config.questions_5shot if shots else config.questions_0shot]
-        parallel = {"en": test} | {
-            language: [translated(item, language, table) for item in test] for language, table in tables.items()
-        }
-        for name, setting in build_settings(parallel, LANGUAGES, 42).items():
-            if not name.startswith("rev_"):
-                prompts += [mmlu_prompt(item, dev[:shots]) for item in setting]
-    return prompts
-
-
-def read_english(path: Path, subject: str) -> list[Question]:
-    """Rows of one headerless MMLU file."""
-    rows = pd.read_csv(path, header=None, keep_default_na=False, dtype=str).itertuples(index=False)
-    return [
-        Question(f"{subject}-{i}", subject, "", row[0], tuple(row[1:5]), row[5], "en", "en", ("en",) * 4)
-        for i, row in enumerate(rows)
-    ]
+    def __post_init__(self) -> None:
+        require_positive(self, "limit", "sample", "repeats")
+        for key in ("shots", "batches"):
+            if not all(word.isdecimal() for word in comma_list(getattr(self, key))):
+                raise InputError(f"{key} is {getattr(self, key)!r}; it must be whole numbers, separated by commas")
+        if unknown := set(comma_list(self.sides)) - set(SIDES):
+            raise InputError(f"sides: {min(unknown)!r} is not one of {', '.join(SIDES)}")
 
 
-def translated(item: Question, language: str, table: dict[str, str]) -> Question:
-    """The item word by word in another language, marked so that no field equals the English one."""
-    options = tuple(f"{word_by_word(option, table)} {language}" for option in item.options)
-    question = f"{word_by_word(item.question, table)} {language}"
-    return Question(item.id, item.subject, "", question, options, item.answer, language, language, (language,) * 4)
+def read_settings(config: Config, shots: int) -> dict[str, Setting]:
+    """The settings with their few-shot examples, as MMLU/evaluate_mmlu.py reads them."""
+    keys = {"fewshot_examples": config.fewshot_examples, "on_few_examples": "fewer"}
+    mmlu = MmluConfig(data=config.data, num_fewshot=shots, **keys)
+    task = mmlu.task(config.limit)
+    found = {name: task.read(name) for name in expand_settings(comma_list(config.settings), task.names)}
+    wanted = comma_list(config.subjects or "")
+    for setting in found.values() if wanted else ():
+        if unknown := set(wanted) - {question.subject for question in setting.questions}:
+            raise InputError(f"subjects: {config.data} has no {min(unknown)!r}")
+        setting.questions[:] = [question for question in setting.questions if question.subject in wanted]
+    return found
 
 
-def train_tokenizer(config: Config, folder: Path, size: int) -> None:
-    """A byte-level BPE tokenizer with BOS, trained on the questions themselves."""
-    texts = [path.read_text() for path in sorted(Path(config.mmlu).glob("*/*.csv"))]
-    texts += [path.read_text() for path in sorted(Path(config.dictionaries).glob("*.tsv"))]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>")
-    fast.save_pretrained(folder)
+def sample_of(config: Config, settings: dict[str, Setting]) -> Asked:
+    """What the other sides are asked: `sample` questions in every setting."""
+    ids = list(dict.fromkeys(question.id for setting in settings.values() for question in setting.questions))
+    places = np.linspace(0, len(ids) - 1, min(config.sample or len(ids), len(ids))).round().astype(int)
+    chosen = {ids[place] for place in places}
+    return [(name, q) for name, setting in settings.items() for q in setting.questions if q.id in chosen]
 
 
-def random_llama(preset: str, dtype: str) -> LlamaForCausalLM:
-    """A Llama of the preset's shape with seeded random weights."""
-    hidden, layers, heads, kv_heads, intermediate, vocabulary, *_ = PRESETS[preset]
-    config = LlamaConfig(
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        intermediate_size=intermediate,
-        vocab_size=vocabulary,
-        max_position_embeddings=8192,
-        tie_word_embeddings=preset == "llama-51m",
-        initializer_range=0.05 if preset == "llama-51m" else 0.02,
-        dtype=getattr(torch, dtype),
-    )
-    torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    with torch.device(device):
-        torch.set_default_dtype(getattr(torch, dtype))
-        model = LlamaForCausalLM(config)
-        torch.set_default_dtype(torch.float32)
-    return model.eval()
+def load_model(config: Config, settings: dict[str, Setting]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model, or a random Llama with a tokenizer trained on the prompts."""
+    if config.model:
+        return load(config.model, dtype=config.dtype, device=config.device, attention=config.attention)
+    texts = []
+    for setting in settings.values():
+        follows = ["".join(setting.continuations(question, "letter")) for question in setting.questions]
+        texts += map("".join, zip(setting.prompts(setting.questions, "letter"), follows, strict=True))
+    size, device = min(VOCABULARY, SHAPES[config.shape]["vocab_size"]), pick_device(config.device)
+    dtype = torch.bfloat16 if config.dtype == "auto" else DTYPES[config.dtype]
+    if device.type == "cpu" and not cpu_multiplies(dtype):
+        dtype = torch.float32
+    with tempfile.TemporaryDirectory() as folder:
+        byte_level_tokenizer(size, bos=False, texts=texts).save_pretrained(folder)
+        return random_llama(config.shape, dtype, str(device)), PreTrainedTokenizerFast.from_pretrained(folder)
 
 
-def run_ours(model, tokenizer, prompts: list[str]) -> tuple[np.ndarray, ScoringStats]:
-    """Through the prefix tree."""
-    stats = ScoringStats()
-    return loglikelihood(model, tokenizer, prompts, FOUR, stats=stats), stats
+def ours(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Setting], first: int | None = None
+) -> tuple[dict, ScoringStats]:
+    """Predictions {(setting, id): letter} as a run makes them, shard by shard; of the `first` questions of each."""
+    scorer = LogprobScorer(model, tokenizer, answer_format="letter")
+    shards: dict = {}
+    for name, setting in settings.items():
+        for shard, questions in shards_of(setting.questions[:first]).items():
+            shards.setdefault(shard, {})[name] = questions
+    found = pd.concat([scorer.records(parts, settings) for parts in shards.values()])
+    return dict(zip(zip(found["setting"], found["id"], strict=True), found["prediction"], strict=True)), scorer.stats
 
 
-def run_harness(model, tokenizer, prompts: list[str], batch: int) -> np.ndarray:
-    """Through lm-evaluation-harness, as its multiple-choice tasks call it."""
+def prompts_of(settings: dict[str, Setting], asked: Asked) -> tuple[list[str], list[list[str]]]:
+    """Prompts and what may follow each."""
+    prompts = [settings[name].prompts([question], "letter")[0] for name, question in asked]
+    return prompts, [settings[name].continuations(question, "letter") for name, question in asked]
+
+
+def letters(scores: Sequence[Sequence[float]], asked: Asked) -> dict:
+    """Predictions {(setting, id): letter} from a score for every letter."""
+    return {(name, q.id): q.letters[int(np.argmax(own))] for (name, q), own in zip(asked, scores, strict=True)}
+
+
+def harness(model, tokenizer, settings: dict[str, Setting], asked: Asked, batch: int) -> dict:
+    """Predictions of lm-evaluation-harness, all requests in one call, as for its multiple-choice tasks."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch, add_bos_token=True, max_length=8192)
-    requests = [
-        Instance("loglikelihood", {}, (prompt, letter), i) for prompt in prompts for i, letter in enumerate(FOUR)
-    ]
-    scores = harness.loglikelihood(requests, disable_tqdm=True)
-    return np.array([score for score, _ in scores], np.float32).reshape(len(prompts), len(FOUR))
+    prompts, follows = prompts_of(settings, asked)
+    pairs = [(prompt, text) for prompt, own in zip(prompts, follows, strict=True) for text in own]
+    requests = [Instance("loglikelihood", {}, pair, number) for number, pair in enumerate(pairs)]
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of a model that is loaded already
+    side = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch, logits_cache=True)
+    scores = iter(side.loglikelihood(requests, disable_tqdm=True))
+    return letters([[next(scores)[0] for _ in own] for own in follows], asked)
 
 
-@torch.no_grad()
-def run_one_at_a_time(model, tokenizer, prompts: list[str]) -> np.ndarray:
-    """One prompt, one forward pass over all positions, the letters' logits at the last, as in the original code."""
-    letters = [tokenizer(letter, add_special_tokens=False)["input_ids"][-1] for letter in FOUR]
-    result = []
-    for prompt in prompts:
-        ids = tokenizer(prompt)["input_ids"]
-        logits = model(torch.tensor([ids], device=model.device)).logits[0, -1]
-        result.append(logits.float().log_softmax(-1)[letters].cpu().numpy())
-    return np.array(result)
+def one_by_one(model, tokenizer, settings: dict[str, Setting], asked: Asked, batch: int) -> dict:
+    """Predictions of one plain forward pass a prompt, as in the paper's code."""
+    prompts, follows = prompts_of(settings, asked)
+    pairs = tokenize_pairs(tokenizer, prompts[:1], [max(follows, key=len)])
+    tokens = {text: tuple(pair.tokens[pair.start :]) for text, pair in zip(max(follows, key=len), pairs, strict=True)}
+    if long := [text for text, own in tokens.items() if len(own) > 1]:
+        raise InputError(
+            f"the letter {long[0]!r} is several tokens, which one_at_a_time cannot score; name other --sides"
+        )
+    return letters(
+        one_at_a_time(model, tokenizer, prompts, [[tokens[text] for text in own] for own in follows], ScoringStats()),
+        asked,
+    )
 
 
-def run_side(config: Config) -> None:
-    """Internal: one side in this process; prints one line of JSON."""
-    folder = Path(config.folder)
-    prompts = json.loads((folder / f"prompts_{config.shots}.json").read_text())
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    model = random_llama(config.preset, config.dtype)
-    harness_batch = PRESETS[config.preset][-1]
-    sides: dict[str, Callable] = {
-        "ours": lambda p: run_ours(model, tokenizer, p),
-        "harness": lambda p: run_harness(model, tokenizer, p, harness_batch),
-        "one_at_a_time": lambda p: run_one_at_a_time(model, tokenizer, p),
-    }
-    sides[config.side](prompts[:30])  # first calls allocate and compile
-    times = []
-    for _ in range(config.repeats):
-        synchronize()
-        before = time.perf_counter()
-        result = sides[config.side](prompts)
-        synchronize()
-        times.append(time.perf_counter() - before)
-    seconds = float(np.median(times))
-    logprobs, stats = result if config.side == "ours" else (result, None)
-    row = {
-        "seconds": seconds,
-        "peak_memory_mib": peak_memory_mib(),
-        "predictions": logprobs.argmax(1).tolist(),
-    } | (asdict(stats) if stats else {})
-    if config.side == "ours":
-        row["fraction_of_matmul_rate"] = linear_rate(model, stats, len(prompts), seconds) / matmul_rate(model)
-    print("RESULT " + json.dumps(row))
+SIDES: dict[str, Callable] = {"harness": harness, "one_at_a_time": one_by_one}
 
 
-def synchronize() -> None:
-    """Wait for the GPU, if there is one."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def timed(call: Callable, device: torch.device) -> tuple[float, float, dict]:
+    """Seconds, peak memory (MiB) and what the call returns."""
+    with measure.peak_memory(device) as peak:
+        measure.synchronize()
+        start = time.perf_counter()
+        result = call()
+        measure.synchronize()
+        return time.perf_counter() - start, peak(), result
 
 
-def peak_memory_mib() -> float:
-    """Peak GPU memory, or peak resident memory on a CPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def fastest_batch(config: Config, model, tokenizer, settings: dict[str, Setting], asked: Asked) -> int:
+    """The batch size with which lm-evaluation-harness is fastest, on as many prompts as the largest has."""
+    sizes = sorted({max(1, int(word)) for word in comma_list(config.batches)})
+    places = np.unique(np.linspace(0, len(asked) - 1, min(sizes[-1], len(asked))).astype(int))
+    trial = [asked[place] for place in places]
+    harness(model, tokenizer, settings, trial[:1], 1)  # the first call imports and allocates
+    seconds = {}
+    for size in sizes:
+        seconds[size], *_ = timed(partial(harness, model, tokenizer, settings, trial, size), model.device)
+    say({f"harness, batch {size}": round(value, 2) for size, value in seconds.items()})
+    return min(seconds, key=seconds.get)
 
 
-def linear_rate(model: LlamaForCausalLM, stats: ScoringStats, prompts: int, seconds: float) -> float:
-    """FLOP/s spent on the matrix products of the layers for distinct tokens, and on one row of the head a prompt."""
-    layers = sum(p.numel() for p in model.model.layers.parameters() if p.dim() == 2)
-    head = model.lm_head.weight.numel()
-    return 2 * (layers * stats.tree_tokens + head * prompts) / seconds
+def say(what: dict) -> None:
+    """Progress, a line of JSON."""
+    print(json.dumps(what), flush=True)
 
 
-def matmul_rate(model: LlamaForCausalLM, tokens: int = 2048, repeats: int = 10) -> float:
-    """FLOP/s of the matrix products of one layer alone, at the model's own shapes and dtype."""
-    weights = [p for p in model.model.layers[0].parameters() if p.dim() == 2]
-    inputs = [torch.randn(tokens, w.shape[1], dtype=w.dtype, device=w.device) for w in weights]
+def compare(config: Config, model, tokenizer, shots: int, settings: dict[str, Setting]) -> list[dict]:
+    """Measure one number of few-shot examples; a row a side."""
+    asked = sample_of(config, settings)
+    ours(model, tokenizer, settings, first=1)  # the first call allocates
+    profile = measure.Profile()
+    with profile.watching(model):
+        answers, stats = ours(model, tokenizer, settings)
+    say({"shots": shots, "prompts": len(answers), "seconds watched": round(sum(profile.seconds.values()), 2)})
+    batches = {"one_at_a_time": 1}
+    if "harness" in comma_list(config.sides) and find_spec("lm_eval"):
+        batches["harness"] = fastest_batch(config, model, tokenizer, settings, asked)
+    sides = {"ours": lambda: ours(model, tokenizer, settings)[0]}
+    for side in comma_list(config.sides):
+        if side in batches:
+            sides[side] = partial(SIDES[side], model, tokenizer, settings, asked, batches[side])
+    passes = measure.typical(profile.passes)
+    full = [measure.with_rows(passes[-1], TOKEN_BUDGET.get(model.device.type, TOKEN_BUDGET["cuda"]), model)]
+    counted = measure.is_counted(model)
+    if not counted:
+        print("note: most weights are not in linear layers, so no rate of matrix products is given", file=sys.stderr)
+    rounds, rates = [], []
+    for number in range(1, config.repeats + 1):
+        for side, call in sides.items():
+            with measure.counting(model) as tokens:
+                seconds, peak, found = timed(call, model.device)
+            rounds.append({"side": side, "seconds": seconds, "peak": peak, "tokens": sum(tokens), "found": found})
+            say({"round": number, "side": side, "prompts": len(found), "seconds": round(seconds, 2)})
+        rates.append([measure.gemm_rate(model, some) / 1e9 if counted else np.nan for some in (passes, full)])
+    rows = []
+    for side in sides:
+        own = [one for one in rounds if one["side"] == side]
+        found, seconds = own[0]["found"], measure.spread([one["seconds"] for one in own])
+        mine = side == "ours"
+        row = {"shots": shots, "fewshot_examples": config.fewshot_examples if shots else "none"}
+        row |= {"settings": len(settings), "questions": len({id for _, id in answers}), "side": side}
+        row |= {"batch": batches.get(side, ""), "prompts": len(found)}
+        row |= {"tokens_in_prompts": stats.prompt_tokens if mine else tokens_in(tokenizer, settings, asked)}
+        row |= {"distinct_tokens": stats.tree_tokens if mine else "", "computed_tokens": own[0]["tokens"]}
+        row |= seconds | {"prompts_per_second": len(found) / seconds["seconds"]}
+        row["times_slower"] = rows[0]["prompts_per_second"] / row["prompts_per_second"] if rows else 1.0
+        row["same_as_ours"] = sum(answers[key] == letter for key, letter in found.items())
+        row |= {"peak_memory_mib": max(one["peak"] for one in own), "weights_mib": weights(model) / 2**20}
+        rows.append(row | (cost_of(profile, stats, row["seconds"], rates) if mine else {}))
+    return rows
 
-    def once() -> None:
-        for x, w in zip(inputs, weights, strict=True):
-            torch.nn.functional.linear(x, w)
 
-    with torch.inference_mode():
-        once()
-        synchronize()
-        before = time.perf_counter()
-        for _ in range(repeats):
-            once()
-        synchronize()
-    return 2 * repeats * tokens * sum(w.numel() for w in weights) / (time.perf_counter() - before)
+def cost_of(profile: measure.Profile, stats: ScoringStats, seconds: float, rates: list) -> dict:
+    """Where our seconds go, and our rate beside that of matrix products alone; GFLOP and GFLOP/s."""
+    found = {"watched_seconds": sum(profile.seconds.values())}
+    found |= {f"{part}_seconds": profile.seconds[part] for part in measure.PARTS}
+    done = sum(map(measure.flops, profile.passes)) / 1e9
+    products = {"passes": len(profile.passes), "gflop": done}
+    for name, values in zip(("gemm", "full_gemm"), zip(*rates, strict=True), strict=True):
+        products |= measure.spread(values, f"{name}_gflops")
+    useful = done * stats.tree_tokens / stats.computed_tokens
+    return found | products | {"share_of_gemm": useful / seconds / products["gemm_gflops"]}
 
 
-def measure(config: Config, folder: Path, side: str, shots: int, dtype: str) -> dict:
-    """Run one side in a process of its own."""
-    arguments = {"mmlu": config.mmlu, "dictionaries": config.dictionaries, "preset": config.preset}
-    arguments |= {"side": side, "shots": shots, "dtype": dtype, "folder": folder}
-    arguments["repeats"] = config.repeats if dtype == PRESETS[config.preset][6] else 1
-    command = [sys.executable, __file__, *[f"--{key}={value}" for key, value in arguments.items()]]
-    done = subprocess.run(command, capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    if done.returncode or not lines:
-        raise InputError(f"the side {side} failed: {done.stderr[-2000:]}")
-    return json.loads(lines[0].removeprefix("RESULT "))
+def tokens_in(tokenizer: PreTrainedTokenizerBase, settings: dict[str, Setting], asked: Asked) -> int:
+    """Tokens of the prompts."""
+    return sum(map(len, tokenizer(prompts_of(settings, asked)[0], verbose=False).input_ids))
+
+
+def weights(model: PreTrainedModel) -> int:
+    """Bytes of the weights."""
+    return sum(parameter.nbytes for parameter in model.parameters())
 
 
 def main() -> None:
     config = parse(Config)
-    if config.side:
-        return run_side(config)
-    dtype = PRESETS[config.preset][6]
-    rows = []
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        train_tokenizer(config, folder, min(PRESETS[config.preset][5], 50_000))
-        for shots in (5, 0):
-            prompts = build_prompts(config, shots)
-            (folder / f"prompts_{shots}.json").write_text(json.dumps(prompts))
-            results = {side: measure(config, folder, side, shots, dtype) for side in config.sides.split(",")}
-            exact = {}
-            if config.float32:
-                exact = {side: measure(config, folder, side, shots, "float32") for side in results}
-            for side, result in results.items():
-                row = {"preset": config.preset, "dtype": dtype, "shots": shots, "side": side, "prompts": len(prompts)}
-                row |= {key: value for key, value in result.items() if key != "predictions"}
-                row["times_ours"] = result["seconds"] / results["ours"]["seconds"]
-                if exact:
-                    same = np.mean(np.array(exact[side]["predictions"]) == np.array(exact["ours"]["predictions"]))
-                    row |= {"seconds_float32": exact[side]["seconds"], "same_predictions_float32": same}
-                rows.append(row)
-                print(json.dumps(row), flush=True)
-    table = pd.DataFrame(rows)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    table.insert(0, "device", device)
-    table["prompt_tokens"] = table["prompt_tokens"].ffill()
-    table["tree_tokens"] = table["tree_tokens"].ffill()
-    write_csv_atomic(Path(config.out), table)
-    print(table.drop(columns=["preset", "dtype"]).to_string(index=False))
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    if "harness" in comma_list(config.sides) and not find_spec("lm_eval"):
+        print("note: without lm-evaluation-harness, which is not installed: bash install.sh --bench", file=sys.stderr)
+    keep_freed_memory()  # for all sides
+    model = tokenizer = None
+    rows: list[dict] = []
+    for shots in map(int, comma_list(config.shots)):
+        settings = read_settings(config, shots)
+        if model is None:
+            model, tokenizer = load_model(config, settings)
+        shared = {"machine": measure.machine(model.device), "date": now()[:10], "commit": git_commit()}
+        shared |= {"model": Path(config.model or f"random {config.shape}").name, "dtype": dtype_name(model)}
+        own = [shared | row for row in compare(config, model, tokenizer, shots, settings)]
+        measure.keep(config.out, own, KEYS)
+        rows += own
+    shown = ["shots", "side", "prompts", "seconds", "prompts_per_second", "times_slower", "same_as_ours"]
+    print(
+        pd.DataFrame(rows)[[*shown, "peak_memory_mib", "share_of_gemm"]].to_string(
+            index=False, float_format="{:.3f}".format
+        )
+    )
 
 
 if __name__ == "__main__":
