@@ -2,7 +2,7 @@
 
     python tests/bench/training.py --text FILE --out tests/bench/results/training_cpu.csv
 
-FILE is raw WikiText. The sides train the same random Llama of 51M weights for a few steps, one after the other, each
+FILE is raw WikiText. The sides train the same random Llama of 58M weights for a few steps, one after the other, each
 in its own process. TRL packs with `bfd_split`, which loses no text. Needs `bash install.sh --bench`.
 """
 

@@ -2,7 +2,7 @@
 
     python tests/bench/translation.py --sentences DIR [--model MODEL] --out tests/bench/results/translation_cpu.csv
 
-DIR has en.devtest and de.devtest. A model, or a random Llama of 51M weights, whose answers are all of the largest
+DIR has en.devtest and de.devtest. A model, or a random Llama of 58M weights, whose answers are all of the largest
 length, translates greedily in float32 with five few-shot examples; the sides run one after the other in one process,
 and their outputs are compared. Batches of transformers' generate are sorted by length.
 """
@@ -88,7 +88,7 @@ def main() -> None:
             same = sum(a == b for a, b in zip(answers[side], answers["ours"], strict=True))
             rows.append(
                 {
-                    "model": Path(config.model or "random Llama, 51M").name,
+                    "model": Path(config.model or "random Llama, 58M").name,
                     "side": side,
                     "sentences": len(prompts),
                     "seconds": seconds,
