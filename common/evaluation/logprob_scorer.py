@@ -93,12 +93,10 @@ class LogprobScorer:
         if len(bad):
             name, item = owners[bad[0]]
             raise InputError(f"question {item.id} in setting {name}: the model gives NaN; try --dtype float32")
-        tables, start = [], 0
-        for name, items in parts.items():
-            rows = logprobs[start : start + len(items), : max(len(item.options) for item in items)]
-            tables.append(record_rows(items, name, rows, lengths=self._lengths(items)))
-            start += len(items)
-        return pd.concat(tables, ignore_index=True)
+        names, items = zip(*owners, strict=True)
+        bytes_of = [[len(option.encode()) for option in item.options] for item in items]
+        lengths = None if self.answer_format == "letter" else pd.DataFrame(bytes_of).to_numpy(float)
+        return record_rows(items, names, logprobs, lengths=lengths)
 
     def _continuations(self, item: Question, setting: Setting) -> list[str | tuple[int, ...]]:
         if self.answer_format == "letter" and not self.bare:
@@ -115,15 +113,6 @@ class LogprobScorer:
                     f"note: the label {label.strip()!r} is {count} tokens; their log-probabilities are summed",
                     file=sys.stderr,
                 )
-
-    def _lengths(self, items: Sequence[Question]) -> np.ndarray | None:
-        """Bytes of the options, [questions, most options], NaN for missing ones; None where letters are compared."""
-        if self.answer_format == "letter":
-            return None
-        lengths = np.full((len(items), max(len(item.options) for item in items)), np.nan)
-        for row, item in zip(lengths, items, strict=True):
-            row[: len(item.options)] = [len(option.encode()) for option in item.options]
-        return lengths
 
     def _named(self, error: InputError, owners: list[tuple[str, Question]], prompts: list[str]) -> InputError:
         """The error of `loglikelihood`, which knows no questions, in terms of question and setting."""

@@ -25,16 +25,17 @@ COLUMNS = ["id", "subject", "setting", "question_language", "option_languages", 
 
 def record_rows(
     items: Sequence[Question],
-    setting: str,
+    setting: str | Sequence[str],
     logprobs: np.ndarray | None = None,
     *,
     lengths: np.ndarray | None = None,
     texts: Sequence[str] | None = None,
     labels: Sequence[Sequence[str]] | None = None,
 ) -> pd.DataFrame:
-    """Records of questions in one setting; the prediction is that of `common.evaluation.prediction.predict`.
+    """Records of questions; the prediction is that of `common.evaluation.prediction.predict`.
 
     Args:
+        setting: of all questions, or one each.
         logprobs: [questions, most options] log-probabilities of A, B, ... in nats, NaN for an option that does not
             exist; None where answers were only written. Predictions are made from the rounded values of the record.
         lengths, texts, labels: as in `predict`; with `texts`, `extracted` is 1 where the answer names an option.

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from common.cli import InputError
@@ -36,17 +35,11 @@ class ServerScorer:
         replies = answered(self.server, self.server.ask(prompts, ANSWER_TOKENS, logprobs=TOP))
         self.stats.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
         self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
-        tables, start = [], 0
-        for name, items in parts.items():
-            own = replies[start : start + len(items)]
-            labels = [settings[name].prompt_format.labels_of(item) for item in items]
-            logprobs = np.full((len(items), max(map(len, labels))), np.nan)
-            for row, (reply, named) in enumerate(zip(own, labels, strict=True)):
-                logprobs[row, : len(named)] = [label_logprob(reply, label) for label in named]
-            texts = [reply.text for reply in own]
-            tables.append(record_rows(items, name, logprobs, texts=texts, labels=labels))
-            start += len(items)
-        return pd.concat(tables, ignore_index=True)
+        names, items = zip(*((name, item) for name, own in parts.items() for item in own), strict=True)
+        labels = [settings[name].prompt_format.labels_of(item) for name, item in zip(names, items, strict=True)]
+        logprobs = [[label_logprob(said, label) for label in own] for said, own in zip(replies, labels, strict=True)]
+        texts = [reply.text for reply in replies]
+        return record_rows(items, names, pd.DataFrame(logprobs).to_numpy(float), texts=texts, labels=labels)
 
 
 def answered(server: Server, replies: Sequence[Reply | Failure]) -> list[Reply]:
