@@ -18,9 +18,9 @@ from common.cli import InputError
 from common.lm.loglikelihood import plain_path_reason
 from common.lm.memory import halved, keep_freed_memory
 from common.lm.precision import compute_dtype
-from common.lm.prefix_attention import SharedPrefix, shared_prefix_enabled
+from common.lm.prefix_attention import SharedPrefix
 from common.lm.tokenization import prompt_tokens
-from common.lm.tree_attention import UnsupportedAttention
+from common.lm.tree_attention import UnsupportedAttention, attending
 from common.progress import Progress
 
 BATCH_BYTES = {"cpu": 1 << 29, "cuda": 1 << 33}  # for a batch's keys and values, and one layer's attention scores
@@ -63,7 +63,7 @@ def generate(
     shared = 0 if whole else common_prefix(ids)
     try:
         prefix = _read_prefix(model, ids[0][:shared]) if shared else None
-        with shared_prefix_enabled(model, prefix) if prefix else nullcontext():
+        with attending(model, "shared_prefix", prefix) if prefix else nullcontext():
             return _write_all(_Writer(model, tokenizer, ids, prefix, max_new_tokens, stop), token_budget)
     except UnsupportedAttention:
         return _write_all(_Writer(model, tokenizer, ids, None, max_new_tokens, stop), token_budget)
