@@ -28,7 +28,7 @@ from common.evaluation.records import (
 from common.evaluation.resume import DECIMALS
 from common.questions import LETTERS
 from common.reporting.files import claim
-from common.reporting.provenance import git_commit, now, package_versions, read_run, write_run
+from common.reporting.provenance import begun, now, read_run, write_run
 from common.reporting.results import write_result
 from common.reporting.stats import wilson
 
@@ -154,8 +154,8 @@ def main() -> None:
         text = rows.astype(str).assign(**numbers)
         written[setting] = {"hash": digest, **write_setting(out, text, list(rows["id"]))}
     info = {"config": source["config"] | {"calibrate": asdict(config)}, "hash": digest, "model": source["model"]}
-    session = {"start": now(), "end": now(), "git_commit": git_commit(), "packages": package_versions()}
-    write_run(out, info | {"records": written, "sessions": [session | {"computed_tokens": 0}]})
+    session = begun() | {"end": now(), "computed_tokens": 0}
+    write_run(out, info | {"records": written, "sessions": [session]})
     write_summaries(out, load_records(out), category)
     write_result(__file__, out / "bias", {config.run: config.run}, bias(records))
 

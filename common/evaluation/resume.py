@@ -33,16 +33,7 @@ from common.plan import Work, planning, say_plan
 from common.progress import Progress
 from common.questions import Question, by_subject
 from common.reporting.files import claim, csv_text, read_text, write_csv_atomic, write_json_atomic, write_text_atomic
-from common.reporting.provenance import (
-    device_name,
-    file_digest,
-    git_commit,
-    now,
-    package_versions,
-    peak_memory,
-    read_run,
-    write_run,
-)
+from common.reporting.provenance import begun, device_name, file_digest, now, peak_memory, read_run, write_run
 
 SHARD_SIZE = 100
 DECIMALS = 6  # of a log-probability
@@ -203,8 +194,7 @@ def compute_missing(
         costs = [(tree_size(texts(*unit)), unit) for unit in pending]
         pending = share(costs, state.num_processes)[state.process_index]
     worker = start()
-    session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions(), **more}
-    session |= {"processes": state.num_processes, "dtype": worker.dtype}
+    session = {**begun(), **more, "processes": state.num_processes, "dtype": worker.dtype}
     info["sessions"].append(session)
     if state.is_main_process:
         write_run(store.folder.parent, info)

@@ -18,6 +18,7 @@ from common.reporting.files import write_json_atomic
 if TYPE_CHECKING:  # takes seconds to import, and tables and plots do without it
     import torch
 
+# Those that can change a number.
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "datasets", "numpy", "pandas", "statsmodels")
 # What decides what a model computes; training logs and notes that lie beside it do not count.
 MODEL_FILES = ("*config.json", "*.index.json", "*.safetensors", "tokenizer*.json", "vocab.*", "merges.txt", "*.model")
@@ -37,11 +38,6 @@ def git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def package_versions() -> dict[str, str]:
-    """Installed version of each package that can change a number."""
-    return {name: version(name) for name in PACKAGES}
 
 
 def file_digest(path: str | Path) -> str:
@@ -162,6 +158,12 @@ def read_run(out: str | os.PathLike) -> dict[str, Any]:
     return found
 
 
+def begun() -> dict[str, Any]:
+    """What `run.json` says of work that begins now: times, `end` null until it has ended, code and packages."""
+    packages = {name: version(name) for name in PACKAGES}
+    return {"start": now(), "end": None, "git_commit": git_commit(), "packages": packages}
+
+
 def session(start: str) -> dict[str, Any]:
-    """What `run.json` says of work that began at `start` (of `now`) and ends now: times, code, packages, memory."""
-    return {"start": start, "end": now(), "git_commit": git_commit(), "packages": package_versions(), **peak_memory()}
+    """What `run.json` says of work that began at `start` (of `now`) and ends now, with memory."""
+    return begun() | {"start": start, "end": now()} | peak_memory()
