@@ -7,11 +7,11 @@ translator.translate(["The dog sleeps."], "en", "de")
 from common.cli import InputError
 from common.lm.gguf import unpacked
 from common.lm.server import split_server
-from common.translation.base import Examples, Translator
+from common.translation.base import Translator
 from common.translation.cache import CachedTranslator
+from common.translation.causal_lm import CausalTranslator, Examples, ServerTranslator
 from common.translation.command import CommandTranslator
 from common.translation.dictionary import DictionaryTranslator
-from common.translation.server import ServerTranslator
 from common.translation.web_service import SERVICES, WebServiceTranslator
 
 
@@ -55,8 +55,6 @@ def make_translator(
 
         translator = EncoderDecoderTranslator(name, device=device)
     else:
-        from common.translation.causal_lm import CausalTranslator  # takes seconds to import
-
         translator = CausalTranslator(name, device=device, examples=examples)
     return CachedTranslator(translator, cache_file) if cache_file else translator
 
