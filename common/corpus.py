@@ -41,10 +41,12 @@ def read_documents(source: str, subset: str | None, split: str, documents: str, 
     """
     rows = (row["text"] for row in read_rows(source, subset, split))
     texts = _by_heading(rows, source) if documents == "headings" else (row for row in rows if row.strip())
-    number = -1
+    number, moses = -1, MosesDetokenizer(lang="en")
     for number, text in enumerate(texts):
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        yield Document(number, "\n".join(_detokenized(line) for line in lines) if detokenize else "\n".join(lines))
+        if detokenize:
+            lines = [moses.detokenize(JOINER.sub(r"\1", line).split()) for line in lines]
+        yield Document(number, "\n".join(lines))
     if number < 0:
         raise InputError(f"{source}: no text in it")
 
@@ -119,13 +121,3 @@ def _by_heading(rows: Iterator[str], source: str) -> Iterator[str]:
     if not any(TITLE.fullmatch(line.rstrip("\n")) for line in document):
         raise InputError(f"{source}: no WikiText title (` = Title = `) in it; use --documents rows")
     yield "".join(document)
-
-
-def _detokenized(line: str) -> str:
-    words = JOINER.sub(r"\1", line).split()
-    return _moses().detokenize(words)
-
-
-@cache
-def _moses() -> MosesDetokenizer:
-    return MosesDetokenizer(lang="en")
