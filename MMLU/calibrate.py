@@ -17,14 +17,7 @@ from categories import category
 
 from common.cli import InputError, config_hash, parse, run
 from common.evaluation.prediction import letters_of, predict
-from common.evaluation.records import (
-    load_records,
-    logprobs_of,
-    option_languages,
-    rounded,
-    write_setting,
-    write_summaries,
-)
+from common.evaluation.records import load_records, logprobs_of, rounded, write_setting, write_summaries
 from common.evaluation.resume import DECIMALS
 from common.questions import LETTERS
 from common.reporting.files import claim
@@ -55,6 +48,11 @@ def normalized_logprobs(records: pd.DataFrame) -> np.ndarray:
     logprobs = logprobs_of(records).to_numpy(float)
     there = np.where(np.isnan(logprobs), -np.inf, logprobs)
     return logprobs - np.logaddexp.reduce(there, axis=1, keepdims=True)
+
+
+def option_languages(records: pd.DataFrame) -> np.ndarray:
+    """Languages of the options, [questions, most options]; "" for an option that does not exist."""
+    return records["option_languages"].str.split("|", expand=True).fillna("").to_numpy(str)
 
 
 def has_logprobs(records: pd.DataFrame) -> bool:

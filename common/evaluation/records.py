@@ -73,11 +73,6 @@ def logprobs_of(records: pd.DataFrame) -> pd.DataFrame:
     return records[[name for name in records if name.startswith(LOGPROB)]]
 
 
-def option_languages(records: pd.DataFrame) -> np.ndarray:
-    """Languages of the options, [questions, most options]; "" for an option that does not exist."""
-    return records["option_languages"].str.split("|", expand=True).fillna("").to_numpy(str)
-
-
 def write_setting(out: Path, table: pd.DataFrame, ids: Sequence[str]) -> dict[str, Any]:
     """Write `<out>/<setting>.csv`, rows in the order of `ids`; returns its entry in run.json: rows and digest.
 
