@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -39,10 +40,11 @@ def continuations_of(
     return texts if start is None else [start + text.lstrip() for text in texts]
 
 
+@dataclass
 class LogprobScorer:
     """Scores shards with one model and adds up the tokens in `stats`.
 
-    Args:
+    Attributes:
         answer_format: `letter`, or `text`, which predicts the option with the largest log-probability per byte.
         answer_token: `follow` scores the token of a letter after "Answer:", `bare` that of the letter alone.
         chat: put the prompt as a user's turn into the tokenizer's chat template; the answer opens the assistant's turn.
@@ -50,24 +52,19 @@ class LogprobScorer:
         token_budget: as in `loglikelihood`.
     """
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        answer_format: str,
-        answer_token: str = "follow",
-        chat: bool = False,
-        one_at_a_time: bool = False,
-        token_budget: int | None = None,
-    ):
-        self.model, self.tokenizer = model, tokenizer
-        self.answer_format, self.token_budget, self.chat = answer_format, token_budget, chat
-        self.one_at_a_time = one_at_a_time
-        self.bare = answer_format == "letter" and answer_token == "bare"
-        self.answer_start = chat_answer_start(tokenizer) if chat else None
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    answer_format: str
+    answer_token: str = "follow"
+    chat: bool = False
+    one_at_a_time: bool = False
+    token_budget: int | None = None
+
+    def __post_init__(self) -> None:
+        self.bare = self.answer_format == "letter" and self.answer_token == "bare"
+        self.answer_start = chat_answer_start(self.tokenizer) if self.chat else None
         self.stats = ScoringStats()
-        self.device, self.dtype = device_name(model.device), dtype_name(model)
+        self.device, self.dtype = device_name(self.model.device), dtype_name(self.model)
         self._seen: set[str] = set()  # labels
 
     def records(self, parts: Parts, settings: Mapping[str, Setting]) -> pd.DataFrame:

@@ -70,17 +70,17 @@ def shards_of(items: Iterable[Question]) -> dict[Shard, list[Question]]:
     }
 
 
+@dataclass
 class UnitStore:
     """The finished units of a run folder, read and written under the hashes of the present configuration.
 
-    Args:
+    Attributes:
         folder: `<out>/units`.
         hashes: {column: hash of everything its rows depend on}; units under any other hash are ignored.
     """
 
-    def __init__(self, folder: Path, hashes: Mapping[str, str]):
-        self.folder = Path(folder)
-        self.hashes = dict(hashes)
+    folder: Path
+    hashes: Mapping[str, str]
 
     def _finished(self) -> dict[str, dict[str, Path]]:
         """Finished units: {name of the shard: {column: file}}; what is cut short or changed is named."""
