@@ -20,7 +20,7 @@ from common.evaluation.server_scorer import ServerScorer
 from common.lm.loading import DTYPES, ModelConfig, pick_device
 from common.lm.loglikelihood import ScoringStats
 from common.lm.precision import cpu_multiplies
-from common.lm.server import Budget, Server, split_server
+from common.lm.server import Server, split_server
 from common.questions import Question
 from common.reporting.provenance import read_run, write_run
 from common.settings import Setting, expand_settings, settings_in
@@ -69,8 +69,8 @@ class EvaluationConfig:
     def server(self, model: str) -> Server:
         """The model `endpoint:NAME` or `chat:NAME`, its replies kept beside the records."""
         name, chat = split_server(model)
-        budget = Budget(self.max_requests, self.max_server_tokens)
-        return Server(name, chat=chat, replies=Path(self.out) / "replies.sqlite", budget=budget)
+        limits = {"requests": self.max_requests, "tokens": self.max_server_tokens}
+        return Server(name, chat=chat, replies=Path(self.out) / "replies.sqlite", limits=limits)
 
 
 @dataclass(frozen=True)
