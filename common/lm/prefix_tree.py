@@ -80,10 +80,5 @@ def common_prefix(a: np.ndarray, b: np.ndarray) -> int:
 
 def tree_size(texts: Sequence[str]) -> int:
     """Nodes in the prefix tree of the UTF-8 bytes of `texts`: an estimate of their cost without a tokenizer."""
-    encoded = sorted(text.encode() for text in texts)
-    size, previous = 0, np.empty(0, np.uint8)
-    for text in encoded:
-        current = np.frombuffer(text, np.uint8)
-        size += len(current) - common_prefix(previous, current)
-        previous = current
-    return size
+    encoded = [np.frombuffer(text, np.uint8) for text in sorted(text.encode() for text in texts)]
+    return sum(map(len, encoded)) - sum(map(common_prefix, encoded, encoded[1:]))
