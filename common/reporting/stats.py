@@ -11,6 +11,7 @@ from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
+RESAMPLES = 10_000
 
 
 def wilson(k: float, n: float) -> tuple[float, float]:
@@ -55,7 +56,7 @@ def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
 
 
 def paired_bootstrap(
-    a: Sequence[float], b: Sequence[float], *, seed: int, resamples: int = 10_000, level: float = LEVEL
+    a: Sequence[float], b: Sequence[float], *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> tuple[float, float, float]:
     """Difference mean(a) - mean(b) of scores of the same items, [n] each, and its percentile bootstrap interval.
 
@@ -72,13 +73,7 @@ def paired_bootstrap(
 
 
 def gap_closed(
-    english: Sequence[float],
-    before: Sequence[float],
-    after: Sequence[float],
-    *,
-    seed: int,
-    resamples: int = 10_000,
-    level: float = LEVEL,
+    english: Sequence[float], before: Sequence[float], after: Sequence[float], *, seed: int, level: float = LEVEL
 ) -> tuple[float, float, float]:
     """Share of the drop from English that a remedy recovers: (after - before) / (english - before), and its interval.
 
@@ -94,11 +89,11 @@ def gap_closed(
     (drops_of, gains_of), counts = np.unique(np.stack([drop, gain]), axis=1, return_counts=True)
     rng = np.random.default_rng(seed)
     shares = []
-    for _ in range(-(-resamples // 100)):
+    for _ in range(RESAMPLES // 100):
         draws = rng.multinomial(len(drop), counts / len(drop), size=100)
         drops = draws @ drops_of
         shares.append(np.divide(draws @ gains_of, drops, out=np.full(100, np.nan), where=drops > 0))
-    return float(gain.mean() / drop.mean()), *_percentiles(np.concatenate(shares)[:resamples], level)
+    return float(gain.mean() / drop.mean()), *_percentiles(np.concatenate(shares), level)
 
 
 def conductivity(
@@ -107,7 +102,7 @@ def conductivity(
     chance: float,
     *,
     seed: int,
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> tuple[float, float, float]:
     """Share of what is taught in one language that is known in others: 0 none, 1 all; may lie below and above.
