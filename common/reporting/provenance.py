@@ -127,11 +127,8 @@ def device_name(device: "torch.device | str") -> str:
 def peak_memory() -> dict[str, int]:
     """Largest memory of this process so far, in bytes: resident set, and what PyTorch allocated on each GPU in sum."""
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-    if "torch" not in sys.modules:
-        return {"rss_bytes": resident, "cuda_bytes": 0}
-    import torch
-
-    gpus = range(torch.cuda.device_count())
+    torch = sys.modules.get("torch")  # what has not imported it has used no GPU
+    gpus = range(torch.cuda.device_count()) if torch else ()
     return {"rss_bytes": resident, "cuda_bytes": sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)}
 
 
