@@ -55,32 +55,20 @@ def next_stop(tree: PrefixTree, start: int, budget: int) -> int:
 class TreeBatch:
     """Nodes [start, stop) of a tree and their attention pattern; one object for all layers of one forward pass.
 
-    Args:
-        tree: the prefix tree.
-        start, stop: the range of nodes to compute.
-        past: per layer, keys and values [1, kv_heads, depth[start], head_dim] of the path to `start`.
-
-    After the pass, `new_past` holds the same for node `stop`.
-
-    Attributes:
-        size: nodes in the range.
-        common: length of the path that all its nodes share.
-        blocks, width: blocks of BLOCK queries, and gathered keys per block.
+    `past` has, by layer, keys and values [1, kv_heads, depth[start], head_dim] of the path to `start`; after the pass
+    `new_past` has the same for node `stop`. `common` is the length of the path that all nodes share.
     """
 
     def __init__(self, tree: PrefixTree, start: int, stop: int, past: dict[int, tuple]):
         self.past, self.new_past = past, {}
         self.tree, self.start, self.size = tree, start, stop - start
         self.common = int(tree.depth[start:stop].min())
-        self._start_depth = int(tree.depth[start])
-        self._plan(tree, start, stop)
         self._on_device: dict[tuple, torch.Tensor] = {}
-
-    def _plan(self, tree: PrefixTree, start: int, stop: int) -> None:
-        """The keys that every block of queries gathers, and the path that the next batch needs."""
-        path = np.empty(max(self._start_depth, int(tree.depth[start:stop].max()) + 1), np.int64)
+        # The keys that every block of queries gathers, and the path that the next batch needs.
+        start_depth = int(tree.depth[start])
+        path = np.empty(max(start_depth, int(tree.depth[start:stop].max()) + 1), np.int64)
         if tree.parent[start] >= 0:
-            path[: self._start_depth] = tree.path(tree.parent[start])
+            path[:start_depth] = tree.path(tree.parent[start])
         blocks = []
         for first in range(start, stop, BLOCK):
             nodes = np.arange(first, min(first + BLOCK, stop))
@@ -96,12 +84,9 @@ class TreeBatch:
             queries[i, : len(query_nodes)] = query_nodes
         self._keys, self._queries = {"gathered": keys, "common": path[None, : self.common]}, queries
         next_path = path[: tree.depth[stop]] if stop < len(tree) else path[:0]
-        gathered = np.where(keys >= 0, self._slot(keys, tree, start), 0).ravel()
-        self._slots = {"gathered": gathered, "next": self._slot(next_path, tree, start)}
-
-    def _slot(self, nodes: np.ndarray, tree: PrefixTree, start: int) -> np.ndarray:
-        """Index of a node's key in [path to start] + [start, stop)."""
-        return np.where(nodes < start, tree.depth[nodes], nodes - start + self._start_depth)
+        # Places in [path to start] + [start, stop); those of padding are never seen.
+        places = np.append(tree.depth[:start], start_depth + np.arange(stop - start))
+        self._slots = {"gathered": np.where(keys < 0, 0, places[keys]).ravel(), "next": places[next_path]}
 
     def slots(self, name: str, device: torch.device) -> torch.Tensor:
         """Slots of `gathered` keys, [blocks * width], or of the path to the `next` batch's first node, [its depth]."""

@@ -28,9 +28,7 @@ def make_translator(
     Args:
         name: `dictionary`, `google`, `deepl`, `libre`; a model by hub name or folder, encoder-decoder or causal;
             `endpoint:MODEL`, `chat:MODEL` for a causal LM behind an OpenAI-compatible server; or `command:PROGRAM`.
-        dictionary: folder of the dictionary's files.
         cache_file: SQLite file for the translations of models and services; None for no cache.
-        device: device of a model: auto, cpu, cuda, cuda:N.
         examples: few-shot examples of a causal LM, {(source, target): sentences and their translations}.
 
     Raises InputError for a dictionary without its folder and for a model that cannot be loaded.
