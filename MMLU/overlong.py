@@ -7,7 +7,7 @@ from functools import cached_property
 
 from common.cli import InputError, comma_list, config_hash
 from common.evaluation.evaluate import EvaluationConfig, Scorer, Task, evaluate, make_scorer
-from common.evaluation.logprob_scorer import continuations_of
+from common.evaluation.scorers import continuations_of
 from common.lm.gguf import unpacked
 from common.lm.loading import ModelConfig, without_weights
 from common.lm.server import split_server

@@ -13,10 +13,9 @@ from typing import Any, Literal, Protocol
 import pandas as pd
 
 from common.cli import InputError, comma_list, config_hash, require_positive
-from common.evaluation.logprob_scorer import LogprobScorer, Parts, shard_prompts
 from common.evaluation.records import load_records, write_setting, write_summaries
 from common.evaluation.resume import Shard, UnitStore, Worker, compute_missing, shards_of
-from common.evaluation.server_scorer import ServerScorer
+from common.evaluation.scorers import LogprobScorer, Parts, ServerScorer, shard_prompts
 from common.lm.loading import DTYPES, ModelConfig, pick_device
 from common.lm.loglikelihood import ScoringStats
 from common.lm.precision import cpu_multiplies

@@ -223,16 +223,13 @@ def share(costs: Sequence[tuple[int, Any]], processes: int) -> list[list[Any]]:
     return shares
 
 
-Compute = Callable[[Sequence[Any], PreTrainedModel, PreTrainedTokenizerBase], pd.DataFrame]
-
-
 def by_language(
     model: ModelConfig,
     out: Path,
     config: Mapping[str, Any],
     depends: Mapping[str, Any],
     parallel: Mapping,
-    compute: Compute,
+    compute: Callable[[Sequence[Any], PreTrainedModel, PreTrainedTokenizerBase], pd.DataFrame],
     texts: Callable[[Any], str],
     written: int = 0,
 ) -> dict[str, pd.DataFrame]:

@@ -28,7 +28,6 @@ FEW = 5  # log-probabilities to ask for where a server refuses more
 TABLE = "replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)"
 SMALL = 1e-3  # how far rounding may lift a log-probability above 0
 LONG = 16  # characters of a key that cannot stand in an answer by chance, as "none" can
-SERVERS = {"endpoint:": False, "chat:": True}  # prefix of a model behind a server, and whether its chat route is used
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class Failure:
 
 def split_server(name: str) -> tuple[str, bool] | None:
     """MODEL and whether the chat route is used, of `endpoint:MODEL` or `chat:MODEL`; None for any other name."""
-    prefix = next((prefix for prefix in SERVERS if name.startswith(prefix)), None)
-    return prefix and (name.removeprefix(prefix), SERVERS[prefix])
+    server, colon, model = name.partition(":")
+    return (model, server == "chat") if colon and server in ("endpoint", "chat") else None
 
 
 class Server:
