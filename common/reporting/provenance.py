@@ -58,7 +58,13 @@ def model_content_hash(name: str, revision: str | None = None) -> str:
     """
     path = Path(name)
     if path.is_dir():
-        return f"folder:{_folder_digest(path)}"
+        files = sorted({found for pattern in MODEL_FILES for found in path.glob(pattern)})
+        if not {"config.json", "adapter_config.json"} & {file.name for file in files}:
+            raise InputError(f"{path}: no config.json or adapter_config.json, so this folder holds no model")
+        digest = _digest(files)
+        if (path / "adapter_config.json").exists():
+            digest.update(model_content_hash(base_of_adapter(path)).encode())
+        return f"folder:{digest.hexdigest()}"
     if path.suffix == ".gguf":
         return f"file:{_digest([path]).hexdigest()}"
     from transformers.utils import cached_file
@@ -90,16 +96,6 @@ def _digest(files: Iterable[Path]) -> "hashlib._Hash":
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     return digest
-
-
-def _folder_digest(folder: Path) -> str:
-    files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern)})
-    if not {"config.json", "adapter_config.json"} & {path.name for path in files}:
-        raise InputError(f"{folder}: no config.json or adapter_config.json, so this folder holds no model")
-    digest = _digest(files)
-    if (folder / "adapter_config.json").exists():
-        digest.update(model_content_hash(base_of_adapter(folder)).encode())
-    return digest.hexdigest()
 
 
 def base_of_adapter(folder: Path) -> str:
