@@ -66,7 +66,6 @@ def loglikelihood(
         continuations: one list for all prompts, or one list per prompt.
         token_budget: most tokens in one forward pass; default 1,024 on a CPU and 8,192 on a GPU. It is halved for the
             rest of the call when memory runs out.
-        stats: token counts to add to.
 
     Returns:
         float32 [prompts, most continuations]; NaN for the missing ones of shorter lists.

@@ -35,7 +35,6 @@ class Reply:
     """A model's answer.
 
     Attributes:
-        text: the answer.
         first: log-probabilities (nats) of the likeliest first tokens, if requested and returned.
         prompt_tokens, tokens: of prompt and answer as the server counts them, 0 if it does not.
 
@@ -74,7 +73,6 @@ class Server:
     """A model behind an OpenAI-compatible server.
 
     Args:
-        model: the server's name of it.
         chat: send the prompt as a user's message (`/chat/completions`), for instruction-tuned models; else the model
             continues the prompt (`/completions`).
         replies: SQLite file that keeps every reply at once, so that no request is repeated; None for no file.

@@ -103,7 +103,8 @@ def _encode_together(
     tokens end with those of its last line. Otherwise, and with tokenizers that do not split text first (SentencePiece),
     the whole text is tokenized for every continuation.
     """
-    apart = _cuts_at_line_ends(tokenizer)
+    splitter = getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", None)
+    apart = splitter and any(begin == 2 for _, (begin, _) in splitter.pre_tokenize_str("a\nAnswer: A"))
     again = [prompt[prompt.rfind("\n") + 1 :] if apart else prompt for prompt in prompts]  # what is tokenized again
     lasts = _encode_distinct(tokenizer, again)
     kept = []  # first tokens of each prompt that are not
@@ -121,14 +122,6 @@ def _encode_together(
         return np.concatenate([alone[p], np.asarray(c, np.int64)])
 
     return [[together(p, c) for c in options] for p, options in enumerate(continuations)]
-
-
-def _cuts_at_line_ends(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer's first step splits text at line ends."""
-    pre_tokenizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", None)
-    if pre_tokenizer is None:
-        return False
-    return any(begin == 2 for _, (begin, _) in pre_tokenizer.pre_tokenize_str("a\nAnswer: A"))
 
 
 def _encode_distinct(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, np.ndarray]:

@@ -92,24 +92,22 @@ class TreeBatch:
         """Slots of `gathered` keys, [blocks * width], or of the path to the `next` batch's first node, [its depth]."""
         return self._cached((name, device), lambda: torch.from_numpy(self._slots[name]).to(device))
 
-    def mask(
-        self, keys: str, dtype: torch.dtype, device: torch.device, groups: int, window: int | None
-    ) -> torch.Tensor:
+    def mask(self, keys: str, like: torch.Tensor, groups: int, window: int | None) -> torch.Tensor:
         """Additive mask [blocks, groups * BLOCK, keys] of `gathered` or `common`: a query sees its path in `window`."""
 
         def make() -> torch.Tensor:
             nodes, depths, ends = self._keys[keys], self.tree.depth[self._keys[keys]], self.tree.end[self._keys[keys]]
-            nodes, depths, ends = (torch.from_numpy(one).to(device)[:, None, :] for one in (nodes, depths, ends))
+            nodes, depths, ends = (torch.from_numpy(one).to(like.device)[:, None, :] for one in (nodes, depths, ends))
             own = (self._queries, self.tree.depth[self._queries])
-            queries, query_depths = (torch.from_numpy(one).to(device)[:, :, None] for one in own)
+            queries, query_depths = (torch.from_numpy(one).to(like.device)[:, :, None] for one in own)
             seen = (nodes >= 0) & (nodes <= queries) & (queries < ends)
             if window is not None:
                 seen &= query_depths - depths < window
             seen |= queries < 0  # padding queries attend to all; their output is dropped
-            mask = torch.zeros(seen.shape, dtype=dtype, device=device)
-            return mask.masked_fill_(~seen, torch.finfo(dtype).min).repeat(1, groups, 1)
+            mask = torch.zeros(seen.shape, dtype=like.dtype, device=like.device)
+            return mask.masked_fill_(~seen, torch.finfo(like.dtype).min).repeat(1, groups, 1)
 
-        return self._cached((keys, dtype, device, groups, window), make)
+        return self._cached((keys, like.dtype, like.device, groups, window), make)
 
     def _cached(self, name: tuple, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         if name not in self._on_device:
@@ -170,7 +168,6 @@ def _attend(
     """query [heads, T, head_dim], already scaled; key, value [kv_heads, path + T, head_dim] -> [T, heads, head_dim]."""
     heads, kv_heads, common = query.shape[0], key.shape[0], batch.common
     groups = heads // kv_heads
-    place = (query.dtype, query.device, groups, window)
     slots = batch.slots("gathered", key.device)
     gathered_key, gathered_value = (
         states.index_select(1, slots).unflatten(1, (batch.blocks, batch.width)) for states in (key, value)
@@ -185,8 +182,8 @@ def _attend(
     if softcap is not None:
         common_scores, scores = (softcap * torch.tanh(part / softcap) for part in (common_scores, scores))
     if window is not None:
-        common_scores += batch.mask("common", *place)
-    scores += batch.mask("gathered", *place)
+        common_scores += batch.mask("common", query, groups, window)
+    scores += batch.mask("gathered", query, groups, window)
     weights = torch.cat([common_scores, scores], dim=-1)
     torch.softmax(weights, -1, out=weights)
     output = (weights[..., :common].flatten(1, 2) @ value[:, :common]).unflatten(1, by_block)
