@@ -33,7 +33,6 @@ def read_documents(source: str, subset: str | None, split: str, documents: str, 
     Args:
         source: text file, .jsonl or .parquet file with a column `text`, or hub name or local folder of a data set.
         subset: configuration of the data set, such as wikitext-103-raw-v1.
-        split: split of the data set.
         documents: `headings` starts a document at each WikiText title, `rows` at each line or row.
         detokenize: undo WikiText's tokenization ("5 @,@ 000 people ." becomes "5,000 people.").
 

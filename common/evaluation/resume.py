@@ -166,7 +166,7 @@ def compute_missing(
     """Compute the missing units, or this process's share of them, and add a session to `info` and run.json.
 
     The session is written at the start with `end` null, which an interrupted session keeps; the caller writes the
-    final run.json.
+    final run.json. `more` are further keys of the session.
 
     Args:
         start: makes the worker; called only if something is missing.
@@ -174,7 +174,6 @@ def compute_missing(
         together: compute all missing columns of a shard in one call, instead of one call each.
         texts: what the model reads for each row of a shard's columns; balances the work of several processes.
         written: tokens that it writes for each row.
-        more: further keys of the session.
 
     With PLAN=1 the missing work is said, and nothing computed.
     """
