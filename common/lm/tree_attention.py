@@ -153,7 +153,12 @@ def check_supported(module: torch.nn.Module, sliding_window: int | None, kwargs:
             raise UnsupportedAttention(f"its attention uses {name}")
     if not getattr(module, "is_causal", True) or kwargs.get("is_causal") is False:
         raise UnsupportedAttention("its attention is not causal")
-    if sliding_window is None and _has_window(module):
+    layer_types = getattr(module.config, "layer_types", None)
+    if layer_types is None:
+        has_window = getattr(module.config, "sliding_window", None) is not None
+    else:
+        has_window = layer_types[module.layer_idx] == "sliding_attention"
+    if has_window and sliding_window is None:
         raise UnsupportedAttention("its attention layers do not pass on the length of their sliding window")
 
 
@@ -191,14 +196,6 @@ def _attend(
 
     output = output.unflatten(2, (groups, BLOCK)).permute(1, 3, 0, 2, 4)  # [blocks, BLOCK, kv_heads, groups, head_dim]
     return output.reshape(batch.blocks * BLOCK, heads, -1)[: batch.size]
-
-
-def _has_window(module: torch.nn.Module) -> bool:
-    """Whether the config gives this layer a sliding window."""
-    layer_types = getattr(module.config, "layer_types", None)
-    if layer_types is not None:
-        return layer_types[module.layer_idx] == "sliding_attention"
-    return getattr(module.config, "sliding_window", None) is not None
 
 
 AttentionInterface.register("prefix_tree", tree_attention)
