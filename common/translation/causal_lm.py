@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from common.cli import InputError, config_hash
+from common.languages import LANGUAGES
 from common.lm.server import Failure, Server
-from common.prompts import translation_instruction, translation_prompt
+from common.prompts import INSTRUCTION, translation_prompt
 from common.reporting.provenance import model_content_hash
 from common.translation.base import Untranslated
 
@@ -81,7 +82,8 @@ class ServerTranslator(PromptedTranslator):
         """See PromptedTranslator."""
         prompts = self.prompts(texts, source, target)
         if self.server.chat:
-            prompts = [f"{translation_instruction(source, target)}\n\n{prompt}" for prompt in prompts]
+            told = INSTRUCTION.format(source=LANGUAGES[source].name, target=LANGUAGES[target].name)
+            prompts = [f"{told}\n\n{prompt}" for prompt in prompts]
         answers = self.server.ask(prompts, MAX_NEW_TOKENS, stop=None if self.server.chat else "\n")
         return [
             answer if isinstance(answer, Failure) else answer.text.strip().split("\n")[0].strip() for answer in answers
