@@ -106,8 +106,7 @@ def _dataset(source: str, subset: str | None, split: str):
 
 def _by_heading(rows: Iterator[str], source: str) -> Iterator[str]:
     """Join lines into documents at titles, which WikiText puts between empty lines."""
-    document: list[str] = []
-    before = ""
+    document, before = [], ""
     for row in rows:
         if TITLE.fullmatch(row.rstrip("\n")) and not before.strip():
             if any(line.strip() for line in document):

@@ -52,7 +52,6 @@ class LogprobScorer:
         answer_token: `follow` scores the token of a letter after "Answer:", `bare` that of the letter alone.
         chat: put the prompt as a user's turn into the tokenizer's chat template; the answer opens the assistant's turn.
         one_at_a_time: read every prompt by itself, without a prefix tree, as the paper's code does; for `bare`.
-        token_budget: as in `loglikelihood`.
     """
 
     model: PreTrainedModel

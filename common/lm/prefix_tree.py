@@ -46,8 +46,7 @@ def build_tree(sequences: Sequence[np.ndarray]) -> PrefixTree:
     sequences = [np.asarray(sequence, np.int64) for sequence in sequences]
     # Big-endian bytes compare like the token ids, so that sorting puts every subtree in one run.
     order = sorted(range(len(sequences)), key=lambda i: sequences[i].astype(">u4").tobytes())
-    total = sum(map(len, sequences))
-    tokens, parent, depth, end = (np.empty(total, np.int64) for _ in range(4))
+    tokens, parent, depth, end = (np.empty(sum(map(len, sequences)), np.int64) for _ in range(4))
     last = np.empty(len(sequences), np.int64)
     path = np.empty(max(map(len, sequences), default=0), np.int64)
     size, previous = 0, np.empty(0, np.int64)

@@ -130,8 +130,7 @@ def chance_level(option_languages: Iterable[str]) -> float:
 def _percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
     """The ends of the central `level` of resampled values."""
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+    return tuple(np.percentile(values, [tail, 100 - tail]).tolist())
 
 
 def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
