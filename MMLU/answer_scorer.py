@@ -6,9 +6,8 @@ import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError
-from common.evaluation.logprob_scorer import Parts
 from common.evaluation.records import record_rows
-from common.evaluation.server_scorer import answered
+from common.evaluation.scorers import Parts, answered
 from common.lm.generation import generate
 from common.lm.loglikelihood import ScoringStats
 from common.lm.precision import dtype_name
@@ -22,7 +21,7 @@ BLANK_LINE = "\n\n"
 
 
 class LocalAuthor:
-    """A loaded model; `chat` as in `common.evaluation.logprob_scorer.LogprobScorer`."""
+    """A loaded model; `chat` as in `common.evaluation.scorers.LogprobScorer`."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: bool, token_budget: int | None = None

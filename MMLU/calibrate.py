@@ -17,18 +17,11 @@ from categories import category
 
 from common.cli import InputError, config_hash, parse, run
 from common.evaluation.prediction import letters_of, predict
-from common.evaluation.records import (
-    load_records,
-    logprobs_of,
-    option_languages,
-    rounded,
-    write_setting,
-    write_summaries,
-)
+from common.evaluation.records import load_records, logprobs_of, rounded, write_setting, write_summaries
 from common.evaluation.resume import DECIMALS
 from common.questions import LETTERS
 from common.reporting.files import claim
-from common.reporting.provenance import git_commit, now, package_versions, read_run, write_run
+from common.reporting.provenance import begun, now, read_run, write_run
 from common.reporting.results import write_result
 from common.reporting.stats import wilson
 
@@ -55,6 +48,11 @@ def normalized_logprobs(records: pd.DataFrame) -> np.ndarray:
     logprobs = logprobs_of(records).to_numpy(float)
     there = np.where(np.isnan(logprobs), -np.inf, logprobs)
     return logprobs - np.logaddexp.reduce(there, axis=1, keepdims=True)
+
+
+def option_languages(records: pd.DataFrame) -> np.ndarray:
+    """Languages of the options, [questions, most options]; "" for an option that does not exist."""
+    return records["option_languages"].str.split("|", expand=True).fillna("").to_numpy(str)
 
 
 def has_logprobs(records: pd.DataFrame) -> bool:
@@ -154,8 +152,8 @@ def main() -> None:
         text = rows.astype(str).assign(**numbers)
         written[setting] = {"hash": digest, **write_setting(out, text, list(rows["id"]))}
     info = {"config": source["config"] | {"calibrate": asdict(config)}, "hash": digest, "model": source["model"]}
-    session = {"start": now(), "end": now(), "git_commit": git_commit(), "packages": package_versions()}
-    write_run(out, info | {"records": written, "sessions": [session | {"computed_tokens": 0}]})
+    session = begun() | {"end": now(), "computed_tokens": 0}
+    write_run(out, info | {"records": written, "sessions": [session]})
     write_summaries(out, load_records(out), category)
     write_result(__file__, out / "bias", {config.run: config.run}, bias(records))
 

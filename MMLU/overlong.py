@@ -7,8 +7,9 @@ from functools import cached_property
 
 from common.cli import InputError, comma_list, config_hash
 from common.evaluation.evaluate import EvaluationConfig, Scorer, Task, evaluate, make_scorer
-from common.evaluation.logprob_scorer import continuations_of
-from common.lm.loading import ModelConfig
+from common.evaluation.scorers import continuations_of
+from common.lm.gguf import unpacked
+from common.lm.loading import ModelConfig, without_weights
 from common.lm.server import split_server
 from common.lm.tokenization import prompt_tokens, tokenize_pairs
 from common.prompts import chat_answer_start, chat_prompt
@@ -156,13 +157,13 @@ class Fitting:
 
     @property
     def tokenizer(self):
-        return self._context[0]
+        return self._described[1]
 
     @property
     def limit(self) -> int | None:
         """Positions of the model; None where it has no limit."""
-        return self._context[1]
+        return getattr(self._described[0].get_text_config(), "max_position_embeddings", None)
 
     @cached_property
-    def _context(self):
-        return self.model.context()
+    def _described(self):
+        return without_weights(unpacked(self.model.model), self.model.revision)[1:]

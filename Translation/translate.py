@@ -22,8 +22,9 @@ from common.plan import Work, planning, say_plan
 from common.progress import Progress
 from common.reporting.files import claim, write_csv_atomic, write_text_atomic
 from common.reporting.provenance import now, read_run, session, write_run
-from common.translation.base import Examples, Translator, Untranslated
+from common.translation.base import Translator, Untranslated
 from common.translation.cache import CachedTranslator
+from common.translation.causal_lm import Examples
 from common.translation.factory import make_translator
 
 

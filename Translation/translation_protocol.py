@@ -12,9 +12,9 @@ from common.cli import InputError
 from common.languages import get
 from common.lm.server import Failure, split_server
 from common.progress import Progress
-from common.translation.base import PromptedTranslator, Translator
+from common.translation.base import Translator
+from common.translation.causal_lm import CausalTranslator, PromptedTranslator, ServerTranslator
 from common.translation.factory import is_encoder_decoder
-from common.translation.server import ServerTranslator
 from common.translation.web_service import SERVICES
 
 CHAT_TOKENS, CHAT_SAMPLING = 64, {"temperature": 0.7, "top_p": 1}
@@ -44,8 +44,6 @@ class PaperBeamTranslator(PromptedTranslator):
     """
 
     def __init__(self, name: str, *, device: str = "auto"):
-        from common.translation.causal_lm import CausalTranslator  # takes seconds to import
-
         greedy = CausalTranslator(name, device=device)
         super().__init__(name, None)
         self.identity = f"paper {greedy.identity} beams {BEAMS} of {BEAM_TOKENS} seed {SEED}"

@@ -33,7 +33,6 @@ def read_documents(source: str, subset: str | None, split: str, documents: str, 
     Args:
         source: text file, .jsonl or .parquet file with a column `text`, or hub name or local folder of a data set.
         subset: configuration of the data set, such as wikitext-103-raw-v1.
-        split: split of the data set.
         documents: `headings` starts a document at each WikiText title, `rows` at each line or row.
         detokenize: undo WikiText's tokenization ("5 @,@ 000 people ." becomes "5,000 people.").
 
@@ -41,10 +40,12 @@ def read_documents(source: str, subset: str | None, split: str, documents: str, 
     """
     rows = (row["text"] for row in read_rows(source, subset, split))
     texts = _by_heading(rows, source) if documents == "headings" else (row for row in rows if row.strip())
-    number = -1
+    number, moses = -1, MosesDetokenizer(lang="en")
     for number, text in enumerate(texts):
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        yield Document(number, "\n".join(_detokenized(line) for line in lines) if detokenize else "\n".join(lines))
+        if detokenize:
+            lines = [moses.detokenize(JOINER.sub(r"\1", line).split()) for line in lines]
+        yield Document(number, "\n".join(lines))
     if number < 0:
         raise InputError(f"{source}: no text in it")
 
@@ -105,8 +106,7 @@ def _dataset(source: str, subset: str | None, split: str):
 
 def _by_heading(rows: Iterator[str], source: str) -> Iterator[str]:
     """Join lines into documents at titles, which WikiText puts between empty lines."""
-    document: list[str] = []
-    before = ""
+    document, before = [], ""
     for row in rows:
         if TITLE.fullmatch(row.rstrip("\n")) and not before.strip():
             if any(line.strip() for line in document):
@@ -119,13 +119,3 @@ def _by_heading(rows: Iterator[str], source: str) -> Iterator[str]:
     if not any(TITLE.fullmatch(line.rstrip("\n")) for line in document):
         raise InputError(f"{source}: no WikiText title (` = Title = `) in it; use --documents rows")
     yield "".join(document)
-
-
-def _detokenized(line: str) -> str:
-    words = JOINER.sub(r"\1", line).split()
-    return _moses().detokenize(words)
-
-
-@cache
-def _moses() -> MosesDetokenizer:
-    return MosesDetokenizer(lang="en")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # takes seconds to import
     from transformers import PreTrainedTokenizerBase
 
 TRANSLATION = "{source}: {text}\n{target}:"
+# What an instruction-tuned model is told before it.
+INSTRUCTION = "Translate from {source} to {target}. Answer with the translation alone, on one line."
 
 
 def mmlu_header(item: Question) -> str:
@@ -115,11 +117,3 @@ def translation_prompt(text: str, source: str, target: str, examples: Sequence[t
     names = {"source": LANGUAGES[source].name, "target": LANGUAGES[target].name}
     shots = [f"{TRANSLATION.format(text=a, **names)} {b}\n\n" for a, b in examples]
     return "".join(shots) + TRANSLATION.format(text=text, **names)
-
-
-def translation_instruction(source: str, target: str) -> str:
-    """The instruction that an instruction-tuned model gets before a translation prompt."""
-    return (
-        f"Translate from {LANGUAGES[source].name} to {LANGUAGES[target].name}."
-        " Answer with the translation alone, on one line."
-    )

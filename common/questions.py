@@ -44,11 +44,6 @@ class Question:
         """The letters of its options, A first."""
         return LETTERS[: len(self.options)]
 
-    @property
-    def chance(self) -> float:
-        """Accuracy of guessing."""
-        return 1 / len(self.options)
-
 
 def monolingual(
     id: str, subject: str, context: str, question: str, options: Iterable[str], answer: str, language: str

@@ -24,6 +24,7 @@ To add a setting of one language, add its name to `_PARTS`, words to `_WORDS` an
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
@@ -82,11 +83,9 @@ def settings_in(folder: str | os.PathLike) -> list[str]:
     """The settings with a `<setting>.csv` in `folder`, in table order; files with other names are ignored."""
     names = []
     for path in Path(folder).glob("*.csv"):
-        try:
+        with suppress(InputError):
             family(path.stem)
-        except InputError:
-            continue
-        names.append(path.stem)
+            names.append(path.stem)
     return sort_settings(names)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from common.cli import InputError
-from common.evaluation import logprob_scorer
+from common.evaluation import scorers
 from common.evaluation.resume import Shard, share
 from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
@@ -41,7 +41,7 @@ def ask(monkeypatch, tiny_checkpoint, data, tmp_path):
         counted.append(len(prompts))
         return loglikelihood(model, tokenizer, prompts, *args, **kwargs)
 
-    monkeypatch.setitem(vars(logprob_scorer), "loglikelihood", counting)
+    monkeypatch.setitem(vars(scorers), "loglikelihood", counting)
 
     def run(*arguments, out="run"):
         counted.clear()
@@ -323,7 +323,7 @@ def test_a_model_that_gives_nan_is_named_with_its_question(ask, monkeypatch):
         logprobs[6, 2] = np.nan
         return logprobs
 
-    monkeypatch.setitem(vars(logprob_scorer), "loglikelihood", broken)
+    monkeypatch.setitem(vars(scorers), "loglikelihood", broken)
     with pytest.raises(InputError, match="question abstract_algebra-001 in setting mixup: the model gives NaN"):
         ask("--settings", "en,mixup")
 
@@ -337,7 +337,7 @@ def test_a_killed_session_is_recorded_without_an_end(ask, monkeypatch, tmp_path)
             raise KeyboardInterrupt
         return loglikelihood(*args, **keys)
 
-    monkeypatch.setitem(vars(logprob_scorer), "loglikelihood", dying)
+    monkeypatch.setitem(vars(scorers), "loglikelihood", dying)
     with pytest.raises(KeyboardInterrupt):
         ask("--settings", "en,mixup")
     info = json.loads((tmp_path / "run" / "run.json").read_text())

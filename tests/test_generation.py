@@ -125,11 +125,11 @@ def test_attention_after_a_prefix_is_that_over_all_keys(softcap, queries):
     prefix = SharedPrefix(cache)
     prefix.begin(mask)
     module = SimpleNamespace(layer_idx=0, is_causal=True, config=SimpleNamespace(layer_types=None, sliding_window=None))
-    token = prefix_attention_module._prefix.set(prefix)
+    token = prefix_attention_module.current.set(prefix)
     try:
         found, _ = prefix_attention_module.prefix_attention(module, query, key, value, None, softcap=softcap)
     finally:
-        prefix_attention_module._prefix.reset(token)
+        prefix_attention_module.current.reset(token)
     for row in range(rows):
         for head in range(heads):
             keys, values = (

@@ -92,7 +92,7 @@ def test_batches_have_one_length_where_padding_is_seen(monkeypatch):
 
 
 def test_only_architectures_that_cannot_follow_a_tree_take_the_plain_path(caplog):
-    loglikelihood_module._said.clear()
+    logging.Logger.warning_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         for name, model in MODELS.items():
             stats = ScoringStats()
@@ -179,11 +179,11 @@ def test_memory_shortage_halves_the_budget_and_changes_nothing(monkeypatch, capl
     model, sizes = MODELS["llama"], []
     run_batch = loglikelihood_module._run_batch
 
-    def limited(model, tree, batch, start, stop, nodes, targets):
-        sizes.append(stop - start)
-        if stop - start > 100:
+    def limited(model, batch, nodes, targets):
+        sizes.append(batch.size)
+        if batch.size > 100:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return run_batch(model, tree, batch, start, stop, nodes, targets)
+        return run_batch(model, batch, nodes, targets)
 
     expected = slow(model, TOKENIZER, PROMPTS, LETTERS)
     monkeypatch.setattr(loglikelihood_module, "_run_batch", limited)

@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from common.evaluation.logprob_scorer import LogprobScorer
 from common.evaluation.prediction import extract_label
+from common.evaluation.scorers import LogprobScorer
 from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
 from common.lm.server import Reply

@@ -92,7 +92,7 @@ def test_questions_of_two_to_26_options_in_one_file(tmp_path):
     header, first, *_ = (tmp_path / "en.csv").read_text().splitlines()
     assert header == ",".join(header_of(26)) and header.endswith("Y_language,Z_language")
     assert first == f"x-0,anatomy,passage 0 en,question 0 en,A 0 en,B 0 en{24 * ','},A,en,en,en,en{24 * ','}"
-    assert asked[1].letters == LETTERS and asked[0].chance == 0.5
+    assert asked[1].letters == LETTERS
 
 
 @pytest.mark.parametrize(

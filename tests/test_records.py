@@ -5,14 +5,7 @@ import pandas as pd
 import pytest
 
 from common.cli import InputError
-from common.evaluation.records import (
-    load_records,
-    option_languages,
-    paired_correct,
-    record_rows,
-    summarize,
-    write_setting,
-)
+from common.evaluation.records import load_records, paired_correct, record_rows, summarize, write_setting
 from common.evaluation.resume import SHARD_SIZE, Shard, UnitStore, shards_of
 from common.questions import monolingual
 from common.reporting import provenance
@@ -94,7 +87,7 @@ def test_records_of_questions_with_more_and_fewer_options(tmp_path):
     provenance.write_run(tmp_path, {"records": {"en": {"hash": "1", **written}}})
     records = load_records(tmp_path)
     assert has_logprobs(records) and list(records["correct"]) == [1, 1, 1]
-    assert list(option_languages(records)[0]) == ["en", "en", "", "", ""]
+    assert list(calibrate.option_languages(records)[0]) == ["en", "en", "", "", ""]
     assert np.nansum(np.exp(normalized_logprobs(records)), axis=1) == pytest.approx([1, 1, 1])
     records.loc[1, "logprob_E"] = np.nan
     assert not has_logprobs(records)

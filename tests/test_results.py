@@ -10,7 +10,7 @@ import pytest
 from common.cli import InputError
 from common.reporting import results
 from common.reporting.provenance import file_digest, write_run
-from common.reporting.results import ENDING, ROOT, save_provenance, save_result, write_result
+from common.reporting.results import ENDING, ROOT, save_result, write_result
 from common.reporting.tables import interval
 
 
@@ -54,10 +54,10 @@ def test_results_say_where_and_when_they_were_made(tmp_path):
     made = json.loads((tmp_path / "table.provenance.json").read_text())
     assert made["script"] == "MMLU/tabulate_mmlu.py" and made["command"].startswith("python MMLU/tabulate_mmlu.py")
     assert (made["model"], made["machine"], made["date"][:2]) == ("tiny", "cpu, 2 threads", "20")
-    save_provenance(tmp_path / "v1.5", "bash x.sh", commit=None, model="tiny", machine=None, date="2026-01-01", note="")
-    kept = json.loads((tmp_path / "v1.5.provenance.json").read_text())
-    assert set(kept) == {"command", "commit", "model", "machine", "date", "note"} and kept["commit"] is None
-    assert list(made)[:5] == list(kept)[:5]
+    save_result(str(ROOT / "MMLU" / "tabulate_mmlu.py"), tmp_path / "v1.5", {}, [])
+    unknown = json.loads((tmp_path / "v1.5.provenance.json").read_text())
+    assert list(made)[:5] == ["command", "commit", "model", "machine", "date"] and list(made) == list(unknown)
+    assert unknown["model"] is None and unknown["machine"] is None and unknown["files"] == {}
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path):

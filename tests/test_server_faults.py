@@ -189,7 +189,7 @@ def test_a_fault_is_tried_again_and_not_kept(faulty, tmp_path, answer, said, req
     faulty.answers = [answer, completion(logprobs={"A": -0.25, "B": -2})]
     server = Server("tiny", replies=tmp_path / "replies.sqlite")
     replies = server.ask(["Q", "Q"], 1, logprobs=5)
-    assert replies == [Reply("Hund", {"A": -0.25, "B": -2})] * 2 and faulty.seen == server.budget.requests == 2
+    assert replies == [Reply("Hund", {"A": -0.25, "B": -2})] * 2 and faulty.seen == server.used["requests"] == 2
     assert server.ask(["Q"], 1, logprobs=5) == replies[:1] and faulty.seen == 2
 
 

@@ -42,7 +42,6 @@ def test_dictionary_keeps_case_punctuation_and_spacing(dictionary):
     translator = DictionaryTranslator(dictionary)
     text = "The dog,  the DOG\nand ICE CREAM (ice)! 42"
     assert translator.translate([text], "en", "de") == ["Der hund,  der HUND\nand EIS (Eisblock)! 42"]
-    assert translator.unknown(text, "en", "de") == 1
 
 
 def test_dictionary_takes_the_entry_as_written_first(dictionary):

@@ -13,14 +13,13 @@ from typing import Any, Literal, Protocol
 import pandas as pd
 
 from common.cli import InputError, comma_list, config_hash, require_positive
-from common.evaluation.logprob_scorer import LogprobScorer, Parts, shard_prompts
 from common.evaluation.records import load_records, write_setting, write_summaries
 from common.evaluation.resume import Shard, UnitStore, Worker, compute_missing, shards_of
-from common.evaluation.server_scorer import ServerScorer
+from common.evaluation.scorers import LogprobScorer, Parts, ServerScorer, shard_prompts
 from common.lm.loading import DTYPES, ModelConfig, pick_device
 from common.lm.loglikelihood import ScoringStats
 from common.lm.precision import cpu_multiplies
-from common.lm.server import Budget, Server, split_server
+from common.lm.server import Server, split_server
 from common.questions import Question
 from common.reporting.provenance import read_run, write_run
 from common.settings import Setting, expand_settings, settings_in
@@ -69,8 +68,8 @@ class EvaluationConfig:
     def server(self, model: str) -> Server:
         """The model `endpoint:NAME` or `chat:NAME`, its replies kept beside the records."""
         name, chat = split_server(model)
-        budget = Budget(self.max_requests, self.max_server_tokens)
-        return Server(name, chat=chat, replies=Path(self.out) / "replies.sqlite", budget=budget)
+        limits = {"requests": self.max_requests, "tokens": self.max_server_tokens}
+        return Server(name, chat=chat, replies=Path(self.out) / "replies.sqlite", limits=limits)
 
 
 @dataclass(frozen=True)

@@ -25,16 +25,17 @@ COLUMNS = ["id", "subject", "setting", "question_language", "option_languages", 
 
 def record_rows(
     items: Sequence[Question],
-    setting: str,
+    setting: str | Sequence[str],
     logprobs: np.ndarray | None = None,
     *,
     lengths: np.ndarray | None = None,
     texts: Sequence[str] | None = None,
     labels: Sequence[Sequence[str]] | None = None,
 ) -> pd.DataFrame:
-    """Records of questions in one setting; the prediction is that of `common.evaluation.prediction.predict`.
+    """Records of questions; the prediction is that of `common.evaluation.prediction.predict`.
 
     Args:
+        setting: of all questions, or one each.
         logprobs: [questions, most options] log-probabilities of A, B, ... in nats, NaN for an option that does not
             exist; None where answers were only written. Predictions are made from the rounded values of the record.
         lengths, texts, labels: as in `predict`; with `texts`, `extracted` is 1 where the answer names an option.
@@ -70,11 +71,6 @@ def rounded(logprobs: np.ndarray) -> np.ndarray:
 def logprobs_of(records: pd.DataFrame) -> pd.DataFrame:
     """The log-probabilities of records, one column per letter; NaN for an option that does not exist or has none."""
     return records[[name for name in records if name.startswith(LOGPROB)]]
-
-
-def option_languages(records: pd.DataFrame) -> np.ndarray:
-    """Languages of the options, [questions, most options]; "" for an option that does not exist."""
-    return records["option_languages"].str.split("|", expand=True).fillna("").to_numpy(str)
 
 
 def write_setting(out: Path, table: pd.DataFrame, ids: Sequence[str]) -> dict[str, Any]:

@@ -33,16 +33,7 @@ from common.plan import Work, planning, say_plan
 from common.progress import Progress
 from common.questions import Question, by_subject
 from common.reporting.files import claim, csv_text, read_text, write_csv_atomic, write_json_atomic, write_text_atomic
-from common.reporting.provenance import (
-    device_name,
-    file_digest,
-    git_commit,
-    now,
-    package_versions,
-    peak_memory,
-    read_run,
-    write_run,
-)
+from common.reporting.provenance import begun, device_name, file_digest, now, peak_memory, read_run, write_run
 
 SHARD_SIZE = 100
 DECIMALS = 6  # of a log-probability
@@ -79,17 +70,17 @@ def shards_of(items: Iterable[Question]) -> dict[Shard, list[Question]]:
     }
 
 
+@dataclass
 class UnitStore:
     """The finished units of a run folder, read and written under the hashes of the present configuration.
 
-    Args:
+    Attributes:
         folder: `<out>/units`.
         hashes: {column: hash of everything its rows depend on}; units under any other hash are ignored.
     """
 
-    def __init__(self, folder: Path, hashes: Mapping[str, str]):
-        self.folder = Path(folder)
-        self.hashes = dict(hashes)
+    folder: Path
+    hashes: Mapping[str, str]
 
     def _finished(self) -> dict[str, dict[str, Path]]:
         """Finished units: {name of the shard: {column: file}}; what is cut short or changed is named."""
@@ -175,7 +166,7 @@ def compute_missing(
     """Compute the missing units, or this process's share of them, and add a session to `info` and run.json.
 
     The session is written at the start with `end` null, which an interrupted session keeps; the caller writes the
-    final run.json.
+    final run.json. `more` are further keys of the session.
 
     Args:
         start: makes the worker; called only if something is missing.
@@ -183,7 +174,6 @@ def compute_missing(
         together: compute all missing columns of a shard in one call, instead of one call each.
         texts: what the model reads for each row of a shard's columns; balances the work of several processes.
         written: tokens that it writes for each row.
-        more: further keys of the session.
 
     With PLAN=1 the missing work is said, and nothing computed.
     """
@@ -203,8 +193,7 @@ def compute_missing(
         costs = [(tree_size(texts(*unit)), unit) for unit in pending]
         pending = share(costs, state.num_processes)[state.process_index]
     worker = start()
-    session = {"start": now(), "end": None, "git_commit": git_commit(), "packages": package_versions(), **more}
-    session |= {"processes": state.num_processes, "dtype": worker.dtype}
+    session = {**begun(), **more, "processes": state.num_processes, "dtype": worker.dtype}
     info["sessions"].append(session)
     if state.is_main_process:
         write_run(store.folder.parent, info)
@@ -233,16 +222,13 @@ def share(costs: Sequence[tuple[int, Any]], processes: int) -> list[list[Any]]:
     return shares
 
 
-Compute = Callable[[Sequence[Any], PreTrainedModel, PreTrainedTokenizerBase], pd.DataFrame]
-
-
 def by_language(
     model: ModelConfig,
     out: Path,
     config: Mapping[str, Any],
     depends: Mapping[str, Any],
     parallel: Mapping,
-    compute: Compute,
+    compute: Callable[[Sequence[Any], PreTrainedModel, PreTrainedTokenizerBase], pd.DataFrame],
     texts: Callable[[Any], str],
     written: int = 0,
 ) -> dict[str, pd.DataFrame]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
+from os.path import commonprefix  # of any sequences
 
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
@@ -18,9 +19,9 @@ from common.cli import InputError
 from common.lm.loglikelihood import plain_path_reason
 from common.lm.memory import halved, keep_freed_memory
 from common.lm.precision import compute_dtype
-from common.lm.prefix_attention import SharedPrefix, shared_prefix_enabled
+from common.lm.prefix_attention import SharedPrefix
 from common.lm.tokenization import prompt_tokens
-from common.lm.tree_attention import UnsupportedAttention
+from common.lm.tree_attention import UnsupportedAttention, attending
 from common.progress import Progress
 
 BATCH_BYTES = {"cpu": 1 << 29, "cuda": 1 << 33}  # for a batch's keys and values, and one layer's attention scores
@@ -61,9 +62,13 @@ def generate(
     window = getattr(model.config.get_text_config(), "sliding_window", None)
     whole = plain_path_reason(model) or (window and max(map(len, ids), default=0) + max_new_tokens > window)
     shared = 0 if whole else common_prefix(ids)
+    prefix = None
+    if shared:
+        with torch.inference_mode():
+            read = model(torch.tensor([ids[0][:shared]], device=model.device), use_cache=True, logits_to_keep=1)
+        prefix = SharedPrefix(read.past_key_values)
     try:
-        prefix = _read_prefix(model, ids[0][:shared]) if shared else None
-        with shared_prefix_enabled(model, prefix) if prefix else nullcontext():
+        with attending(model, "shared_prefix", prefix) if prefix else nullcontext():
             return _write_all(_Writer(model, tokenizer, ids, prefix, max_new_tokens, stop), token_budget)
     except UnsupportedAttention:
         return _write_all(_Writer(model, tokenizer, ids, None, max_new_tokens, stop), token_budget)
@@ -135,17 +140,7 @@ def _rows_that_fit(model: PreTrainedModel, longest: int, own: int, new: int) -> 
 
 def common_prefix(ids: Sequence[Sequence[int]]) -> int:
     """Number of first tokens common to all sequences; at least one token of each is left."""
-    if not ids:
-        return 0
-    first, last = min(ids), max(ids)  # every other sequence lies between them
-    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return min(same, min(map(len, ids)) - 1)
-
-
-def _read_prefix(model: PreTrainedModel, ids: Sequence[int]) -> SharedPrefix:
-    with torch.inference_mode():
-        output = model(torch.tensor([ids], device=model.device), use_cache=True, logits_to_keep=1)
-    return SharedPrefix(output.past_key_values)
+    return min(len(commonprefix(ids)), min(map(len, ids)) - 1) if ids else 0
 
 
 @lru_cache(maxsize=4)
@@ -197,9 +192,9 @@ class _Batch:
         width = max(int(batch.mask.sum(1).max()) for batch in (self, other))  # without what is padding everywhere
         for layer, more in zip(self.past.layers, other.past.layers, strict=True):
             if layer.get_seq_length():
-                layer.keys = torch.cat([_fitted(layer.keys, width - 1, -2), _fitted(more.keys, width - 1, -2)])
-                layer.values = torch.cat([_fitted(layer.values, width - 1, -2), _fitted(more.values, width - 1, -2)])
-        self.mask = torch.cat([_fitted(self.mask, width, -1), _fitted(other.mask, width, -1)])
+                layer.keys = torch.cat([_fitted(own.keys, width - 1, -2) for own in (layer, more)])
+                layer.values = torch.cat([_fitted(own.values, width - 1, -2) for own in (layer, more)])
+        self.mask = torch.cat([_fitted(own.mask, width, -1) for own in (self, other)])
         self.tokens = torch.cat([self.tokens, other.tokens])
         self.positions = torch.cat([self.positions, other.positions])
         self.rows, self.written = self.rows + other.rows, self.written + other.written
@@ -211,23 +206,21 @@ def _fitted(states: torch.Tensor, width: int, axis: int) -> torch.Tensor:
     return torch.nn.functional.pad(states, (0, 0) * (-1 - axis) + (width - states.shape[axis], 0))
 
 
+@dataclass
 class _Writer:
     """Writes answers to prompts, a token at a time for all rows of `batch`; `answers` has those that are finished."""
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        ids: Sequence[Sequence[int]],
-        prefix: SharedPrefix | None,
-        max_new_tokens: int,
-        stop: str | None,
-    ):
-        self.model, self.tokenizer, self.ids, self.prefix = model, tokenizer, ids, prefix
-        self.max_new_tokens, self.stop = max_new_tokens, stop
-        self.shared = prefix.length if prefix else 0
-        self.lines = _line_ends(tokenizer).to(model.device)
-        self.closing = _end_tokens(model, tokenizer).to(model.device)
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    ids: Sequence[Sequence[int]]
+    prefix: SharedPrefix | None
+    max_new_tokens: int
+    stop: str | None
+
+    def __post_init__(self) -> None:
+        self.shared = self.prefix.length if self.prefix else 0
+        self.lines = _line_ends(self.tokenizer).to(self.model.device)
+        self.closing = _end_tokens(self.model, self.tokenizer).to(self.model.device)
         self.batch, self.answers = _Batch(), {}
 
     @torch.inference_mode()

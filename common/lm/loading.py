@@ -70,16 +70,6 @@ class ModelConfig:
         device = str(state.device) if several_gpus else self.device
         return load(self.model, dtype=self.dtype, device=device, revision=self.revision, attention=self.attention)
 
-    def context(self) -> tuple[PreTrainedTokenizerBase, int | None]:
-        """The tokenizer, and how many positions the model has (None: no limit), without its weights."""
-        name = unpacked(self.model)
-        adapter = _adapter_config(name, self.revision)
-        base = adapter.base_model_name_or_path if adapter else name
-        with bad_model(name):
-            config = AutoConfig.from_pretrained(base, revision=None if adapter else self.revision)
-        limit = getattr(config.get_text_config(), "max_position_embeddings", None)
-        return _tokenizer_of(name, base, self.revision), limit
-
     def content_hash(self) -> str:
         """What identifies the weights; a model behind a server is identified by its name alone."""
         return self.model if split_server(self.model) else model_content_hash(self.model, self.revision)
@@ -95,16 +85,12 @@ def load(
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
-    name = unpacked(name)
-    adapter = _adapter_config(name, revision)
-    base = adapter.base_model_name_or_path if adapter else name
     place = {"device_map": "auto"} if device == "map" else {}
     target = None if place else pick_device(device)
-    tokenizer = _tokenizer_of(name, base, revision)
-    where = {"revision": None if adapter else revision}
+    name = unpacked(name)
+    base, config, tokenizer = without_weights(name, revision)
+    adapter = base != name
     try:
-        with bad_model(name):
-            config = AutoConfig.from_pretrained(base, **where)
         wanted, on_cpu = DTYPES[dtype], target == torch.device("cpu")
         if on_cpu and wanted == "auto" and not cpu_multiplies(config.dtype):
             wanted = torch.float32
@@ -112,7 +98,7 @@ def load(
         if widen:
             config.dtype = None  # so that `auto` means the precision of the stored weights
         keys = {"config": config, "dtype": "auto" if widen else wanted, "attn_implementation": attention}
-        model = whole_model(AutoModelForCausalLM, base, **keys, **where, **place)
+        model = whole_model(AutoModelForCausalLM, base, **keys, **place, revision=None if adapter else revision)
         with bad_model(name):
             if adapter:
                 with warnings.catch_warnings():
@@ -127,6 +113,15 @@ def load(
             f"model {name!r} does not fit on {target or 'the GPUs'}; use --device map, or a smaller dtype"
         ) from error
     return model.eval(), tokenizer
+
+
+def without_weights(name: str, revision: str | None) -> tuple[str, Any, PreTrainedTokenizerBase]:
+    """The model itself or the base model of an adapter, its config, and the tokenizer."""
+    adapter = _adapter_config(name, revision)
+    base = adapter.base_model_name_or_path if adapter else name
+    with bad_model(name):
+        config = AutoConfig.from_pretrained(base, revision=None if adapter else revision)
+    return base, config, _tokenizer_of(name, base, revision)
 
 
 def whole_model(family: type, name: str, **keys: Any) -> PreTrainedModel:

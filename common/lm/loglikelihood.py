@@ -19,7 +19,7 @@ from common.cli import InputError
 from common.lm.memory import halved, keep_freed_memory
 from common.lm.prefix_tree import PrefixTree, build_tree
 from common.lm.tokenization import TokenizedPair, tokenize_pairs
-from common.lm.tree_attention import TreeBatch, UnsupportedAttention, current_batch, next_stop, tree_attention_enabled
+from common.lm.tree_attention import TreeBatch, UnsupportedAttention, attending, next_stop
 from common.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,6 @@ def loglikelihood(
         continuations: one list for all prompts, or one list per prompt.
         token_budget: most tokens in one forward pass; default 1,024 on a CPU and 8,192 on a GPU. It is halved for the
             rest of the call when memory runs out.
-        stats: token counts to add to.
 
     Returns:
         float32 [prompts, most continuations]; NaN for the missing ones of shorter lists.
@@ -142,7 +141,8 @@ def _score(model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, stat
                 return _score_tree(model, pairs, tree, budget, stats)
             except UnsupportedAttention as error:
                 reason = str(error)
-        _say_once(f"{type(model).__name__} is computed in padded batches, without sharing prefixes: {reason}")
+        name = type(model).__name__
+        logger.warning_once(f"{name} is computed in padded batches, without sharing prefixes: {reason}")
         return _score_padded(model, pairs, budget, stats)
 
 
@@ -171,15 +171,6 @@ def _layer_types(model: PreTrainedModel) -> set[str]:
     return set(getattr(model.config.get_text_config(), "layer_types", None) or [])
 
 
-_said: set[str] = set()
-
-
-def _say_once(message: str) -> None:
-    if message not in _said:
-        _said.add(message)
-        logger.warning(message)
-
-
 def _score_tree(
     model: PreTrainedModel, pairs: list[TokenizedPair], tree: PrefixTree, budget: int, stats: ScoringStats
 ) -> np.ndarray:
@@ -188,13 +179,13 @@ def _score_tree(
     logprobs = np.zeros(len(pairs))
     past: dict[int, tuple] = {}
     start = 0
-    with tree_attention_enabled(model), Progress(len(tree), "tokens") as progress:
+    with Progress(len(tree), "tokens") as progress:
         while start < len(tree):
             stop = next_stop(tree, start, budget)
             here = slice(*np.searchsorted(nodes, [start, stop]))
             batch = TreeBatch(tree, start, stop, past)
             try:
-                values = _run_batch(model, tree, batch, start, stop, nodes[here], targets[here])
+                values = _run_batch(model, batch, nodes[here], targets[here])
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 budget = halved(budget, error, "tokens", SMALLEST_BUDGET)
                 continue
@@ -223,24 +214,16 @@ def _predictions(tree: PrefixTree, pairs: list[TokenizedPair]) -> tuple[np.ndarr
     return nodes[order], targets[order], owners[order]
 
 
-def _run_batch(
-    model: PreTrainedModel,
-    tree: PrefixTree,
-    batch: TreeBatch,
-    start: int,
-    stop: int,
-    nodes: np.ndarray,
-    targets: np.ndarray,
-) -> np.ndarray:
-    """One forward pass over nodes [start, stop); log-probability of each target after its node, [targets]."""
+def _run_batch(model: PreTrainedModel, batch: TreeBatch, nodes: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """One forward pass; log-probability of each target after its node, [targets]."""
     needed, rows = np.unique(nodes, return_inverse=True)
     # A range without predictions still computes the keys and values of the path; one row of logits is cheap.
-    positions = needed - start if len(needed) else np.array([0])
-    device = model.get_input_embeddings().weight.device
-    with current_batch(batch):
+    positions = needed - batch.start if len(needed) else np.array([0])
+    device, own = model.get_input_embeddings().weight.device, slice(batch.start, batch.start + batch.size)
+    with attending(model, "prefix_tree", batch):
         logits = model(
-            input_ids=torch.from_numpy(tree.tokens[None, start:stop]).to(device),
-            position_ids=torch.from_numpy(tree.depth[None, start:stop]).to(device),
+            input_ids=torch.from_numpy(batch.tree.tokens[None, own]).to(device),
+            position_ids=torch.from_numpy(batch.tree.depth[None, own]).to(device),
             logits_to_keep=positions.tolist(),  # a tensor would have to be on the device of the last layer
             use_cache=False,
         ).logits[0]

@@ -34,7 +34,6 @@ def halved(size: int, error: RuntimeError, unit: str, smallest: int = 1) -> int:
     out_of_memory = isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
     if not out_of_memory or size <= smallest:
         raise error
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()  # does nothing without a GPU in use
     logger.warning("out of memory with %d %s in a forward pass; retrying with %d", size, unit, size // 2)
     return size // 2

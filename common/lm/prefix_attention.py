@@ -1,23 +1,17 @@
 """Attention for rows with a common prefix: its keys and values are stored once, not once per row.
 
     prefix = SharedPrefix(cache)              # a DynamicCache of one row
-    with shared_prefix_enabled(model, prefix):
+    with attending(model, "shared_prefix", prefix):
         prefix.begin(mask)                    # which of the rows' own keys are not padding
         model(tokens, position_ids=positions, past_key_values=own)
 
 Generation from few-shot prompts is bound by reading keys and values, most of which belong to the shared examples.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-
 import torch
-from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+from transformers import AttentionInterface, DynamicCache
 
-from common.lm.tree_attention import CALLED_TWICE, UnsupportedAttention, check_supported
-
-_prefix: ContextVar["SharedPrefix"] = ContextVar("shared_prefix")
+from common.lm.tree_attention import CALLED_TWICE, UnsupportedAttention, check_supported, current
 
 
 class SharedPrefix:
@@ -64,7 +58,7 @@ def prefix_attention(
         UnsupportedAttention: as in common.lm.tree_attention, and where the cache does not hold keys and values.
     """
     check_supported(module, sliding_window, kwargs)
-    prefix = _prefix.get()
+    prefix = current.get()
     prefix_key, prefix_value = prefix.layers[module.layer_idx]
     if module.layer_idx in prefix.called:
         raise UnsupportedAttention(CALLED_TWICE)
@@ -96,15 +90,3 @@ def prefix_attention(
 
 
 AttentionInterface.register("shared_prefix", prefix_attention)
-
-
-@contextmanager
-def shared_prefix_enabled(model: PreTrainedModel, prefix: SharedPrefix) -> Iterator[None]:
-    """Inside the block, all rows that `model` reads follow `prefix`; afterwards it attends as before."""
-    before, token = model.config._attn_implementation, _prefix.set(prefix)
-    model.set_attn_implementation("shared_prefix")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
-        _prefix.reset(token)

@@ -44,13 +44,11 @@ class PrefixTree:
 def build_tree(sequences: Sequence[np.ndarray]) -> PrefixTree:
     """Merge non-empty int token sequences into one prefix tree; equal prefixes share their nodes."""
     sequences = [np.asarray(sequence, np.int64) for sequence in sequences]
-    longest = max((len(sequence) for sequence in sequences), default=0)
     # Big-endian bytes compare like the token ids, so that sorting puts every subtree in one run.
     order = sorted(range(len(sequences)), key=lambda i: sequences[i].astype(">u4").tobytes())
-    total = sum(map(len, sequences))
-    tokens, parent, depth, end = (np.empty(total, np.int64) for _ in range(4))
+    tokens, parent, depth, end = (np.empty(sum(map(len, sequences)), np.int64) for _ in range(4))
     last = np.empty(len(sequences), np.int64)
-    path = np.empty(longest, np.int64)
+    path = np.empty(max(map(len, sequences), default=0), np.int64)
     size, previous = 0, np.empty(0, np.int64)
     for i in order:
         sequence = sequences[i]
@@ -80,10 +78,5 @@ def common_prefix(a: np.ndarray, b: np.ndarray) -> int:
 
 def tree_size(texts: Sequence[str]) -> int:
     """Nodes in the prefix tree of the UTF-8 bytes of `texts`: an estimate of their cost without a tokenizer."""
-    encoded = sorted(text.encode() for text in texts)
-    size, previous = 0, np.empty(0, np.uint8)
-    for text in encoded:
-        current = np.frombuffer(text, np.uint8)
-        size += len(current) - common_prefix(previous, current)
-        previous = current
-    return size
+    encoded = [np.frombuffer(text, np.uint8) for text in sorted(text.encode() for text in texts)]
+    return sum(map(len, encoded)) - sum(map(common_prefix, encoded, encoded[1:]))

@@ -28,7 +28,6 @@ FEW = 5  # log-probabilities to ask for where a server refuses more
 TABLE = "replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)"
 SMALL = 1e-3  # how far rounding may lift a log-probability above 0
 LONG = 16  # characters of a key that cannot stand in an answer by chance, as "none" can
-SERVERS = {"endpoint:": False, "chat:": True}  # prefix of a model behind a server, and whether its chat route is used
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,6 @@ class Reply:
     """A model's answer.
 
     Attributes:
-        text: the answer.
         first: log-probabilities (nats) of the likeliest first tokens, if requested and returned.
         prompt_tokens, tokens: of prompt and answer as the server counts them, 0 if it does not.
 
@@ -65,45 +63,24 @@ class Failure:
     reason: str
 
 
-@dataclass
-class Budget:
-    """Limits of one process's requests and tokens, None for no limit, and how many it has used.
-
-    Requests that have started when the tokens are used up are completed.
-    """
-
-    max_requests: int | None = None
-    max_tokens: int | None = None
-    requests: int = 0
-    tokens: int = 0
-
-    @property
-    def spent(self) -> str | None:
-        """Why no more requests may be sent, or None."""
-        for name, limit in (("requests", self.max_requests), ("tokens", self.max_tokens)):
-            if limit is not None and getattr(self, name) >= limit:
-                return f"the budget of {limit} {name} is spent"
-        return None
-
-
 def split_server(name: str) -> tuple[str, bool] | None:
     """MODEL and whether the chat route is used, of `endpoint:MODEL` or `chat:MODEL`; None for any other name."""
-    prefix = next((prefix for prefix in SERVERS if name.startswith(prefix)), None)
-    return prefix and (name.removeprefix(prefix), SERVERS[prefix])
+    server, colon, model = name.partition(":")
+    return (model, server == "chat") if colon and server in ("endpoint", "chat") else None
 
 
 class Server:
     """A model behind an OpenAI-compatible server.
 
     Args:
-        model: the server's name of it.
         chat: send the prompt as a user's message (`/chat/completions`), for instruction-tuned models; else the model
             continues the prompt (`/completions`).
         replies: SQLite file that keeps every reply at once, so that no request is repeated; None for no file.
-        budget: limits of requests and tokens.
+        limits: most `requests` and `tokens` of this process, None for no limit. Requests that have started when the
+            tokens are used up are completed.
     """
 
-    def __init__(self, model: str, *, chat: bool = False, replies: Path | None = None, budget: Budget | None = None):
+    def __init__(self, model: str, *, chat: bool = False, replies: Path | None = None, limits: dict | None = None):
         try:
             import openai
         except ImportError as error:
@@ -121,7 +98,7 @@ class Server:
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError("OPENAI_API_KEY has a character that no key has, such as a line end")
         self.model, self.chat, self._openai = model, chat, openai
-        self.replies, self.budget = replies, budget or Budget()
+        self.replies, self._limits, self.used = replies, limits or {}, {"requests": 0, "tokens": 0}
         self._gone: str | None = None  # why the server is taken to be unreachable
 
     def ask(
@@ -150,10 +127,7 @@ class Server:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         slots = asyncio.Semaphore(CONCURRENCY)
         distinct = {prompt: config_hash({"chat": self.chat, "prompt": prompt, **keys}) for prompt in prompts}
-        with (
-            database(self.replies or ":memory:", TABLE) as kept,
-            Progress(len(distinct), "answers") as progress,
-        ):
+        with database(self.replies or ":memory:", TABLE) as kept, Progress(len(distinct), "answers") as progress:
             async with self._openai.AsyncOpenAI(max_retries=RETRIES, timeout=TIMEOUT) as client:
 
                 async def one(prompt: str, key: str) -> Reply | Failure:
@@ -171,9 +145,10 @@ class Server:
         return [found[prompt] for prompt in prompts]
 
     async def _ask(self, client, prompt: str, keys: dict[str, Any], tries: int = MORE_TRIES) -> Reply | Failure:
-        if reason := self._gone or self.budget.spent:
-            return Failure(reason)
-        self.budget.requests += 1
+        spent = [name for name, most in self._limits.items() if self.used[name] >= (most or math.inf)]
+        if self._gone or spent:
+            return Failure(self._gone or f"the budget of {self._limits[spent[0]]} {spent[0]} is spent")
+        self.used["requests"] += 1
         route, asked = client.completions, {"prompt": prompt}
         if self.chat:
             messages = [*keys.get("messages", ()), {"role": "user", "content": prompt}]
@@ -205,7 +180,7 @@ class Server:
                 return await self._ask(client, prompt, keys, tries - 1)
             start = " ".join(without_secrets(body.decode(errors="replace")).split())[:80]
             return Failure(sentence(f"gives a reply that cannot be used ({error}): {start!r}"))
-        self.budget.tokens += reply.prompt_tokens + reply.tokens
+        self.used["tokens"] += reply.prompt_tokens + reply.tokens
         return reply
 
     def _read(self, body: bytes) -> Reply:

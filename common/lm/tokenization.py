@@ -103,36 +103,25 @@ def _encode_together(
     tokens end with those of its last line. Otherwise, and with tokenizers that do not split text first (SentencePiece),
     the whole text is tokenized for every continuation.
     """
-    lines_apart = _cuts_at_line_ends(tokenizer)
-    cuts = [prompt.rfind("\n") + 1 if lines_apart else 0 for prompt in prompts]
-    lasts = _encode_distinct(tokenizer, [prompt[cut:] for prompt, cut in zip(prompts, cuts, strict=True)])
-    heads = []
-    for p, prompt in enumerate(prompts):
-        last = lasts[prompt[cuts[p] :]]
-        if len(last) and len(last) < len(alone[p]) and np.array_equal(alone[p][-len(last) :], last):
-            heads.append(alone[p][: -len(last)])
-        else:
-            cuts[p] = 0
-            heads.append(alone[p][:0])
-    tails = [(prompts[p][cuts[p] :], options) for p, options in enumerate(continuations)]
-    encoded = _encode_distinct(tokenizer, [line + c for line, options in tails for c in options if isinstance(c, str)])
-    return [
-        [
-            np.concatenate([heads[p], encoded[prompts[p][cuts[p] :] + c]])
-            if isinstance(c, str)
-            else np.concatenate([alone[p], np.asarray(c, np.int64)])
-            for c in options
-        ]
-        for p, options in enumerate(continuations)
-    ]
+    splitter = getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", None)
+    apart = splitter and any(begin == 2 for _, (begin, _) in splitter.pre_tokenize_str("a\nAnswer: A"))
+    again = [prompt[prompt.rfind("\n") + 1 :] if apart else prompt for prompt in prompts]  # what is tokenized again
+    lasts = _encode_distinct(tokenizer, again)
+    kept = []  # first tokens of each prompt that are not
+    for p, line in enumerate(again):
+        count = len(alone[p]) - len(lasts[line])
+        as_before = 0 < count < len(alone[p]) and np.array_equal(alone[p][count:], lasts[line])
+        kept.append(count if as_before else 0)
+        again[p] = line if as_before else prompts[p]
+    texts = [again[p] + c for p, options in enumerate(continuations) for c in options if isinstance(c, str)]
+    encoded = _encode_distinct(tokenizer, texts)
 
+    def together(p: int, c: str | Sequence[int]) -> np.ndarray:
+        if isinstance(c, str):
+            return np.concatenate([alone[p][: kept[p]], encoded[again[p] + c]])
+        return np.concatenate([alone[p], np.asarray(c, np.int64)])
 
-def _cuts_at_line_ends(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer's first step splits text at line ends."""
-    pre_tokenizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", None)
-    if pre_tokenizer is None:
-        return False
-    return any(begin == 2 for _, (begin, _) in pre_tokenizer.pre_tokenize_str("a\nAnswer: A"))
+    return [[together(p, c) for c in options] for p, options in enumerate(continuations)]
 
 
 def _encode_distinct(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ first node are kept.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +23,8 @@ BLOCK = 64  # queries that share their gathered keys
 KEY_MULTIPLE = 16  # alignment of matrix products
 LONG_STEM = 128  # nodes without a branch that are worth a forward pass of their own
 
-_batch: ContextVar["TreeBatch"] = ContextVar("tree_batch")
-
+# What the attention layers of a forward pass work on: here a TreeBatch, in prefix_attention.py a SharedPrefix.
+current: ContextVar = ContextVar("current")
 
 CALLED_TWICE = "its attention layers are called more than once in a forward pass"
 
@@ -54,32 +55,20 @@ def next_stop(tree: PrefixTree, start: int, budget: int) -> int:
 class TreeBatch:
     """Nodes [start, stop) of a tree and their attention pattern; one object for all layers of one forward pass.
 
-    Args:
-        tree: the prefix tree.
-        start, stop: the range of nodes to compute.
-        past: per layer, keys and values [1, kv_heads, depth[start], head_dim] of the path to `start`.
-
-    After the pass, `new_past` holds the same for node `stop`.
-
-    Attributes:
-        size: nodes in the range.
-        common: length of the path that all its nodes share.
-        blocks, width: blocks of BLOCK queries, and gathered keys per block.
+    `past` has, by layer, keys and values [1, kv_heads, depth[start], head_dim] of the path to `start`; after the pass
+    `new_past` has the same for node `stop`. `common` is the length of the path that all nodes share.
     """
 
     def __init__(self, tree: PrefixTree, start: int, stop: int, past: dict[int, tuple]):
         self.past, self.new_past = past, {}
-        self.size = stop - start
+        self.tree, self.start, self.size = tree, start, stop - start
         self.common = int(tree.depth[start:stop].min())
-        self._start_depth = int(tree.depth[start])
-        self._plan(tree, start, stop)
         self._on_device: dict[tuple, torch.Tensor] = {}
-
-    def _plan(self, tree: PrefixTree, start: int, stop: int) -> None:
-        """The keys that every block of queries gathers, and the path that the next batch needs."""
-        path = np.empty(max(self._start_depth, int(tree.depth[start:stop].max()) + 1), np.int64)
+        # The keys that every block of queries gathers, and the path that the next batch needs.
+        start_depth = int(tree.depth[start])
+        path = np.empty(max(start_depth, int(tree.depth[start:stop].max()) + 1), np.int64)
         if tree.parent[start] >= 0:
-            path[: self._start_depth] = tree.path(tree.parent[start])
+            path[:start_depth] = tree.path(tree.parent[start])
         blocks = []
         for first in range(start, stop, BLOCK):
             nodes = np.arange(first, min(first + BLOCK, stop))
@@ -93,50 +82,32 @@ class TreeBatch:
         for i, (key_nodes, query_nodes) in enumerate(blocks):
             keys[i, : len(key_nodes)] = key_nodes
             queries[i, : len(query_nodes)] = query_nodes
-        self._keys, self._queries, self._depths, self._ends = keys, queries, tree.depth, tree.end
-        self._key_slots = np.where(keys >= 0, self._slot(keys, tree, start), 0).ravel()
+        self._keys, self._queries = {"gathered": keys, "common": path[None, : self.common]}, queries
         next_path = path[: tree.depth[stop]] if stop < len(tree) else path[:0]
-        self._next_slots = self._slot(next_path, tree, start)
+        # Places in [path to start] + [start, stop); those of padding are never seen.
+        places = np.append(tree.depth[:start], start_depth + np.arange(stop - start))
+        self._slots = {"gathered": np.where(keys < 0, 0, places[keys]).ravel(), "next": places[next_path]}
 
-    def _slot(self, nodes: np.ndarray, tree: PrefixTree, start: int) -> np.ndarray:
-        """Index of a node's key in [path to start] + [start, stop)."""
-        return np.where(nodes < start, tree.depth[nodes], nodes - start + self._start_depth)
+    def slots(self, name: str, device: torch.device) -> torch.Tensor:
+        """Slots of `gathered` keys, [blocks * width], or of the path to the `next` batch's first node, [its depth]."""
+        return self._cached((name, device), lambda: torch.from_numpy(self._slots[name]).to(device))
 
-    def key_slots(self, device: torch.device) -> torch.Tensor:
-        """[blocks * width] slots of the keys that each block of queries may see."""
-        return self._cached(("key_slots", device), lambda: torch.from_numpy(self._key_slots).to(device))
-
-    def next_slots(self, device: torch.device) -> torch.Tensor:
-        """[depth of the next batch] slots of the path to the next batch's first node."""
-        return self._cached(("next_slots", device), lambda: torch.from_numpy(self._next_slots).to(device))
-
-    def mask(self, dtype: torch.dtype, device: torch.device, groups: int, window: int | None) -> torch.Tensor:
-        """Additive mask [blocks, groups * BLOCK, width] of gathered keys: a query sees its path within `window`."""
-        return self._cached((dtype, device, groups, window), lambda: self._mask(dtype, device, groups, window))
-
-    def _mask(self, dtype: torch.dtype, device: torch.device, groups: int, window: int | None) -> torch.Tensor:
-        keys, queries = torch.from_numpy(self._keys).to(device)[:, None, :], torch.from_numpy(self._queries).to(device)
-        queries = queries[:, :, None]
-        ends = torch.from_numpy(self._ends[self._keys]).to(device)[:, None, :]
-        seen = (keys >= 0) & (keys <= queries) & (queries < ends)
-        if window is not None:
-            key_depths = torch.from_numpy(self._depths[self._keys]).to(device)[:, None, :]
-            query_depths = torch.from_numpy(self._depths[self._queries]).to(device)[:, :, None]
-            seen &= query_depths - key_depths < window
-        seen |= queries < 0  # padding queries attend to all; their output is dropped
-        mask = torch.zeros(seen.shape, dtype=dtype, device=device)
-        return mask.masked_fill_(~seen, torch.finfo(dtype).min).repeat(1, groups, 1)
-
-    def common_mask(self, dtype: torch.dtype, device: torch.device, groups: int, window: int) -> torch.Tensor:
-        """Additive mask [blocks, groups * BLOCK, common]: the part of the common path within `window`."""
+    def mask(self, keys: str, like: torch.Tensor, groups: int, window: int | None) -> torch.Tensor:
+        """Additive mask [blocks, groups * BLOCK, keys] of `gathered` or `common`: a query sees its path in `window`."""
 
         def make() -> torch.Tensor:
-            query_depths = torch.from_numpy(self._depths[self._queries]).to(device)[:, :, None]
-            near = query_depths - torch.arange(self.common, device=device) < window
-            mask = torch.zeros(near.shape, dtype=dtype, device=device)
-            return mask.masked_fill_(~near, torch.finfo(dtype).min).repeat(1, groups, 1)
+            nodes, depths, ends = self._keys[keys], self.tree.depth[self._keys[keys]], self.tree.end[self._keys[keys]]
+            nodes, depths, ends = (torch.from_numpy(one).to(like.device)[:, None, :] for one in (nodes, depths, ends))
+            own = (self._queries, self.tree.depth[self._queries])
+            queries, query_depths = (torch.from_numpy(one).to(like.device)[:, :, None] for one in own)
+            seen = (nodes >= 0) & (nodes <= queries) & (queries < ends)
+            if window is not None:
+                seen &= query_depths - depths < window
+            seen |= queries < 0  # padding queries attend to all; their output is dropped
+            mask = torch.zeros(seen.shape, dtype=like.dtype, device=like.device)
+            return mask.masked_fill_(~seen, torch.finfo(like.dtype).min).repeat(1, groups, 1)
 
-        return self._cached(("common", dtype, device, groups, window), make)
+        return self._cached((keys, like.dtype, like.device, groups, window), make)
 
     def _cached(self, name: tuple, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         if name not in self._on_device:
@@ -162,13 +133,13 @@ def tree_attention(
         UnsupportedAttention: for attention sinks, position biases or non-causal attention.
     """
     check_supported(module, sliding_window, kwargs)
-    batch = _batch.get()
+    batch = current.get()
     if module.layer_idx in batch.new_past:
         raise UnsupportedAttention(CALLED_TWICE)
     if module.layer_idx in batch.past:
         past_key, past_value = batch.past[module.layer_idx]
         key, value = torch.cat([past_key, key], dim=2), torch.cat([past_value, value], dim=2)
-    next_slots = batch.next_slots(key.device)
+    next_slots = batch.slots("next", key.device)
     batch.new_past[module.layer_idx] = (key.index_select(2, next_slots), value.index_select(2, next_slots))
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     output = _attend(batch, query[0] * scaling, key[0], value[0], sliding_window, softcap)
@@ -182,7 +153,12 @@ def check_supported(module: torch.nn.Module, sliding_window: int | None, kwargs:
             raise UnsupportedAttention(f"its attention uses {name}")
     if not getattr(module, "is_causal", True) or kwargs.get("is_causal") is False:
         raise UnsupportedAttention("its attention is not causal")
-    if sliding_window is None and _has_window(module):
+    layer_types = getattr(module.config, "layer_types", None)
+    if layer_types is None:
+        has_window = getattr(module.config, "sliding_window", None) is not None
+    else:
+        has_window = layer_types[module.layer_idx] == "sliding_attention"
+    if has_window and sliding_window is None:
         raise UnsupportedAttention("its attention layers do not pass on the length of their sliding window")
 
 
@@ -197,8 +173,7 @@ def _attend(
     """query [heads, T, head_dim], already scaled; key, value [kv_heads, path + T, head_dim] -> [T, heads, head_dim]."""
     heads, kv_heads, common = query.shape[0], key.shape[0], batch.common
     groups = heads // kv_heads
-    place = (query.dtype, query.device, groups, window)
-    slots = batch.key_slots(key.device)
+    slots = batch.slots("gathered", key.device)
     gathered_key, gathered_value = (
         states.index_select(1, slots).unflatten(1, (batch.blocks, batch.width)) for states in (key, value)
     )
@@ -212,8 +187,8 @@ def _attend(
     if softcap is not None:
         common_scores, scores = (softcap * torch.tanh(part / softcap) for part in (common_scores, scores))
     if window is not None:
-        common_scores += batch.common_mask(*place)
-    scores += batch.mask(*place)
+        common_scores += batch.mask("common", query, groups, window)
+    scores += batch.mask("gathered", query, groups, window)
     weights = torch.cat([common_scores, scores], dim=-1)
     torch.softmax(weights, -1, out=weights)
     output = (weights[..., :common].flatten(1, 2) @ value[:, :common]).unflatten(1, by_block)
@@ -223,33 +198,16 @@ def _attend(
     return output.reshape(batch.blocks * BLOCK, heads, -1)[: batch.size]
 
 
-def _has_window(module: torch.nn.Module) -> bool:
-    """Whether the config gives this layer a sliding window."""
-    layer_types = getattr(module.config, "layer_types", None)
-    if layer_types is not None:
-        return layer_types[module.layer_idx] == "sliding_attention"
-    return getattr(module.config, "sliding_window", None) is not None
-
-
 AttentionInterface.register("prefix_tree", tree_attention)
 
 
 @contextmanager
-def tree_attention_enabled(model: PreTrainedModel) -> Iterator[None]:
-    """Inside the block, `model` computes tree attention; afterwards it attends as before."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation("prefix_tree")
+def attending(model: PreTrainedModel, name: str, work: Any) -> Iterator[None]:
+    """Inside the block, `model` attends through the function registered as `name`, to `work`; afterwards as before."""
+    before, token = model.config._attn_implementation, current.set(work)
+    model.set_attn_implementation(name)
     try:
         yield
     finally:
         model.set_attn_implementation(before)
-
-
-@contextmanager
-def current_batch(batch: TreeBatch) -> Iterator[None]:
-    """Inside the block, every attention layer works on `batch`."""
-    token = _batch.set(batch)
-    try:
-        yield
-    finally:
-        _batch.reset(token)
+        current.reset(token)

@@ -18,6 +18,7 @@ from common.reporting.files import write_json_atomic
 if TYPE_CHECKING:  # takes seconds to import, and tables and plots do without it
     import torch
 
+# Those that can change a number.
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "datasets", "numpy", "pandas", "statsmodels")
 # What decides what a model computes; training logs and notes that lie beside it do not count.
 MODEL_FILES = ("*config.json", "*.index.json", "*.safetensors", "tokenizer*.json", "vocab.*", "merges.txt", "*.model")
@@ -39,11 +40,6 @@ def git_commit() -> str | None:
         return None
 
 
-def package_versions() -> dict[str, str]:
-    """Installed version of each package that can change a number."""
-    return {name: version(name) for name in PACKAGES}
-
-
 def file_digest(path: str | Path) -> str:
     """sha256 of a file's bytes; InputError where it cannot be read."""
     try:
@@ -62,7 +58,13 @@ def model_content_hash(name: str, revision: str | None = None) -> str:
     """
     path = Path(name)
     if path.is_dir():
-        return f"folder:{_folder_digest(path)}"
+        files = sorted({found for pattern in MODEL_FILES for found in path.glob(pattern)})
+        if not {"config.json", "adapter_config.json"} & {file.name for file in files}:
+            raise InputError(f"{path}: no config.json or adapter_config.json, so this folder holds no model")
+        digest = _digest(files)
+        if (path / "adapter_config.json").exists():
+            digest.update(model_content_hash(base_of_adapter(path)).encode())
+        return f"folder:{digest.hexdigest()}"
     if path.suffix == ".gguf":
         return f"file:{_digest([path]).hexdigest()}"
     from transformers.utils import cached_file
@@ -96,16 +98,6 @@ def _digest(files: Iterable[Path]) -> "hashlib._Hash":
     return digest
 
 
-def _folder_digest(folder: Path) -> str:
-    files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern)})
-    if not {"config.json", "adapter_config.json"} & {path.name for path in files}:
-        raise InputError(f"{folder}: no config.json or adapter_config.json, so this folder holds no model")
-    digest = _digest(files)
-    if (folder / "adapter_config.json").exists():
-        digest.update(model_content_hash(base_of_adapter(folder)).encode())
-    return digest.hexdigest()
-
-
 def base_of_adapter(folder: Path) -> str:
     """The model that a LoRA folder was trained from; InputError where its adapter_config.json names none."""
     path = folder / "adapter_config.json"
@@ -131,11 +123,8 @@ def device_name(device: "torch.device | str") -> str:
 def peak_memory() -> dict[str, int]:
     """Largest memory of this process so far, in bytes: resident set, and what PyTorch allocated on each GPU in sum."""
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-    if "torch" not in sys.modules:
-        return {"rss_bytes": resident, "cuda_bytes": 0}
-    import torch
-
-    gpus = range(torch.cuda.device_count())
+    torch = sys.modules.get("torch")  # what has not imported it has used no GPU
+    gpus = range(torch.cuda.device_count()) if torch else ()
     return {"rss_bytes": resident, "cuda_bytes": sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)}
 
 
@@ -162,6 +151,12 @@ def read_run(out: str | os.PathLike) -> dict[str, Any]:
     return found
 
 
+def begun() -> dict[str, Any]:
+    """What `run.json` says of work that begins now: times, `end` null until it has ended, code and packages."""
+    packages = {name: version(name) for name in PACKAGES}
+    return {"start": now(), "end": None, "git_commit": git_commit(), "packages": packages}
+
+
 def session(start: str) -> dict[str, Any]:
-    """What `run.json` says of work that began at `start` (of `now`) and ends now: times, code, packages, memory."""
-    return {"start": start, "end": now(), "git_commit": git_commit(), "packages": package_versions(), **peak_memory()}
+    """What `run.json` says of work that began at `start` (of `now`) and ends now, with memory."""
+    return begun() | {"start": start, "end": now()} | peak_memory()

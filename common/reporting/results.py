@@ -92,36 +92,18 @@ def save_result(
         sources[name] = {"folder": _relative(folder, out.parent), "hash": run["hash"], "model": model_of(run)}
         devices |= dict.fromkeys(device for one in run.get("sessions", ()) for device in one.get("device") or ())
     name = Path(script).resolve().relative_to(ROOT).as_posix()
-    save_provenance(
-        out,
-        shlex.join(["python", name, *sys.argv[1:]]),
-        commit=git_commit(),
-        model=", ".join(dict.fromkeys(source["model"] for source in sources.values())) or None,
-        machine=", ".join(devices) or None,
-        date=now(),
-        script=name,
-        sentence=sentence,
-        runs=sources,
-        files={_relative(path, out.parent): file_digest(path) if finished else None for path in files},
-    )
-
-
-def save_provenance(
-    out: str | os.PathLike,
-    command: str,
-    *,
-    commit: str | None,
-    model: str | None,
-    machine: str | None,
-    date: str | None,
-    **more: Any,
-) -> None:
-    """Write `<out>.provenance.json`: how a result was made; None for what is not known.
-
-    Results kept in `<task>/expected/` have these five keys; `save_result` adds those that report/read_results.py reads.
-    """
-    known = {"command": command, "commit": commit, "model": model, "machine": machine, "date": date}
-    write_json_atomic(f"{out}{ENDING}", known | more)
+    made = {
+        "command": shlex.join(["python", name, *sys.argv[1:]]),
+        "commit": git_commit(),
+        "model": ", ".join(dict.fromkeys(source["model"] for source in sources.values())) or None,
+        "machine": ", ".join(devices) or None,
+        "date": now(),  # so far the keys that results kept in `<task>/expected/` have
+        "script": name,
+        "sentence": sentence,
+        "runs": sources,
+        "files": {_relative(path, out.parent): file_digest(path) if finished else None for path in files},
+    }
+    write_json_atomic(f"{out}{ENDING}", made)
 
 
 def model_of(run: Mapping) -> str:

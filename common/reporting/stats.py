@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from statsmodels.stats import contingency_tables
+from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
+RESAMPLES = 10_000
 
 
-def wilson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+def wilson(k: float, n: float) -> tuple[float, float]:
     """Wilson score interval of k successes in n trials, as fractions; (nan, nan) for n = 0.
 
     Raises ValueError unless 0 <= k <= n.
@@ -22,10 +23,12 @@ def wilson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
         raise ValueError(f"{k} successes in {n} trials")
     if n == 0:
         return float("nan"), float("nan")
-    return _score_interval(k / n, n, level)
+    low, high = proportion_confint(k, n, alpha=1 - LEVEL, method="wilson")
+    # Rounding leaves 1e-17 instead of 0 where every trial went the same way.
+    return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
 
 
-def wilson_by_question(correct: Sequence[Sequence[bool]], level: float = LEVEL) -> tuple[float, float]:
+def wilson_by_question(correct: Sequence[Sequence[bool]]) -> tuple[float, float]:
     """Wilson score interval of the mean of `correct`, [questions, settings]: each question was asked in every setting.
 
     Answers to one question are alike, so that n is the number of independent answers that would vary as much as the
@@ -40,13 +43,7 @@ def wilson_by_question(correct: Sequence[Sequence[bool]], level: float = LEVEL) 
     questions, mean = len(correct), correct.mean()
     variance = correct.mean(axis=1).var(ddof=1) / questions if questions > 1 else 0.0
     n = min(max(mean * (1 - mean) / variance, questions), correct.size) if variance else questions
-    return _score_interval(mean, n, level)
-
-
-def _score_interval(mean: float, n: float, level: float) -> tuple[float, float]:
-    low, high = proportion_confint(mean * n, n, alpha=1 - level, method="wilson")
-    # Rounding leaves 1e-17 instead of 0 where every trial went the same way.
-    return (0.0 if mean == 0 else float(low)), (1.0 if mean == 1 else float(high))
+    return wilson(correct.sum() * n / correct.size, n)
 
 
 def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
@@ -54,17 +51,12 @@ def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
     a, b = _paired(correct_a, correct_b)
     if not np.isin(np.concatenate([a, b]), (0, 1)).all():
         raise ValueError("McNemar's test needs values that are 0 or 1")
-    a, b = a.astype(bool), b.astype(bool)
-    table = [[(a & b).sum(), (a & ~b).sum()], [(~a & b).sum(), (~a & ~b).sum()]]
-    if table[0][1] + table[1][0] == 0:
-        return 1.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return float(min(1.0, contingency_tables.mcnemar(table, exact=True).pvalue))
+    only_a, only_b = int((a > b).sum()), int((a < b).sum())
+    return float(min(1.0, 2 * binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def paired_bootstrap(
-    a: Sequence[float], b: Sequence[float], *, seed: int, resamples: int = 10_000, level: float = LEVEL
+    a: Sequence[float], b: Sequence[float], *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> tuple[float, float, float]:
     """Difference mean(a) - mean(b) of scores of the same items, [n] each, and its percentile bootstrap interval.
 
@@ -81,13 +73,7 @@ def paired_bootstrap(
 
 
 def gap_closed(
-    english: Sequence[float],
-    before: Sequence[float],
-    after: Sequence[float],
-    *,
-    seed: int,
-    resamples: int = 10_000,
-    level: float = LEVEL,
+    english: Sequence[float], before: Sequence[float], after: Sequence[float], *, seed: int, level: float = LEVEL
 ) -> tuple[float, float, float]:
     """Share of the drop from English that a remedy recovers: (after - before) / (english - before), and its interval.
 
@@ -103,11 +89,11 @@ def gap_closed(
     (drops_of, gains_of), counts = np.unique(np.stack([drop, gain]), axis=1, return_counts=True)
     rng = np.random.default_rng(seed)
     shares = []
-    for _ in range(-(-resamples // 100)):
+    for _ in range(RESAMPLES // 100):
         draws = rng.multinomial(len(drop), counts / len(drop), size=100)
         drops = draws @ drops_of
         shares.append(np.divide(draws @ gains_of, drops, out=np.full(100, np.nan), where=drops > 0))
-    return float(gain.mean() / drop.mean()), *_percentiles(np.concatenate(shares)[:resamples], level)
+    return float(gain.mean() / drop.mean()), *_percentiles(np.concatenate(shares), level)
 
 
 def conductivity(
@@ -116,7 +102,7 @@ def conductivity(
     chance: float,
     *,
     seed: int,
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> tuple[float, float, float]:
     """Share of what is taught in one language that is known in others: 0 none, 1 all; may lie below and above.
@@ -144,8 +130,7 @@ def chance_level(option_languages: Iterable[str]) -> float:
 def _percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
     """The ends of the central `level` of resampled values."""
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+    return tuple(np.percentile(values, [tail, 100 - tail]).tolist())
 
 
 def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

@@ -51,8 +51,10 @@ class CachedTranslator:
                 except Untranslated as error:
                     done = error.done
                     failed |= {batch[row]: reason for row, reason in error.reasons.items()}
-                except InputError as error:
-                    raise InputError(self._with_row(str(error), batch, texts)) from error
+                except InputError as error:  # which has the row in the batch
+                    row = re.match(r"row (\d+)(.*)", str(error), re.DOTALL)
+                    said = f"row {texts.index(batch[int(row[1])])}{row[2]}" if row else str(error)
+                    raise InputError(said) from error
                 with kept:
                     rows = [(*key, text, said) for text, said in zip(batch, done, strict=True) if said is not None]
                     kept.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
@@ -61,9 +63,3 @@ class CachedTranslator:
         if failed:
             raise Untranslated(translations, {row: failed[text] for row, text in enumerate(texts) if text in failed})
         return translations
-
-    @staticmethod
-    def _with_row(message: str, batch: Sequence[str], texts: Sequence[str]) -> str:
-        """The message with the row in the batch replaced by the row in `texts`."""
-        match = re.match(r"row (\d+)(.*)", message, re.DOTALL)
-        return f"row {list(texts).index(batch[int(match[1])])}{match[2]}" if match else message

@@ -17,7 +17,7 @@ class DictionaryTranslator:
 
     The longest matching entry is used (entries may have several words), and of several translations the first.
     Punctuation, spacing and case are kept: `Dog` gives `Chien`, `DOG` gives `CHIEN`. Words without an entry are left
-    as they are; `unknown` counts them.
+    as they are.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -30,11 +30,7 @@ class DictionaryTranslator:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See Translator."""
-        return [self._replace(text, source, target)[0] for text in texts]
-
-    def unknown(self, text: str, source: str, target: str) -> int:
-        """Number of words of the text without an entry; numbers count as known."""
-        return self._replace(text, source, target)[1]
+        return [self._replace(text, *self._entries(source, target)) for text in texts]
 
     def _read(self, source: str, target: str) -> tuple[dict[str, str], int]:
         """Entries of one direction, and the number of words in the longest entry."""
@@ -50,11 +46,10 @@ class DictionaryTranslator:
             entries.setdefault(word.lower(), translation)
         return entries, max((len(WORD.findall(word)) for word in entries), default=1)
 
-    def _replace(self, text: str, source: str, target: str) -> tuple[str, int]:
-        """The text in the target language, and the number of words left untranslated."""
-        entries, longest = self._entries(source, target)
+    @staticmethod
+    def _replace(text: str, entries: dict[str, str], longest: int) -> str:
         words = list(WORD.finditer(text))
-        pieces, unknown, place, i = [], 0, 0, 0
+        pieces, place, i = [], 0, 0
         while i < len(words):
             for count in range(min(longest, len(words) - i), 0, -1):
                 start, end = words[i].start(), words[i + count - 1].end()
@@ -65,9 +60,8 @@ class DictionaryTranslator:
                 if translation:
                     break
             pieces += [text[place:start], translation or written]
-            unknown += not translation and any(c.isalpha() for c in written)
             place, i = end, i + count
-        return "".join([*pieces, text[place:]]), unknown
+        return "".join([*pieces, text[place:]])
 
 
 def read_lines(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """Translate with encoder-decoder models of transformers: NLLB, M2M100, Marian."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -73,7 +73,9 @@ class EncoderDecoderTranslator:
         too_long = [i for i in ids if len(ids[i]) > limit]
         fitting = sorted((i for i in ids if len(ids[i]) <= limit), key=lambda i: (-len(ids[i]), i))
         with Progress(len(fitting), "sentences") as progress:
-            for batch in _batches(fitting, lambda i: len(ids[i]), BATCH_TOKENS):
+            while fitting:
+                batch = fitting[: max(1, BATCH_TOKENS // len(ids[fitting[0]]))]
+                fitting = fitting[len(batch) :]
                 inputs = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt").to(self.device)
                 longest = inputs.input_ids.shape[1]
                 with torch.inference_mode():
@@ -111,18 +113,6 @@ def _direction(tokenizer, source: str, target: str, name: str) -> dict:
     if "Marian" not in type(tokenizer).__name__:
         raise InputError(f"{name}: its tokenizer knows no pair {source}-{target}; use another translator or language")
     return {}
-
-
-def _batches(order: Sequence[int], length: Callable[[int], int], most: int) -> Iterator[list[int]]:
-    """Split `order`, longest first, into batches of at most `most` tokens with padding, at least one text each."""
-    batch: list[int] = []
-    for i in order:
-        if batch and (len(batch) + 1) * length(batch[0]) > most:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
 
 
 def _halves(text: str) -> list[str]:

@@ -7,11 +7,11 @@ translator.translate(["The dog sleeps."], "en", "de")
 from common.cli import InputError
 from common.lm.gguf import unpacked
 from common.lm.server import split_server
-from common.translation.base import Examples, Translator
+from common.translation.base import Translator
 from common.translation.cache import CachedTranslator
+from common.translation.causal_lm import CausalTranslator, Examples, ServerTranslator
 from common.translation.command import CommandTranslator
 from common.translation.dictionary import DictionaryTranslator
-from common.translation.server import ServerTranslator
 from common.translation.web_service import SERVICES, WebServiceTranslator
 
 
@@ -28,9 +28,7 @@ def make_translator(
     Args:
         name: `dictionary`, `google`, `deepl`, `libre`; a model by hub name or folder, encoder-decoder or causal;
             `endpoint:MODEL`, `chat:MODEL` for a causal LM behind an OpenAI-compatible server; or `command:PROGRAM`.
-        dictionary: folder of the dictionary's files.
         cache_file: SQLite file for the translations of models and services; None for no cache.
-        device: device of a model: auto, cpu, cuda, cuda:N.
         examples: few-shot examples of a causal LM, {(source, target): sentences and their translations}.
 
     Raises InputError for a dictionary without its folder and for a model that cannot be loaded.
@@ -55,8 +53,6 @@ def make_translator(
 
         translator = EncoderDecoderTranslator(name, device=device)
     else:
-        from common.translation.causal_lm import CausalTranslator  # takes seconds to import
-
         translator = CausalTranslator(name, device=device, examples=examples)
     return CachedTranslator(translator, cache_file) if cache_file else translator
 

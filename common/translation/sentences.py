@@ -16,8 +16,7 @@ def sentence_spans(text: str, language: str) -> list[tuple[int, int]]:
 
     White space belongs to the sentence before it. `language` is an ISO 639-1 code. Sentences end at line ends.
     """
-    spans = []
-    start = 0
+    spans, start = [], 0
     for line in text.splitlines(keepends=True):
         for sentence in sentencex.segment(language, _JOINER.sub("@_@", line)):
             end = start + len(sentence)

@@ -49,8 +49,9 @@ class WebServiceTranslator:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See Translator. Raises Untranslated, with all other translations, where texts failed."""
+        codes = ["zh-CN" if code == "zh" and "google" in self.identity else code for code in (source, target)]
         try:
-            client = self._client(source=self._code(source), target=self._code(target))
+            client = self._client(source=codes[0], target=codes[1])
         except Exception as error:  # the service has no such language
             raise InputError(f"{self.identity}, {source}-{target}: {self._sentence(error)}") from None
         done: list[str | None] = [None] * len(texts)
@@ -67,9 +68,6 @@ class WebServiceTranslator:
     @staticmethod
     def _sentence(error: Exception) -> str:
         return without_secrets(" ".join((str(error) or type(error).__name__).split()))
-
-    def _code(self, language: str) -> str:
-        return "zh-CN" if language == "zh" and "google" in self.identity else language
 
     def _one(self, client, text: str, source: str) -> str:
         spans = [(0, len(text))] if len(text) <= LIMIT else sentence_spans(text, source)

@@ -73,7 +73,9 @@ def main() -> int:
                 lost = [reply for reply in replies if not isinstance(reply, server.Reply)]
                 assert not lost, lost[0]
                 if (done := start + AT_ONCE) % 1000 == 0:
-                    print(f"{done} prompts, {model.budget.requests} requests: {resident() / 2**20:.1f} MiB", flush=True)
+                    print(
+                        f"{done} prompts, {model.used['requests']} requests: {resident() / 2**20:.1f} MiB", flush=True
+                    )
                 if done == SETTLED:
                     settled = resident()
         grown = resident() - settled
