@@ -102,14 +102,16 @@ def read_questions(path: str | os.PathLike) -> list[Question]:
         raise InputError(
             f"{path}: the first line must be {','.join(header_of(len(FOUR)))}; build the file with build_variants.py"
         )
-    items, seen = [], set()
+    items, seen, tuples = [], set(), {}  # most questions share the tuple of their options' languages
     for number, row in enumerate(([sys.intern(unquoted(cell)) for cell in row] for row in rows[1:]), 1):
         where = f"{path}, row {number}"
         if len(row) != len(rows[0]):
             raise InputError(f"{where}: {len(row)} cells where the header has {len(rows[0])}")
         options, languages = row[4 : 4 + most], row[7 + most :]
         count = max(len(filled(options)), len(filled(languages)))
-        item = Question(*row[:4], tuple(options[:count]), *row[4 + most : 7 + most], tuple(languages[:count]))
+        spoken = tuple(languages[:count])
+        spoken = tuples.setdefault(spoken, spoken)
+        item = Question(*row[:4], tuple(options[:count]), *row[4 + most : 7 + most], spoken)
         check_question(item, where)
         if item.id in seen:
             raise InputError(f"{where}: id {item.id!r} is given twice; ids must be unique")

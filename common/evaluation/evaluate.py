@@ -165,11 +165,11 @@ def evaluate(
     more = {"written": task.written, "preparation_seconds": preparation}
     compute_missing(store, parts, start, info, state, texts=texts, **more)
     if state.is_main_process:
-        for name, table in store.read(parts).items():
+        for name, table in store.read(parts):
             ids = [question.id for question in settings[name].questions]
             info["records"][name] = {"hash": hashes[name], **write_setting(out, table, ids)}
         write_run(out, info)
-        summary = write_summaries(out, load_records(out), task.category)
+        summary = write_summaries(out, load_records(out, ["id", "subject", "setting", "correct"]), task.category)
         print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{out}/summary.csv")
 
 
@@ -184,9 +184,9 @@ def paper_dtype(dtype: str, device: str, say: bool) -> str:
 
 def check_parallel(settings: Mapping[str, Setting]) -> None:
     """InputError where a setting has other questions or answers than English, as where a file was edited."""
-    answers = {name: {q.id: q.answer for q in setting.questions} for name, setting in settings.items()}
-    for name, own in answers.items() if "en" in settings else ():
-        if different := own.items() ^ answers["en"].items():
+    english = {(q.id, q.answer) for q in settings["en"].questions} if "en" in settings else ()
+    for name, setting in settings.items() if english else ():
+        if different := english ^ {(q.id, q.answer) for q in setting.questions}:
             raise InputError(
                 f"question {min(different)[0]} is in only one of en.csv and {name}.csv, or its answers differ; build"
                 " both again"

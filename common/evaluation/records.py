@@ -90,8 +90,10 @@ def write_setting(out: Path, table: pd.DataFrame, ids: Sequence[str]) -> dict[st
     return {"rows": len(table), "sha256": file_digest(path)}
 
 
-def load_records(out: Path) -> pd.DataFrame:
+def load_records(out: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """All records of a run folder, settings in table order; `correct` is int, log-probabilities (if any) float64.
+
+    With `columns`, these alone.
 
     Raises InputError, naming the file, for a record file that is missing, was changed after it was written, or does
     not belong to the run that run.json describes.
@@ -105,7 +107,7 @@ def load_records(out: Path) -> pd.DataFrame:
         path = out / f"{setting}.csv"
         if not path.exists() or file_digest(path) != written[setting]["sha256"]:
             raise InputError(f"{path}: not the file that run.json describes; run the evaluation again to rewrite it")
-        tables.append(read_text(path))
+        tables.append(read_text(path, usecols=columns))
     for path in sorted(out.glob("*.csv")):
         if path.stem not in written and path.is_file() and path.read_bytes().startswith(b"id,subject,setting"):
             raise InputError(f"{path}: not of the run that run.json describes; delete it or evaluate its setting again")

@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ from common.reporting.files import claim, csv_text, read_text, write_csv_atomic,
 from common.reporting.provenance import begun, device_name, file_digest, now, peak_memory, read_run, write_run
 
 SHARD_SIZE = 100
+KEPT = 200_000  # rows of units in memory
 DECIMALS = 6  # of a log-probability
 DIGITS = 12  # of a file's digest
 LONGEST = 150  # characters of a subject in a file's name
@@ -129,16 +130,18 @@ class UnitStore:
             shutil.rmtree(path)
         write_text_atomic(path, text)
 
-    def read(self, shards: Iterable[Shard]) -> dict[str, pd.DataFrame]:
-        """The rows of every column in the order of `shards`; all cells are text, as written."""
-        finished = self._finished()
-        parts: dict[str, list[pd.DataFrame]] = {column: [] for column in self.hashes}
-        for shard in shards:
-            units = finished.get(shard.name, {})
-            tables = {path: read_text(path).groupby(COLUMN) for path in set(units.values())}
-            for column, path in units.items():
-                parts[column].append(tables[path].get_group(column))
-        return {column: pd.concat(tables, ignore_index=True) for column, tables in parts.items() if tables}
+    def read(self, shards: Collection[Shard]) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Every column with its rows in the order of `shards`, all cells text as written; KEPT rows at a time."""
+        finished, columns = self._finished(), list(self.hashes)
+        count = max(1, KEPT // (SHARD_SIZE * max(1, len(shards))))
+        for chosen in (columns[place : place + count] for place in range(0, len(columns), count)):
+            parts: dict[str, list[pd.DataFrame]] = {column: [] for column in chosen}
+            for shard in shards:
+                units = {c: path for c, path in finished.get(shard.name, {}).items() if c in parts}
+                tables = {path: read_text(path).groupby(COLUMN) for path in set(units.values())}
+                for column, path in units.items():
+                    parts[column].append(tables[path].get_group(column))
+            yield from ((column, pd.concat(tables, ignore_index=True)) for column, tables in parts.items() if tables)
 
 
 @dataclass
@@ -273,7 +276,7 @@ def by_language(
         return [texts(row) for code in codes for row in shard.of(parallel[code])]
 
     compute_missing(store, shards, start, info, state, together=False, texts=read, written=written)
-    tables = {code: table.drop(columns=COLUMN) for code, table in store.read(shards).items()}
+    tables = {code: table.drop(columns=COLUMN) for code, table in store.read(shards)}
     if state.is_main_process:
         for code, table in tables.items():
             write_csv_atomic(out / f"{code}.csv", table)

@@ -145,6 +145,6 @@ def remove_unfinished(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_text(path: Path) -> pd.DataFrame:
+def read_text(path: Path, **keys: Any) -> pd.DataFrame:
     """A CSV file with every cell as text: an id such as 007 or a subject called "nan" stays what it is."""
-    return read_csv(path, dtype=str, keep_default_na=False)
+    return read_csv(path, dtype=str, keep_default_na=False, **keys)

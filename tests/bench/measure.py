@@ -24,9 +24,9 @@ from common.cli import InputError
 from common.lm import loglikelihood
 from common.lm.precision import compute_dtype
 from common.lm.tree_attention import TreeBatch, tree_attention
-from common.reporting.files import read_csv, write_csv_atomic
+from common.reporting.files import read_csv, write_csv_atomic, write_json_atomic
 from common.reporting.provenance import device_name, git_commit, now
-from common.reporting.results import save_provenance
+from common.reporting.results import ENDING
 
 GEMM_PASSES = 4  # forward passes whose products are computed again alone
 CHUNK_BYTES = 2**29  # weights converted before products are timed: more than a cache holds
@@ -126,7 +126,7 @@ class Profile:
             ):
                 timed = self._timed(part, getattr(loglikelihood, name))
                 stack.enter_context(patch.object(loglikelihood, name, timed))
-            stack.enter_context(patch.object(TreeBatch, "_mask", self._timed("planning", TreeBatch._mask)))
+            stack.enter_context(patch.object(TreeBatch, "mask", self._timed("planning", TreeBatch.mask)))
             AttentionInterface.register("prefix_tree", self._timed("attention", tree_attention))
             stack.callback(AttentionInterface.register, "prefix_tree", tree_attention)
             self._hook(stack, model, "other_forward")
@@ -242,12 +242,12 @@ def keep(out: str, rows: Sequence[dict], keys: Sequence[str]) -> pd.DataFrame:
         table = pd.DataFrame([*old[~old_keys.isin(new_keys)].to_dict("records"), *rows])
     write_csv_atomic(out, table.replace("", np.nan).convert_dtypes(), "%.6g")
     words = ["DIR" if Path(word).is_dir() else word for word in sys.argv[1:]]
-    save_provenance(
-        out.removesuffix(".csv"),
-        shlex.join(["python", f"tests/bench/{Path(sys.argv[0]).name}", *words]),
-        commit=git_commit(),
-        model=", ".join(dict.fromkeys(table["model"])),
-        machine="; ".join(dict.fromkeys(table["machine"])),
-        date=now()[:10],
-    )
+    made = {
+        "command": shlex.join(["python", f"tests/bench/{Path(sys.argv[0]).name}", *words]),
+        "commit": git_commit(),
+        "model": ", ".join(dict.fromkeys(table["model"])),
+        "machine": "; ".join(dict.fromkeys(table["machine"])),
+        "date": now()[:10],
+    }
+    write_json_atomic(f"{out.removesuffix('.csv')}{ENDING}", made)
     return table

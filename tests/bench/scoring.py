@@ -30,8 +30,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from common.cli import InputError, comma_list, parse, require_positive, run
-from common.evaluation.logprob_scorer import LogprobScorer
 from common.evaluation.resume import shards_of
+from common.evaluation.scorers import LogprobScorer
 from common.lm.loading import DTYPES, load, pick_device
 from common.lm.loglikelihood import TOKEN_BUDGET, ScoringStats, one_at_a_time
 from common.lm.memory import keep_freed_memory
