@@ -38,20 +38,35 @@ model=assets/world run=$out/zero_shot
 number=0 total=$((13 + retrain))
 mkdir -p "$out/logs"
 
-# step NAME COMMAND...: one line with number, name and seconds; what the command prints is kept in $out/logs, and the end of it
-# is shown where it fails.
+# step NAME COMMAND...: a line with number, name and seconds when it has ended; what the command prints is kept in $out/logs, and
+# the end of it is shown where it fails.
 step() {
   local start=$SECONDS name=$1 status=0
   number=$((number + 1))
   log=$(printf '%s/logs/%02d.log' "$out" "$number")
-  printf '[%d of %d] %s' "$number" "$total" "$name"
   "${@:2}" > "$log" 2>&1 || status=$?
   if [ "$status" != 0 ]; then
-    printf ': failed, see %s\n' "$log"
+    printf '[%d of %d] %s: failed, see %s\n' "$number" "$total" "$name" "$log"
     tail -n 15 "$log" >&2
     exit "$status"
   fi
-  printf ', %d s\n' $((SECONDS - start))
+  printf '[%d of %d] %s, %d s\n' "$number" "$total" "$name" $((SECONDS - start))
+}
+
+# side_by_side FUNCTION...: steps at the same time, with a share of the cores each: one step alone does not keep them busy. Where
+# one fails, what stands beside it is finished first.
+side_by_side() {
+  local lane pid status=0 lanes=()
+  set -m # a process group each, which Ctrl-C reaches through the trap
+  trap 'kill -- "${lanes[@]/#/-}"; exit 130' INT TERM
+  for lane in "$@"; do
+    OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((($(getconf _NPROCESSORS_ONLN) + $# - 1) / $#))} "$lane" &
+    lanes+=("$!")
+  done
+  for pid in "${lanes[@]}"; do wait "$pid" || status=$?; done
+  trap - INT TERM
+  set +m
+  [ "$status" = 0 ] || exit "$status"
 }
 
 if [ "$retrain" = 1 ]; then
@@ -61,15 +76,22 @@ fi
 step "build the world's data" "$PYTHON" -m world.build --out "$out/data" --seed "$seed"
 export DATA_CONFIG=$out/data/data.yaml
 
-RESULTS=$run step "MMLU, 0-shot" bash MMLU/scripts/zero_shot.sh "$model"
-RESULTS=$run/translation step "translation" bash Translation/scripts/translation.sh "$model"
-RESULTS=$run/translation step "mixed-language embeddings" bash Translation/scripts/embeddings.sh "$model"
-RESULTS=$run/translation step "logit lens" bash Translation/scripts/lens.sh "$model"
-RESULTS=$run step "domain quiz" bash HP/scripts/quiz.sh "$model"
-RESULTS=$run/tofu step "facts taught in English" bash TOFU/scripts/authors.sh "$model"
-ARMS=en,word RESULTS=$run/remedy step "fine-tuning on mixed-language text" bash FT/scripts/remedy.sh "$model"
-METHODS=hint_various,shots_english RESULTS=$run/mitigation \
-  step "fixes without training" bash MMLU/scripts/mitigation.sh "$model" --settings en,full,mixup
+questions_and_training() {
+  RESULTS=$run step "MMLU, 0-shot" bash MMLU/scripts/zero_shot.sh "$model"
+  ARMS=en,word RESULTS=$run/remedy step "fine-tuning on mixed-language text" bash FT/scripts/remedy.sh "$model"
+}
+all_others() {
+  number=$((number + 2))
+  RESULTS=$run/translation step "translation" bash Translation/scripts/translation.sh "$model"
+  RESULTS=$run/translation step "mixed-language embeddings" bash Translation/scripts/embeddings.sh "$model"
+  RESULTS=$run/translation step "logit lens" bash Translation/scripts/lens.sh "$model"
+  RESULTS=$run step "domain quiz" bash HP/scripts/quiz.sh "$model"
+  RESULTS=$run/tofu step "facts taught in English" bash TOFU/scripts/authors.sh "$model"
+  METHODS=hint_various,shots_english RESULTS=$run/mitigation \
+    step "fixes without training" bash MMLU/scripts/mitigation.sh "$model" --settings en,full,mixup
+}
+side_by_side questions_and_training all_others
+number=$((number + 8))
 clika=(--chance 0.25 --reference 1)
 step "consistency" "$PYTHON" CLiKA/consistency.py --runs "world=$run" --out "$run/consistency" "${clika[@]}"
 step "conductivity" "$PYTHON" CLiKA/consistency.py --runs "taught=$run/tofu/taught" --taught en --out "$run/conductivity" \
