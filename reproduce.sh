@@ -76,12 +76,12 @@ fi
 step "build the world's data" "$PYTHON" -m world.build --out "$out/data" --seed "$seed"
 export DATA_CONFIG=$out/data/data.yaml
 
-questions_and_training() {
-  RESULTS=$run step "MMLU, 0-shot" bash MMLU/scripts/zero_shot.sh "$model"
+fine_tuning() {
   ARMS=en,word RESULTS=$run/remedy step "fine-tuning on mixed-language text" bash FT/scripts/remedy.sh "$model"
 }
 all_others() {
-  number=$((number + 2))
+  number=$((number + 1))
+  RESULTS=$run step "MMLU, 0-shot" bash MMLU/scripts/zero_shot.sh "$model"
   RESULTS=$run/translation step "translation" bash Translation/scripts/translation.sh "$model"
   RESULTS=$run/translation step "mixed-language embeddings" bash Translation/scripts/embeddings.sh "$model"
   RESULTS=$run/translation step "logit lens" bash Translation/scripts/lens.sh "$model"
@@ -90,7 +90,7 @@ all_others() {
   METHODS=hint_various,shots_english RESULTS=$run/mitigation \
     step "fixes without training" bash MMLU/scripts/mitigation.sh "$model" --settings en,full,mixup
 }
-side_by_side questions_and_training all_others
+side_by_side fine_tuning all_others
 number=$((number + 8))
 clika=(--chance 0.25 --reference 1)
 step "consistency" "$PYTHON" CLiKA/consistency.py --runs "world=$run" --out "$run/consistency" "${clika[@]}"

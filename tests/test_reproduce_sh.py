@@ -55,10 +55,10 @@ def test_a_step_that_fails_is_named_with_the_end_of_its_log(copy):
 
 
 def test_a_stop_ends_both_sides(copy):
-    for script in ("MMLU/scripts/zero_shot.sh", "Translation/scripts/translation.sh"):
+    for script in ("MMLU/scripts/zero_shot.sh", "FT/scripts/remedy.sh"):
         name = Path(script).stem
         (copy / script).write_text(f"#!/usr/bin/env bash\ntouch {name}.begun\nsleep 60\ntouch {name}.ended\n")
-    begun = [copy / f"{name}.begun" for name in ("zero_shot", "translation")]
+    begun = [copy / f"{name}.begun" for name in ("zero_shot", "remedy")]
     with subprocess.Popen(["bash", "reproduce.sh"], cwd=copy, stdout=subprocess.PIPE, text=True) as process:
         start = time.monotonic()
         while not all(path.exists() for path in begun) and time.monotonic() < start + 60:
