@@ -17,8 +17,7 @@ from categories import category
 
 from common.cli import InputError, config_hash, parse, run
 from common.evaluation.prediction import letters_of, predict
-from common.evaluation.records import load_records, logprobs_of, rounded, write_setting, write_summaries
-from common.evaluation.resume import DECIMALS
+from common.evaluation.records import DECIMALS, load_records, logprobs_of, rounded, write_setting, write_summaries
 from common.questions import LETTERS
 from common.reporting.files import claim
 from common.reporting.provenance import begun, now, read_run, write_run

@@ -84,7 +84,7 @@ def beside_paper(experiment: Experiment) -> list[str]:
 
 def not_run(missing: Sequence[Experiment]) -> list[str]:
     """A table of experiments without results, with the command of each."""
-    return markdown_table(["experiment", "command"], [[one.title, as_code(one.command)] for one in missing])
+    return markdown_table(["experiment", "command"], [[one.title, one.command] for one in missing])
 
 
 def deeper(text: str, levels: int) -> list[str]:

@@ -12,13 +12,13 @@ import pandas as pd
 
 from common.cli import InputError
 from common.evaluation.prediction import letters_of, predict
-from common.evaluation.resume import DECIMALS
 from common.questions import LETTERS, Question
 from common.reporting.files import read_text, write_csv_atomic
 from common.reporting.provenance import file_digest, read_run
 from common.reporting.stats import mcnemar, wilson
 from common.settings import family, sort_settings
 
+DECIMALS = 6  # of a log-probability
 LOGPROB = "logprob_"  # and a letter: the column of its log-probability
 COLUMNS = ["id", "subject", "setting", "question_language", "option_languages", "answer", "prediction", "correct"]
 

@@ -26,6 +26,7 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError, config_hash
+from common.evaluation.records import DECIMALS
 from common.lm.loading import ModelConfig
 from common.lm.precision import dtype_name
 from common.lm.prefix_tree import tree_size
@@ -37,7 +38,6 @@ from common.reporting.provenance import begun, device_name, file_digest, now, pe
 
 SHARD_SIZE = 100
 KEPT = 200_000  # rows of units in memory
-DECIMALS = 6  # of a log-probability
 DIGITS = 12  # of a file's digest
 LONGEST = 150  # characters of a subject in a file's name
 COLUMN = "setting"  # of a unit's rows

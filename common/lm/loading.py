@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import torch
 from accelerate import PartialState
-from peft import PeftConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
@@ -101,6 +100,8 @@ def load(
         model = whole_model(AutoModelForCausalLM, base, **keys, **place, revision=None if adapter else revision)
         with bad_model(name):
             if adapter:
+                from peft import PeftModel  # slow to import
+
                 with warnings.catch_warnings():
                     warnings.filterwarnings("error", "Found missing adapter keys")
                     model = PeftModel.from_pretrained(model, name, revision=revision).merge_and_unload()
@@ -171,7 +172,7 @@ def load_tokenizer(name: str, *, revision: str | None = None) -> PreTrainedToken
         return AutoTokenizer.from_pretrained(unpacked(name), revision=revision)
 
 
-def _adapter_config(name: str, revision: str | None) -> PeftConfig | None:
+def _adapter_config(name: str, revision: str | None) -> Any:
     folder = Path(name)
     if folder.is_dir():
         if not (folder / "adapter_config.json").exists():
@@ -179,6 +180,8 @@ def _adapter_config(name: str, revision: str | None) -> PeftConfig | None:
         base_of_adapter(folder)
         if not (folder / "adapter_model.safetensors").is_file():
             raise InputError(f"{folder}: no adapter_model.safetensors; other weights of adapters are not read")
+    from peft import PeftConfig
+
     with bad_model(name):
         try:
             return PeftConfig.from_pretrained(name, revision=revision)
