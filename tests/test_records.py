@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from common.cli import InputError
+from common.evaluation import resume
 from common.evaluation.records import load_records, paired_correct, record_rows, summarize, write_setting
 from common.evaluation.resume import SHARD_SIZE, Shard, UnitStore, shards_of
 from common.questions import monolingual
@@ -80,7 +81,7 @@ def test_records_of_questions_with_more_and_fewer_options(tmp_path):
         logprobs = np.full((len(rows), width), -2.0)
         logprobs[:, -1] = -1.0
         store.write(shard, record_rows(rows, "en", logprobs).assign(extracted=1))
-    written = write_setting(tmp_path, store.read(parts)["en"], ["two0", "five", "two1"])
+    written = write_setting(tmp_path, dict(store.read(parts))["en"], ["two0", "five", "two1"])
     lines = (tmp_path / "en.csv").read_text().splitlines()
     assert lines[0].endswith("correct,logprob_A,logprob_B,logprob_C,logprob_D,logprob_E,extracted")
     assert lines[1] == "two0,a,en,en,en|en,B,B,1,-2.000000,-1.000000,,,,1"
@@ -104,8 +105,22 @@ def test_units_are_found_under_their_hash_only(tmp_path):
     }
     changed = UnitStore(tmp_path, {"en": "1", "mixup": "3"})
     changed.write(shards[0], records(rows, "mixup", best=3))
-    read = changed.read(shards)
+    read = dict(changed.read(shards))
     assert set(read["mixup"]["prediction"]) == {"D"} and set(read["en"]["prediction"]) == {"B"}
+
+
+def test_a_few_columns_are_read_at_a_time(tmp_path, monkeypatch):
+    rows, shards = items(), list(shards_of(items()))
+    store = UnitStore(tmp_path, dict.fromkeys(("en", "mixup", "full_de"), "1"))
+    store.write(shards[0], pd.concat([records(rows, name, best=k) for k, name in enumerate(store.hashes)]))
+    whole = dict(store.read(shards))
+    monkeypatch.setattr(resume, "KEPT", 2 * resume.SHARD_SIZE)
+    opened = []
+    read_text = resume.read_text
+    monkeypatch.setattr(resume, "read_text", lambda path: opened.append(path) or read_text(path))
+    for (name, table), (expected, rows) in zip(store.read(shards), whole.items(), strict=True):
+        assert name == expected and table.equals(rows)
+    assert len(opened) == 2, "once for two columns, and once for the third"
 
 
 def test_a_batch_without_shards_is_no_unit(tmp_path):
@@ -121,7 +136,7 @@ def test_cells_come_back_as_written(tmp_path):
     shards = shards_of([odd, slash])
     for shard, rows in shards.items():
         store.write(shard, records(rows, "en", best=0))
-    table = store.read(shards)["en"]
+    table = dict(store.read(shards))["en"]
     assert list(table["id"]) == ["007", "1e3"] and list(table["subject"]) == ["nan", "a/b c"]
     assert list(table["logprob_A"]) == ["-1.000000", "-1.000000"]
     write_setting(tmp_path, table, ["1e3", "007"])
