@@ -47,18 +47,19 @@ if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$pins $PWD" ]; then
 fi
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-pip=(.venv/bin/python -m pip --disable-pip-version-check)
+echo "install.sh: installing into .venv, which takes some minutes the first time"
+pip=(.venv/bin/python -m pip -qq --disable-pip-version-check) # errors alone are shown
 torch=$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 if [ "$build" = cpu ] && ! .venv/bin/python -c 'import torch' 2>/dev/null; then
   # PyTorch keeps its CPU builds on an index of its own; where that is out of reach the usual index serves.
-  "${pip[@]}" install --quiet --retries 1 --timeout 15 --index-url https://download.pytorch.org/whl/cpu "$torch" 2>/dev/null ||
-    "${pip[@]}" install --quiet "$torch"
+  "${pip[@]}" install --retries 1 --timeout 15 --index-url https://download.pytorch.org/whl/cpu "$torch" 2>/dev/null ||
+    "${pip[@]}" install "$torch"
 fi
 if [ "$build" = cuda ] && .venv/bin/python -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' 2>/dev/null; then
-  "${pip[@]}" uninstall --quiet --yes torch # the CPU build counts as the same version, and would stay
+  "${pip[@]}" uninstall --yes torch # the CPU build counts as the same version, and would stay
 fi
 group=$(IFS=,; echo "${extras[*]+"${extras[*]}"}")
-"${pip[@]}" install --quiet --editable ".${group:+[$group]}"
+"${pip[@]}" install --editable ".${group:+[$group]}"
 
 earlier() { if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$pins $PWD" ]; then tail -n +2 "$stamp"; fi; }
 { echo "$pins $PWD"; { earlier; printf '%s\n' "${wanted[@]}"; } | sort -u; } > "$stamp.tmp"
