@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 FORM = "{percentage:3.0f}%|{bar:24}| {elapsed} passed, {remaining} left{postfix}"
 LOGGED = 30.0  # seconds between two lines where they are kept in a file
+SOON = 1.0  # seconds of work that shows no line
 
 
 class Progress:
@@ -23,8 +24,8 @@ class Progress:
 
     def __enter__(self) -> Self:
         if not self._open:
-            interval = 0.1 if sys.stderr.isatty() else LOGGED
-            self.line = tqdm(total=1.0, bar_format=FORM, mininterval=interval, disable=not self.show)
+            keys = {"mininterval": 0.1 if sys.stderr.isatty() else LOGGED, "disable": not (self.show and self.total)}
+            self.line = tqdm(total=1.0, bar_format=FORM, delay=SOON, **keys)
         self._open.append(self)
         self.update(0)
         return self
@@ -41,4 +42,6 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._open.pop()
         if not self._open:
+            if self.line.format_dict["elapsed"] > SOON:
+                self.line.delay = 0  # so that it is left as it is at the end
             self.line.close()

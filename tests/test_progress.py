@@ -2,7 +2,13 @@
 
 import pytest
 
+from common import progress
 from common.progress import Progress
+
+
+@pytest.fixture(autouse=True)
+def shown_at_once(monkeypatch):
+    monkeypatch.setattr(progress, "SOON", 1e-9)
 
 
 def test_nested_work_is_a_part_of_the_next_unit(capsys):
@@ -38,6 +44,13 @@ def test_work_that_fails_leaves_no_line_open(capsys):
     with Progress(1, "texts") as later:
         later.update()
     assert "1 of 1 texts" in capsys.readouterr().err
+
+
+def test_short_work_shows_no_line(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SOON", 60)
+    with Progress(1, "texts") as short:
+        short.update()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("total", [0, 3])
