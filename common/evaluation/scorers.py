@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
@@ -89,7 +90,7 @@ class LogprobScorer:
             raise self._named(error, owners, prompts) from error
         names, items = zip(*owners, strict=True)
         # NaN where there is no such option.
-        lengths = pd.DataFrame([[len(option.encode()) for option in item.options] for item in items]).to_numpy(float)
+        lengths = padded([[len(option.encode()) for option in item.options] for item in items])
         for row in np.flatnonzero((np.isnan(logprobs) & ~np.isnan(lengths)).any(axis=1)):
             where = f"question {items[row].id} in setting {names[row]}"
             raise InputError(f"{where}: the model gives NaN; try --dtype float32")
@@ -145,7 +146,12 @@ class ServerScorer:
         logprobs = [[label_logprob(said, label) for label in own] for said, own in zip(replies, labels, strict=True)]
         texts = [reply.text for reply in replies]
         names, items = zip(*owners, strict=True)
-        return record_rows(items, names, pd.DataFrame(logprobs).to_numpy(float), texts=texts, labels=labels)
+        return record_rows(items, names, padded(logprobs), texts=texts, labels=labels)
+
+
+def padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
+    """Rows of different lengths as one array, NaN behind the shorter ones."""
+    return np.array(list(zip_longest(*rows, fillvalue=np.nan)), float).T
 
 
 def answered(server: Server, replies: Sequence[Reply | Failure]) -> list[Reply]:
