@@ -1,4 +1,4 @@
-"""Experiments of CLiKA and of cloze sentences: languages compared, and what is taught in one and asked in another."""
+"""Experiments of CLiKA, cloze sentences and closed-book questions: what is known in one language, asked in another."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,13 @@ from experiment import Experiment, Tables, beside, draw_series, heat_map, percen
 from matplotlib.figure import Figure
 from read_results import Result
 
+ASKED = {  # closed-book questions, in the order of importance
+    "accuracy": "its own questions",
+    "in_english": "the same in English",
+    "from_english": "English questions in it",
+    "overall": "known in its own language and here",
+    "transfer": "known here, of what is known there",
+}
 PARTS = {  # of the invented continents
     "translation": "names put into the other language",
     "english_0": "taught in both, asked in English",
@@ -100,6 +107,24 @@ def draw_released(tables: Tables, width: float) -> Figure:
     return heat_map(100 * grid[codes], "accuracy (%), mean over tasks", ".0f", width)
 
 
+def read_closed_book(results: Sequence[Result]) -> pd.DataFrame | None:
+    """The measures of the first of the two data sets by language, and the script's sentence."""
+    for result, table in tables_of(results, "Recall/closed_book.py", "scores.csv"):
+        shown = table[table["measure"].isin(ASKED)].dropna()
+        rows = shown["language"].replace("all", "all languages")
+        return shown.assign(series=shown["measure"].map(ASKED), row=rows, sentence=result.sentence)
+    return None
+
+
+def draw_closed_book(tables: Tables, width: float) -> Figure:
+    """Languages as rows; measures as colours, or models, of which the first measure alone is shown."""
+    if len(tables) == 1:
+        return draw_series(next(iter(tables.values())), "percent, 95% interval", width)
+    first = {model: table[table["measure"] == table["measure"].iloc[0]] for model, table in tables.items()}
+    name = next(iter(first.values()))["series"].iloc[0]
+    return draw_series(beside(first, "row"), f"{name} (%), 95% interval", width)
+
+
 def read_cloze(results: Sequence[Result]) -> pd.DataFrame | None:
     """Accuracy by language."""
     for _, table in tables_of(results, "Recall/cloze.py", "accuracy.csv"):
@@ -159,5 +184,14 @@ CLIKA = (
         read_cloze,
         found_cloze,
         draw_cloze,
+    ),
+    Experiment(
+        "What readers of one language know",
+        ("Recall/closed_book.py",),
+        "bash Recall/scripts/closed_book.sh",
+        "Does the model know what is written about in one language alone when it is asked in another?",
+        read_closed_book,
+        lambda table: str(table["sentence"].iloc[0]),
+        draw_closed_book,
     ),
 )

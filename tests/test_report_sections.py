@@ -143,6 +143,19 @@ def test_released_answers_turn_with_the_numbers():
     assert "0 of 2 models are better" in one.found(table) and "-20.0 points (a)" in one.found(table)
 
 
+def test_closed_book_questions_are_shown_by_language_and_measure(tmp_path):
+    cells = [("all", "accuracy", 0.5), ("de", "accuracy", 0.4), ("de", "in_english", 0.3), ("de", "mother_tongue", 0.1)]
+    table = pd.DataFrame(cells, columns=["language", "measure", "value"]).assign(n=10, ci_low=0.1, ci_high=0.9)
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    files = {"scores.csv": file_digest(tmp_path / "scores.csv")}
+    one = experiment("What readers of one language know")
+    result = found.Result(tmp_path / "x.provenance.json", one.scripts[0], "command", "A sentence.", {}, files, 0)
+    shown = one.read([result])
+    assert list(shown["row"]) == ["all languages", "de", "de"] and one.found(shown) == "A sentence."
+    figure = one.draw({"a": shown, "b": shown}, PAGE)
+    assert figure.axes[0].get_xlabel().startswith("its own questions") and one.draw({"a": shown}, COLUMN).axes
+
+
 def test_cloze_sentences_are_said_by_language():
     table = pd.DataFrame({"language": ["en", "de", "fr"], "accuracy": [0.9, 0.4, 0.2]})
     table = table.assign(n=100, ci_low=0.1, ci_high=0.95, chance=0.25)
