@@ -36,10 +36,10 @@ mmlu, plot, finding, quiz, arms, mitigation = (
 )
 
 
-@pytest.fixture
-def results(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """Results of four scripts on synthetic runs; everything above the runs is made by the scripts themselves."""
-    folder = tmp_path / "results"
+    folder = tmp_path_factory.mktemp("made") / "results"
     accuracy = {"run": 0.5, "quiz": 0.4, "none": 0.3, "en": 0.3, "word": 0.9, "hint_various": 0.55}
     for seed, (name, share) in enumerate(accuracy.items()):
         (folder / name).mkdir(parents=True)
@@ -47,14 +47,21 @@ def results(tmp_path, monkeypatch):
         session = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:00:10+00:00", "computed_tokens": 1}
         rewrite(folder / name, sessions=[session])
     run, named = folder / "run", ",".join(f"{name}={folder / name}" for name in ("none", "en", "word"))
-    assert call(mmlu, ["--runs", run, "--out", run / "table", "--category", "english_only"], monkeypatch) == 0
-    assert call(plot, ["--run", run, "--out", run / "accuracy"], monkeypatch) == 0
-    assert call(finding, ["--run", run], monkeypatch) == 0
-    assert call(quiz, ["--runs", f"tiny={folder / 'quiz'}", "--out", folder / "by_language"], monkeypatch) == 0
-    assert call(arms, ["--arms", named, "--out", folder / "remedy"], monkeypatch) == 0
-    keys = ["--plain", run, "--runs", f"hint_various={folder / 'hint_various'}", "--out", folder / "mitigation"]
-    assert call(mitigation, keys, monkeypatch) == 0
+    plain = ["--plain", run, "--runs", f"hint_various={folder / 'hint_various'}", "--out", folder / "mitigation"]
+    with pytest.MonkeyPatch.context() as patch:
+        assert call(mmlu, ["--runs", run, "--out", run / "table", "--category", "english_only"], patch) == 0
+        assert call(plot, ["--run", run, "--out", run / "accuracy"], patch) == 0
+        assert call(finding, ["--run", run], patch) == 0
+        assert call(quiz, ["--runs", f"tiny={folder / 'quiz'}", "--out", folder / "by_language"], patch) == 0
+        assert call(arms, ["--arms", named, "--out", folder / "remedy"], patch) == 0
+        assert call(mitigation, plain, patch) == 0
     return folder
+
+
+@pytest.fixture
+def results(made, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(made, tmp_path / "results")
 
 
 def checked(results, tmp_path, monkeypatch, *keys):
