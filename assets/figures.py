@@ -67,6 +67,15 @@ def by_setting(name: str) -> pd.DataFrame:
     return means.loc[[family for family in FORWARD if family in means.index]]
 
 
+def in_rows(shown: pd.DataFrame, title: str, joined: bool = False) -> Figure:
+    """Fractions with their intervals as percent, from a table whose index is the series and the row."""
+    figure, axis = rows_figure(shown.index, PAGE)
+    draw_rows(axis, 100 * shown.set_axis(["value", "ci_low", "ci_high"], axis=1), joined)
+    axis.set_xlabel(title)
+    add_legend(figure, [axis])
+    return figure
+
+
 def barrier() -> Figure:
     """Accuracy and difference from English by setting of the real model, beside the paper's differences."""
     table = by_setting("MMLU/expected/zero_shot_qwen2.5-coder-1.5b.csv")
@@ -94,11 +103,8 @@ def mmlu() -> Figure:
     table = table.assign(language=table["language"].replace("-", "mixup"))
     table = table.sort_values("language", key=ordered, kind="stable")
     shown = table.set_index(["language", "family"])[["delta_vs_en", "delta_low", "delta_high"]]
-    figure, axis = rows_figure(shown.index, PAGE)
-    draw_rows(axis, 100 * shown.set_axis(["value", "ci_low", "ci_high"], axis=1))
-    draw_line(axis, 0, "English", "--", "right")
-    axis.set_xlabel(f"{DIFFERENCE}, 95% interval")
-    add_legend(figure, [axis])
+    figure = in_rows(shown, f"{DIFFERENCE}, 95% interval")
+    draw_line(figure.axes[0], 0, "English", "--", "right")
     return figure
 
 
@@ -164,11 +170,8 @@ def world() -> Figure:
     table = table[(table["seed"] != "mean") & table["figure"].isin(KNOWN)]
     table = table.assign(series="seed " + table["seed"], row=table["figure"].map(KNOWN))
     shown = table.set_index(["series", "row"])[["accuracy", "ci_low", "ci_high"]]
-    figure, axis = rows_figure(shown.index, PAGE)
-    draw_rows(axis, 100 * shown.set_axis(["value", "ci_low", "ci_high"], axis=1))
-    draw_chance(axis, CHANCE)
-    axis.set_xlabel("accuracy (%), 95% interval")
-    add_legend(figure, [axis])
+    figure = in_rows(shown, "accuracy (%), 95% interval")
+    draw_chance(figure.axes[0], CHANCE)
     return figure
 
 
@@ -178,11 +181,7 @@ def recall() -> Figure:
     table = table[table["measure"].isin(WORDINGS) & (table["language_a"] == "en")]
     table = table.assign(series=table["measure"].map(WORDINGS), row="English and " + table["language_b"].map(label))
     shown = table.set_index(["series", "row"])[["value", "ci_low", "ci_high"]]
-    figure, axis = rows_figure(shown.index, PAGE)
-    draw_rows(axis, 100 * shown, joined=True)
-    axis.set_xlabel("same prediction (%), 95% interval")
-    add_legend(figure, [axis])
-    return figure
+    return in_rows(shown, "same prediction (%), 95% interval", joined=True)
 
 
 PICTURES = {

@@ -4,7 +4,7 @@
         table = experiment.read(results)  # of one model
         print(experiment.found(table))
 
-Those of CLiKA are in clika_sections.py, of papers that came after in further.py.
+Those of CLiKA, cloze sentences and closed-book questions are in clika_sections.py, of later papers in further.py.
 """
 
 from collections.abc import Sequence
