@@ -2,7 +2,8 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.cli import InputError, comma_list, model_name, require_positive
@@ -19,35 +20,41 @@ class Part:
         script: bash script, or Python script that needs no model.
         limit: key that takes --limit; None for none.
         settings: whether it takes --settings.
-        first_look: the settings of a run with --limit, unless the caller names some; "" is those of its YAML file.
+        first_settings: those of a run with --limit, unless the caller names some; "" is those of its YAML file.
+        first_variables: of the environment in a run with --limit, unless the caller has set them.
         training: whether it trains, and so belongs to --with_training.
         smallest: smallest value of the limit.
-        arms: what ARMS is unless the caller set it: the claims are on these.
+        variables: of the environment in every run, unless the caller has set them: the claims are on these.
     """
 
     title: str
     script: str
     limit: str | None = "limit"
     settings: bool = False
-    first_look: str = ""
+    first_settings: str = ""
+    first_variables: Mapping[str, str] = field(default_factory=dict)
     training: bool = False
     smallest: int = 1
-    arms: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 PARTS = {
     "mmlu": Part("MMLU, 0-shot", "MMLU/scripts/zero_shot.sh", settings=True),
-    "five_shot": Part("MMLU, 5-shot", "MMLU/scripts/five_shot.sh", settings=True, first_look="en,full,mixup"),
+    "five_shot": Part("MMLU, 5-shot", "MMLU/scripts/five_shot.sh", settings=True, first_settings="en,full_de,mixup"),
     "belebele": Part("Belebele", "MMLU/scripts/belebele.sh", settings=True),
     "facts": Part("knowledge or reasoning", "MMLU/scripts/facts.sh"),
-    "variance": Part("bias or noise", "MMLU/scripts/variance.sh"),
+    "variance": Part("bias or noise", "MMLU/scripts/variance.sh", first_variables={"ORDERS": "1"}),
     "quiz": Part("domain quiz", "HP/scripts/quiz.sh", settings=True),
     "translation": Part("translation", "Translation/scripts/translation.sh"),
     "embeddings": Part("mixed-language embeddings", "Translation/scripts/embeddings.sh", "count", smallest=2),
     "lens": Part("logit lens", "Translation/scripts/lens.sh", "count"),
     "mexa": Part("alignment that predicts accuracy", "Translation/scripts/mexa.sh", "count", smallest=2),
     "mitigation": Part(
-        "fixes without training", "MMLU/scripts/mitigation.sh", settings=True, first_look="en,full_de,mixup"
+        "fixes without training",
+        "MMLU/scripts/mitigation.sh",
+        settings=True,
+        first_settings="en,full_de,mixup",
+        first_variables={"METHODS": "hint_various,shots_english,translate_test"},
     ),
     "tofu": Part("TOFU, untaught", "TOFU/scripts/untaught.sh"),
     "cloze": Part("cloze sentences", "Recall/scripts/cloze.sh"),
@@ -59,7 +66,13 @@ PARTS = {
     "clika": Part("CLiKA's tasks in ten languages", "CLiKA/scripts/tasks.sh"),
     "consistency": Part("consistency of MMLU across languages", "CLiKA/consistency.py", None),
     "tofu_taught": Part("TOFU, taught in English", "TOFU/scripts/authors.sh", training=True),
-    "remedy": Part("fine-tuning on mixed-language text", "FT/scripts/remedy.sh", None, training=True, arms="en,word"),
+    "remedy": Part(
+        "fine-tuning on mixed-language text",
+        "FT/scripts/remedy.sh",
+        None,
+        training=True,
+        variables={"ARMS": "en,word"},
+    ),
 }
 
 
@@ -115,16 +128,16 @@ class Reproduce:
             words += [f"--{part.limit}", str(max(self.limit, part.smallest))]
         if name == "mexa" and Path(self.out, "mmlu", "run.json").is_file():
             words += ["--run", f"{self.out}/mmlu"]
-        settings = self.settings or (part.first_look if self.limit else "")
+        settings = self.settings or (part.first_settings if self.limit else "")
         return words + (["--settings", settings] if part.settings and settings else [])
 
     def environment(self, name: str, **more: str) -> dict[str, str]:
         """Where a part writes, and which Python it uses."""
+        part, asked = PARTS[name], {key: value for key, value in os.environ.items() if value}
         own = {"PYTHON": sys.executable, "RESULTS": f"{self.out}/{name}"}
-        data = os.environ.get("DATA_CONFIG")
-        if arms := PARTS[name].arms:
-            own["ARMS"] = os.environ.get("ARMS") or arms
-        return os.environ | own | ({"DATA_CONFIG": str(Path(data).resolve())} if data else {}) | more
+        if data := asked.get("DATA_CONFIG"):
+            own["DATA_CONFIG"] = str(Path(data).resolve())
+        return {**part.variables, **(part.first_variables if self.limit else {}), **asked, **own, **more}
 
 
 def last_line(text: str) -> str:

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -49,29 +51,32 @@ class Estimate:
 
 
 def plan(config: Reproduce) -> list[Estimate]:
-    """Ask each part's script what it has left to do; data that the scripts share are built on the way."""
-    found = []
-    for name in config.chosen:
-        print(f"planning: {PARTS[name].title}", file=sys.stderr)
-        estimate = Estimate(name)
-        found.append(estimate)
-        if name == "consistency" or PARTS[name].training:
-            continue
-        start = time.monotonic()
-        done = subprocess.run(
-            config.command(name), env=config.environment(name, PLAN="1"), cwd=ROOT, capture_output=True, text=True
-        )
-        for line in done.stdout.splitlines():
-            if line.startswith(MARK):
-                work = json.loads(line.removeprefix(MARK))
-                estimate.loads += work["items"] > 0
-                estimate.samples.append(work.pop("sample"))
-                for key, value in work.items():
-                    setattr(estimate, key, getattr(estimate, key) + value)
-        estimate.start = time.monotonic() - start
-        if done.returncode:
-            estimate.reason = last_line(done.stderr)
-    return found
+    """Ask as many scripts at a time as there are cores what they have left to do; they build their data on the way."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(partial(ask, config), config.chosen))
+
+
+def ask(config: Reproduce, name: str) -> Estimate:
+    """What a part has left to do."""
+    print(f"planning: {PARTS[name].title}", file=sys.stderr)
+    estimate = Estimate(name)
+    if name == "consistency" or PARTS[name].training:
+        return estimate
+    start = time.monotonic()
+    done = subprocess.run(
+        config.command(name), env=config.environment(name, PLAN="1"), cwd=ROOT, capture_output=True, text=True
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith(MARK):
+            work = json.loads(line.removeprefix(MARK))
+            estimate.loads += work["items"] > 0
+            estimate.samples.append(work.pop("sample"))
+            for key, value in work.items():
+                setattr(estimate, key, getattr(estimate, key) + value)
+    estimate.start = time.monotonic() - start
+    if done.returncode:
+        estimate.reason = last_line(done.stderr)
+    return estimate
 
 
 def measure(config: Reproduce, samples: Iterable[str]) -> Speed | None:

@@ -116,15 +116,20 @@ def test_scripts_that_train_refuse_to_plan(root, tiny_checkpoint, data, tmp_path
     assert not any(tmp_path.rglob("*.safetensors"))
 
 
-def test_commands_take_limit_and_settings(tmp_path):
+def test_commands_take_limit_and_settings(tmp_path, monkeypatch):
     config = parts.Reproduce(model="org/name", out=str(tmp_path), limit=1)
     assert config.command("embeddings")[-2:] == ["--count", "2"]
-    assert config.command("five_shot")[-2:] == ["--settings", "en,full,mixup"]
+    assert config.command("five_shot")[-2:] == ["--settings", "en,full_de,mixup"]
     assert config.command("mmlu")[-2:] == ["--limit", "1"]
     assert config.command("clika")[1:] == ["CLiKA/scripts/tasks.sh", "org/name", "--limit", "1"]
     assert parts.Reproduce(model="m", settings="en,full_de").command("quiz")[-2:] == ["--settings", "en,full_de"]
     assert config.environment("mmlu")["RESULTS"] == f"{tmp_path}/mmlu"
     assert config.environment("remedy")["ARMS"] == "en,word"
+    assert config.environment("variance")["ORDERS"] == "1"
+    assert "ORDERS" not in parts.Reproduce(model="m").environment("variance"), "a whole run takes every order"
+    monkeypatch.setenv("ORDERS", "1,2")
+    monkeypatch.setenv("ARMS", "")
+    assert config.environment("variance")["ORDERS"] == "1,2" and config.environment("remedy")["ARMS"] == "en,word"
     assert parts.Reproduce(model="org/name").out == str(parts.ROOT / "results" / "name")
     assert "remedy" not in config.chosen and "remedy" in parts.Reproduce(model="m", with_training=True).chosen
     with pytest.raises(InputError, match="only has 'mmul'"):
