@@ -310,3 +310,26 @@ def test_arms_that_align_get_their_pairs(copy):
         Path(get("out", call)).stem: (get("layout", call), get("probability", call)) for call in of(made, "FT/mix.py")
     }
     assert layouts["middle"][1] == "0" and layouts["parallel"][0] == "parallel" and layouts["pairs"][1] == "0.05"
+
+
+def test_preferences_are_made_of_examples_that_no_arm_is_asked(copy):
+    results = copy.parent / "results"
+    keys = ["--protocol", "ours", "--save_steps", 10]
+    made = calls(copy, REMEDY, "", *keys, ARMS="en,dpo", TOKENS=1000, SEEDS="1,2", DTYPE="float32", RESULTS=results)
+    voted = [call for call in of(made, "MMLU/evaluate_mmlu.py") if get("out", call) == f"{results}/votes"]
+    assert {(get("data", call), get("settings", call), get("dtype", call)) for call in voted} == {
+        (f"{results}/variants/dev", "en,full", "float32")
+    }
+    pairs = of(made, "FT/consistency_pairs.py")
+    assert {(get("records", call), get("out", call)) for call in pairs} == {
+        (f"{results}/votes", f"{results}/corpora/dpo.jsonl")
+    }
+    text, preferred = of(made, "FT/train.py")[:2]
+    assert get("objective", text) == "lm" and get("max_steps", text) != ""
+    assert [get(key, preferred) for key in ("objective", "method", "max_steps")] == ["dpo", "lora", ""]
+    assert [get(key, preferred) for key in ("save_steps", "seed", "data")] == [
+        "10",
+        "1",
+        f"{results}/corpora/dpo.jsonl",
+    ]
+    assert get("model", preferred) == get("model", text)

@@ -29,7 +29,7 @@ build_questions() {
     ! is_world || tabulate+=(--subjects english_only)
 }
 
-# The arms by name, and the keys of FT/mix.py that make their text.
+# The arms by name, and the keys of FT/mix.py that make their text; those of MMLU/evaluate_mmlu.py that make the votes of `dpo`.
 declare -A texts=(
     [en]="--unit sentence --probability 0"
     [document]="--unit document"
@@ -40,6 +40,7 @@ declare -A texts=(
     [interleaved]="--unit paragraph --layout interleaved"
     [middle]="--unit sentence --probability 0"
     [pairs]="--unit word --probability 0.05"
+    [dpo]="--settings en,full"
 )
 
 # train_arms NAME...: trains these arms.
@@ -52,10 +53,15 @@ train_arms() {
 }
 
 # arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates; `middle` and `pairs` align
-# besides. A plan has the model before training in the place of one that is not trained yet.
+# besides. A plan has the model before training in the place of one that is not trained yet. `steps` are those of all corpora.
+steps=()
 arm() {
     local trained=$place/models/$1 cache=() align=()
-    if [[ -z "${PLAN:-}" ]]; then
+    if [[ -z "${PLAN:-}" && "$1" = dpo ]]; then
+        votes "$results/corpora/dpo.jsonl" "${@:2}"
+        "$python" FT/train.py "${keys[@]:0:2}" --config FT/configs/dpo.yaml "${keys[@]:2}" --model "$model" \
+            --data "$results/corpora/dpo.jsonl" --out "$trained"
+    elif [[ -z "${PLAN:-}" ]]; then
         # What one seed has translated the next need not.
         [[ "$place" = "$results" || -n "$("$python" -m common.cli get cache --config FT/configs/mix.yaml)" ]] ||
             cache=(--cache "$results/translations.sqlite")
@@ -66,13 +72,20 @@ arm() {
         elif [[ "$1" = pairs ]]; then
             align=(--align words --align_data "$(data_set dictionaries)")
         fi
-        "${launch[@]}" FT/train.py "${keys[@]}" "${align[@]}" --data "$place/corpora/$1.jsonl" --out "$trained"
+        "${launch[@]}" FT/train.py "${keys[@]}" "${steps[@]}" "${align[@]}" --data "$place/corpora/$1.jsonl" --out "$trained"
     elif [[ ! -f "$trained/run.json" ]]; then
         echo "to train: $trained"
         trained=$model
     fi
     evaluate "$1" "$trained"
     logs+=("$1=$trained")
+}
+
+# votes FILE KEYS...: preferences for what the model answers in most languages to the few-shot examples, which no arm is asked.
+votes() {
+    "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml --model "$model" ${DTYPE:+--dtype "$DTYPE"} \
+        --data "$variants/dev" "${limit[@]}" "${@:2}" --out "$results/votes"
+    "$python" FT/consistency_pairs.py --records "$results/votes" --out "$1"
 }
 
 # evaluate NAME MODEL: MMLU and the domain quiz, in the settings of FT/configs/evaluate.yaml or other keys in `asked`; and

@@ -3,7 +3,7 @@
 #   [ARMS=en,word] [SEEDS=42,43] [TOKENS=N] [MEASURES=x_geo] bash FT/scripts/remedy.sh [MODEL] [--limit N] [--key value ...]
 # ARMS: en, then any arm of arms.sh; default: en,document,sentence,words. The sentence at the end is about the last one.
 # SEEDS: of mixing and training, each in a folder of its own; default: one, SEED or that of the YAML. The questions and the
-# model before training are the same for all. TOKENS: so many in every arm, in packed rows (--protocol ours).
+# model before training are the same for all. TOKENS: so many in every arm but dpo, in packed rows (--protocol ours).
 # MEASURES: x_geo, perplexity, translation, beside MMLU and the quiz. EVALUATE: a YAML in the place of
 # FT/configs/evaluate.yaml. --limit N: only so many documents, questions of each subject, lines and sentences. Other keys are
 # those of FT/train.py. PLAN=1 says what is to train, and what there is to evaluate.
@@ -41,7 +41,7 @@ if [[ -n "${TOKENS:-}" ]]; then
         fail "TOKENS: for rows that are full, in one process; add --protocol ours without LAUNCH, or name --max_steps"
     row=$(get row_length) step=$(($(get batch_size) * $(get accumulation)))
     step=$((step * ${row:-1024}))
-    keys+=(--max_steps $(((TOKENS + step - 1) / step)))
+    steps=(--max_steps $(((TOKENS + step - 1) / step)))
 fi
 evaluate none "$model"
 before=("${arms[@]}") asked_before=("${quizzes[@]}") shared=("${keys[@]}") tables=()
