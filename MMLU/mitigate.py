@@ -110,7 +110,8 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
                 setting = in_english(setting, translator)
         return setting
 
-    written = 0 if fix.write == "nothing" and not fix.translator else fix.max_new_tokens // 2
+    writes = fix.write != "nothing" or fix.translator not in (None, "dictionary")
+    written = fix.max_new_tokens // 2 if writes else 0
     keys = {"config": {**task.config, **asdict(fix)}, "depends": {**task.depends, **depends}, "written": written}
     return replace(task, read=read, **keys)
 
