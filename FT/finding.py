@@ -82,15 +82,15 @@ def sentence(table: pd.DataFrame, config: Finding) -> str:
         return interval(row, change, "+.1f", " points")
 
     if mixed.vs_base_low > 0:
-        verdict = "mixed-language text narrows the barrier."
+        verdict = "it narrows the barrier."
     elif mixed.vs_control_low > 0:
-        verdict = "mixed-language text avoids what English-only text loses, but does not narrow the barrier."
+        verdict = "it avoids what English-only text loses, but does not narrow the barrier."
     else:
         verdict = "no remedy can be shown."
     return (
         f"On facts asked in another language than they are known in, fine-tuning on English-only text changes accuracy"
-        f" by {say(control, 'vs_base')}, on the same text mixed by {config.arm} by {say(mixed, 'vs_base')}, a"
-        f" difference of {say(mixed, 'vs_control')}: {verdict}"
+        f" by {say(control, 'vs_base')}, and the arm `{config.arm}` by {say(mixed, 'vs_base')}, a difference of"
+        f" {say(mixed, 'vs_control')}: {verdict}"
     )
 
 

@@ -24,6 +24,9 @@ CHANCE = 0.25  # of four options, as all of these experiments have
 NAMES = {  # of arms and methods, in words
     "plain": "plain prompt", "none": "before fine-tuning", "en": "English text", "word": "text mixed by word",
     "words": "text mixed by eight words", "sentence": "text mixed by sentence", "document": "text mixed by document",
+    "parallel": "text with each sentence translated", "interleaved": "text with each paragraph translated",
+    "middle": "English text, sentences aligned", "pairs": "one word in 20 translated, words aligned",
+    "dpo": "what most languages answer, preferred",
     "hint_various": "hint: several languages", "hint_different": "hint: different languages",
     "shots_english": "examples in English", "shots_same": "examples in the same setting",
     "shots_mixed": "examples in mixed languages", "labels_cdef": "labels C to F", "labels_digits": "labels 1 to 4",

@@ -32,7 +32,7 @@ from common.reporting.tables import table as markdown_table
 from common.settings import family
 
 BASE, CONTROL = "none", "en"
-ORDER = (CONTROL, "document", "sentence", "words", "word", "parallel", "interleaved")  # then others by name
+ORDER = (CONTROL, "document", "sentence", "words", "word", "parallel", "interleaved", "middle", "pairs", "dpo")
 TITLES = {
     "mixup": "`mixup`",
     "full": "`full`",
