@@ -1,5 +1,7 @@
 """Greedy answers equal the plain loop's, for every architecture, batch size and prompt length."""
 
+import importlib
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from transformers import DynamicCache
 
 from common.cli import InputError
-from common.lm import generation
+from common.lm import generation, memory
 from common.lm import prefix_attention as prefix_attention_module
 from common.lm.generation import common_prefix, generate
 from common.lm.prefix_attention import SharedPrefix
@@ -215,3 +217,12 @@ def test_a_model_without_a_cache_is_told_so():
     tokenizer = byte_level_tokenizer()
     with pytest.raises(InputError, match="has a recurrent state"):
         generate(tiny_models(len(tokenizer))["mamba_recurrent"], tokenizer, PROMPTS, NEW)
+
+
+def test_few_kernels_are_kept_unless_the_caller_says_how_many(monkeypatch):
+    for own, kept in (("7", "7"), (None, "128")):
+        monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", own or "")
+        if own is None:
+            monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+        importlib.reload(memory)
+        assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == kept

@@ -1,7 +1,8 @@
-"""Memory: reuse freed blocks, and retry a batch that does not fit at half its size."""
+"""Memory: reuse freed blocks, keep few kernels, and retry a batch that does not fit at half its size."""
 
 import ctypes
 import logging
+import os
 import platform
 from functools import cache
 
@@ -11,14 +12,15 @@ logger = logging.getLogger(__name__)
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's names for the two settings, see mallopt(3)
 _NEVER = 2**30  # bytes
+# oneDNN reads it before its first kernel; its own 1,024 take a megabyte each, for shapes that seldom come again.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 
 @cache
 def keep_freed_memory() -> None:
     """Let glibc reuse freed blocks of every size, once per process; does nothing with another C library.
 
-    By default glibc returns large blocks to the system, so that every forward pass has to map its activations again:
-    a fifth of the time of scoring on two cores.
+    By default every forward pass has to map its activations again: a fifth of the time of scoring on two cores.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -27,10 +29,7 @@ def keep_freed_memory() -> None:
 
 
 def halved(size: int, error: RuntimeError, unit: str, smallest: int = 1) -> int:
-    """Half of a batch's `size`, in `unit`s, after an out-of-memory `error`.
-
-    Raises the error if it is another one, or if `size` is not above `smallest`.
-    """
+    """Half of a batch's `size`, in `unit`s, after running out of memory; raises other errors, and at `smallest`."""
     out_of_memory = isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
     if not out_of_memory or size <= smallest:
         raise error
