@@ -133,11 +133,13 @@ class Reproduce:
 
     def environment(self, name: str, **more: str) -> dict[str, str]:
         """Where a part writes, and which Python it uses."""
-        part, asked = PARTS[name], {key: value for key, value in os.environ.items() if value}
+        part = PARTS[name]
         own = {"PYTHON": sys.executable, "RESULTS": f"{self.out}/{name}"}
-        if data := asked.get("DATA_CONFIG"):
+        if data := os.environ.get("DATA_CONFIG"):
             own["DATA_CONFIG"] = str(Path(data).resolve())
-        return {**part.variables, **(part.first_variables if self.limit else {}), **asked, **own, **more}
+        for key, value in {**part.variables, **(part.first_variables if self.limit else {})}.items():
+            own[key] = os.environ.get(key) or value
+        return os.environ | own | more
 
 
 def last_line(text: str) -> str:
