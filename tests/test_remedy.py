@@ -333,3 +333,4 @@ def test_preferences_are_made_of_examples_that_no_arm_is_asked(copy):
         f"{results}/corpora/dpo.jsonl",
     ]
     assert get("model", preferred) == get("model", text)
+    assert get("eval_data", text) != "" and get("eval_data", preferred) == "", "preferences are no corpus"

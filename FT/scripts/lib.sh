@@ -60,7 +60,7 @@ arm() {
     if [[ -z "${PLAN:-}" && "$1" = dpo ]]; then
         votes "$results/corpora/dpo.jsonl" "${@:2}"
         "$python" FT/train.py "${keys[@]:0:2}" --config FT/configs/dpo.yaml "${keys[@]:2}" --model "$model" \
-            --data "$results/corpora/dpo.jsonl" --out "$trained"
+            --protocol ours --eval_data null --data "$results/corpora/dpo.jsonl" --out "$trained"
     elif [[ -z "${PLAN:-}" ]]; then
         # What one seed has translated the next need not.
         [[ "$place" = "$results" || -n "$("$python" -m common.cli get cache --config FT/configs/mix.yaml)" ]] ||
