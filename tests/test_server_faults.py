@@ -68,7 +68,7 @@ def faulty(monkeypatch):
     listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     listening.handle_error = lambda *_: None  # a client that has gone; else a traceback of this server's
     listening.daemon_threads = True
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    threading.Thread(target=listening.serve_forever, args=[0.01], daemon=True).start()
     handler.address = f"127.0.0.1:{listening.server_port}"
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://{handler.address}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -168,7 +168,7 @@ def without_key(folder):
 @pytest.mark.parametrize("road", ["endpoint", "chat"])
 @pytest.mark.parametrize(("answer", "said", "requests"), FAULTS)
 def test_no_fault_is_an_answer_and_a_rerun_mends_it(faulty, tmp_path, monkeypatch, capfd, road, answer, said, requests):
-    monkeypatch.setattr("common.lm.server.TIMEOUT", 0.3)
+    monkeypatch.setattr("common.lm.server.TIMEOUT", {slow: 0.3, endless: 1}.get(answer, 60))
     (tmp_path / "en.devtest").write_text("dog\n", encoding="utf-8")
     (tmp_path / "de.devtest").write_text("Hund\n", encoding="utf-8")
     out = tmp_path / "out"
@@ -180,6 +180,7 @@ def test_no_fault_is_an_answer_and_a_rerun_mends_it(faulty, tmp_path, monkeypatc
     assert not (out / "test-en-de").exists() and without_key(tmp_path)
     assert "***" not in said or "***" in pd.read_csv(out / "records-en-de.csv")["error"][0]
     faulty.answers = [completion()]
+    monkeypatch.setattr("common.lm.server.TIMEOUT", 60)
     assert call(translate, arguments, monkeypatch) == 0
     assert (out / "test-en-de").read_text(encoding="utf-8") == "Hund\n"
 

@@ -241,7 +241,7 @@ class Libre(BaseHTTPRequestHandler):
 def libre(monkeypatch):
     handler = type("Handler", (Libre,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     monkeypatch.setenv("LIBRE_URL", f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setenv("LIBRE_API_KEY", KEY)
     monkeypatch.setattr("common.translation.web_service.LONGEST_PAUSE", 0.01)
