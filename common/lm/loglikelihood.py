@@ -29,7 +29,7 @@ SMALLEST_BUDGET = 64
 # Layers whose results do not depend on padding after a sequence.
 PADDING_IS_SAFE = {"full_attention", "sliding_attention", "chunked_attention", "linear_attention", "conv", "moe"}
 PADDING_IS_SAFE |= {"hybrid", "hybrid_sliding"}
-HEAD_ROWS = 512  # rows of logits converted to float32 at a time
+HEAD_ROWS = {"cpu": 8, "cuda": 512}  # rows of logits converted to float32 at a time; 8 stay in a processor's cache
 
 Continuation = str | Sequence[int]
 
@@ -232,7 +232,8 @@ def _run_batch(model: PreTrainedModel, batch: TreeBatch, nodes: np.ndarray, targ
 
 def _target_logprobs(logits: torch.Tensor, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """log softmax(logits)[rows, targets] in float32; logits [n, vocabulary] -> [targets]."""
-    normalizer = torch.cat([part.float().logsumexp(-1) for part in logits.split(HEAD_ROWS)])
+    parts = logits.split(HEAD_ROWS.get(logits.device.type, HEAD_ROWS["cuda"]))
+    normalizer = torch.cat([part.float().logsumexp(-1) for part in parts])
     rows, targets = torch.from_numpy(rows).to(logits.device), torch.from_numpy(targets).to(logits.device)
     return (logits[rows, targets].float() - normalizer[rows]).cpu().numpy()
 
