@@ -278,7 +278,7 @@ def _text(value: Any) -> str:
 def main() -> None:
     command, *words = sys.argv[1:]
     if command == "get":
-        print(get(words[0], words[1:]))
+        print(*(get(key, words[1:]) for key in words[0].split(",")), sep="\n")
     elif command == "name":
         print(model_name(*words))
     elif command == "data":

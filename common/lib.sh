@@ -23,13 +23,13 @@ fail() { echo "${0##*/}: $*" >&2; exit 2; }
 "$python" -c "import yaml" 2> /dev/null || fail "$python is no Python with the packages needed: bash install.sh, or set PYTHON"
 command -v "${launch[0]}" > /dev/null || fail "LAUNCH: no such program ${launch[0]}"
 
-# get KEY: what a key is, after the YAML files, the environment and the command line.
+# get KEY[,KEY...]: what keys are, after the YAML files, the environment and the command line; a line each.
 get() { "$python" -m common.cli get "$1" "${keys[@]}"; }
 
 # start CONFIG VARIABLES [MODEL] [--key value ...]: sets `keys`, for Python: CONFIG (or $CONFIG), and what the caller set of
 # VARIABLES (DTYPE for --dtype, ...), RESULTS (--out), MODEL ($model_key is its key) and other keys. Then `model`, `out`, `name`.
 start() {
-    local variable word
+    local variable word values
     keys=(--config "${CONFIG:-$1}")
     for variable in $2; do
         [[ -z "${!variable:-}" ]] || keys+=("--${variable,,}" "${!variable}")
@@ -46,8 +46,9 @@ start() {
         if [[ "$word" == */* && "$word" != --* ]]; then word=$(absolute "$word"); fi
         keys+=("$word")
     done
-    model=$(get "${model_key:-model}") out=$(get out) show=$(get show)
-    model=${model#"${model_prefix:-}"}
+    values=$(get "${model_key:-model},out,show")
+    mapfile -t values <<< "$values"
+    model=${values[0]#"${model_prefix:-}"} out=${values[1]:-} show=${values[2]:-}
     [[ -n "$model" && -n "$out" ]] || fail "model and out are needed: name them in ${CONFIG:-the YAML} or on the command line"
     name=$("$python" -m common.cli name "$model")
     # Tables are made of NAME=FOLDER,NAME=FOLDER; embeddings.sh takes models in this form.
