@@ -15,7 +15,7 @@ from typing import Literal
 
 from categories import category
 from clika import clika_prompt
-from knowledge_free import facts_prompt
+from knowledge_free import facts_first
 from mmlu_protocol import DTYPE
 from overlong import evaluate_fitting
 
@@ -125,8 +125,11 @@ class MmluConfig:
             files = [folder / f"{one}.csv" for one in names or ["en"]]
             examples = read_examples(files, self.num_fewshot, questions, self.on_few_examples == "fewer")
             content += "".join(map(file_digest, files))
-        own = {"clika": {"write_prompt": clika_prompt, "before_answer": ""}, "facts": {"write_prompt": facts_prompt}}
-        return Setting(name, questions, content, examples, self.prompt_format, **own.get(self.prompt, {}))
+        if self.prompt == "facts":
+            questions = list(map(facts_first, questions))
+            examples = {subject: list(map(facts_first, own)) for subject, own in examples.items()}
+        own = {"write_prompt": clika_prompt, "before_answer": ""} if self.prompt == "clika" else {}
+        return Setting(name, questions, content, examples, self.prompt_format, **own)
 
 
 def in_one_language(folder: str | Path) -> list[str]:

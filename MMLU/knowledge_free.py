@@ -18,9 +18,7 @@ from sources import Splits
 
 from common.cli import InputError
 from common.parallel_data import Row, Tables, take, text_of
-from common.prompts import mmlu_prompt
 from common.questions import LETTERS, Question, check_question, monolingual
-from common.settings import Setting
 
 NUMBERS = ("no", "one", "two")  # of facts, as folders are named
 YES_NO = ("Yes", "No")  # English in every language
@@ -94,11 +92,6 @@ def _row(record: Mapping[str, Any], id: str, task: str, facts: int, where: str, 
     return Row(where, item)
 
 
-def facts_prompt(item: Question, setting: Setting) -> str:
-    """The paper's prompt with the passage as lines before the question, so that prompts differ in the facts alone."""
-
-    def flat(one: Question) -> Question:
-        return replace(one, context="", question=f"{one.context}\n{one.question}" if one.context else one.question)
-
-    shots = [flat(shot) for shot in setting.fewshot_examples.get(item.subject, ())]
-    return mmlu_prompt(flat(item), shots, setting.prompt_format)
+def facts_first(item: Question) -> Question:
+    """The question with its passage as lines before it, so that prompts differ in the facts alone."""
+    return replace(item, context="", question=f"{item.context}\n{item.question}") if item.context else item

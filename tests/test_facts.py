@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,7 @@ import pytest
 
 from common.cli import InputError
 from common.evaluation.records import record_rows, write_setting
-from common.questions import monolingual
-from common.settings import Setting
+from common.questions import monolingual, write_questions
 from tests.mmlu import rewrite
 from tests.scripts import call, load_script
 from world import build as world_build
@@ -22,6 +22,7 @@ from world.lexicon import load_lexicon
 
 knowledge = load_script("MMLU/knowledge_free.py")
 builder = load_script("MMLU/build_variants.py")
+evaluate = load_script("MMLU/evaluate_mmlu.py")
 tabulate = load_script("MMLU/tabulate_facts.py")
 claims = load_script("report/check_claims.py")
 OPTIONS = "A. {0} sand\nB. {0} fog\nC. {0} sea"
@@ -69,17 +70,25 @@ def test_one_part_is_in_the_other_language(data, crossed, facts, question):
     assert questions(data, 2, crossed, "en")["qasc"] == questions(data, 2, None, "en")["qasc"]
 
 
-def test_the_prompt_to_the_character():
+def test_the_prompt_to_the_character(tmp_path):
     item = monolingual("1", "qasc", "Fog is wet.\nWet is cold.", "What is cold?", ["sand", "fog"], "B", "en")
     head = "The following are multiple choice questions (with answers) about  qasc.\n\n"
+    without = replace(item, id="2", context="")
     asked = "What is cold?\nA. sand\nB. fog\nAnswer:"
-    setting = Setting("en", [item], "", write_prompt=knowledge.facts_prompt)
-    assert setting.prompts([item], "letter") == [f"{head}Fog is wet.\nWet is cold.\n{asked}"]
-    assert setting.continuations(item, "letter") == [" A", " B"]
-    without = monolingual("1", "qasc", "", "What is cold?", ["sand", "fog"], "B", "en")
-    assert knowledge.facts_prompt(without, setting) == head + asked
-    shown = Setting("en", [item], "", {"qasc": [item]}, write_prompt=knowledge.facts_prompt)
-    assert shown.prompts([item], "letter")[0].count(f"Fog is wet.\nWet is cold.\n{asked}") == 2
+    for folder, items in ((tmp_path, [item, without]), (tmp_path / "dev", [item])):
+        folder.mkdir(exist_ok=True)
+        write_questions(folder / "en.csv", items)
+    keys = {"data": str(tmp_path), "prompt": "facts"}
+    setting = evaluate.MmluConfig(**keys).read_setting("en", None)
+    assert setting.prompts(setting.questions, "letter") == [
+        f"{head}Fog is wet.\nWet is cold.\n{asked}",
+        head + asked,
+    ]
+    assert setting.continuations(setting.questions[0], "letter") == [" A", " B"]
+    assert setting.prompts(setting.questions, "text")[0] == f"{head}Fog is wet.\nWet is cold.\nWhat is cold?\nAnswer:"
+    assert setting.continuations(setting.questions[0], "text") == [" sand", " fog"]
+    shown = evaluate.MmluConfig(**keys, num_fewshot=1).read_setting("en", None)
+    assert shown.prompts(shown.questions, "letter")[0].count(f"Fog is wet.\nWet is cold.\n{asked}") == 2
 
 
 @pytest.mark.parametrize(
