@@ -38,6 +38,7 @@ def contrastive_loss(states: torch.Tensor, texts: torch.Tensor, temperature: flo
     count = len(states) // 2
     source, target = texts.view(2, count)
     related = (source[:, None] == source) | (target[:, None] == target)
+    related = related | (source[:, None] == target) | (target[:, None] == source)
     same = torch.eye(count, dtype=torch.bool, device=states.device)
     other = related & ~same  # between a text and the translations of others
     own = torch.ones_like(same) if across else related
@@ -90,6 +91,10 @@ class Passes:
         self.row_passes = ceil(rows / self.row_batch)
         kinds = list(self.kinds())
         self.total, self.pair_passes = len(kinds), sum("pairs" in kind for kind in kinds)
+        if not self.pair_passes:
+            raise InputError(
+                f"{rows} rows of text are too few for a step that aligns; lower accumulation or batch_size, or add text"
+            )
 
     def kinds(self) -> Iterator[tuple[str, ...]]:
         """What each pass of an epoch reads."""

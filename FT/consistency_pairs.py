@@ -129,7 +129,7 @@ def read_asked(folder: Path, table: pd.DataFrame) -> dict[str, dict[str, Questio
 def summary(table: pd.DataFrame, right: pd.Series, rows: Sequence[Mapping[str, str]]) -> str:
     """How often the languages agree, and how often the winner is right, with 95% Wilson intervals."""
     won = table.apply(lambda row: winner(list(row)), axis=1).dropna()
-    agreed = int((table.nunique(axis=1) == 1).sum())
+    agreed = int(((table.nunique(axis=1) == 1) & (table != "").any(axis=1)).sum())
     low, high = wilson(agreed, len(table))
     said = [
         f"{len(table)} questions in {', '.join(table)}: one answer to {agreed / len(table):.1%}"

@@ -56,15 +56,14 @@ def read_tables(tables: dict[str, str]) -> pd.DataFrame:
 
 def pool(table: pd.DataFrame) -> pd.DataFrame:
     """Mean and t-interval over seeds of every arm and column; the table itself if it has one seed."""
-    seeds = table["seed"].nunique()
-    if seeds == 1:
+    if table["seed"].nunique() == 1:
         return table
     rows = []
     for (arm, column), own in table.groupby(["arm", "column"], sort=False):
         row = {"seed": "mean", "arm": arm, "column": column, "n": own["n"].sum(), "accuracy": own["accuracy"].mean()}
         for change in CHANGES:
-            mean, spread = own[change].mean(), own[change].std(ddof=1) / np.sqrt(seeds)
-            half = student.ppf((1 + LEVEL) / 2, seeds - 1) * spread
+            mean, spread = own[change].mean(), own[change].std(ddof=1) / np.sqrt(len(own))
+            half = student.ppf((1 + LEVEL) / 2, len(own) - 1) * spread
             row |= {change: mean, f"{change}_low": mean - half, f"{change}_high": mean + half}
         rows.append(row)
     return pd.DataFrame(rows)

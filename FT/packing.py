@@ -34,6 +34,13 @@ def pack(data: Dataset, tokenizer: PreTrainedTokenizerBase, row_length: int, pro
     )
 
 
+def even_length(texts: list[str], tokenizer: PreTrainedTokenizerBase, row_length: int) -> int:
+    """The longest row up to `row_length` at which the rows of `pack` are equally full: a mean over them is one over
+    tokens."""
+    tokens = sum(map(len, _tokenized(tokenizer, texts)))
+    return -(-tokens // -(-tokens // row_length))
+
+
 def _tokenized(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
     end = tokenizer.eos_token_id
     return [ids if ids and ids[-1] == end else [*ids, end] for ids in tokenizer(texts, verbose=False).input_ids]

@@ -42,7 +42,7 @@ from alignment import AlignmentTrainer
 from datasets import Dataset
 from lora import adapted, load_frozen, save_merged
 from matplotlib.figure import Figure
-from packing import pack
+from packing import even_length, pack
 from pairs import Pair, load_pairs, pairs_digest
 from preferences import make_trainer, preference_rows
 from safetensors import SafetensorError
@@ -270,8 +270,9 @@ def evaluation_rows(config: Train, tokenizer) -> dict[str, Dataset] | None:
     rows = {}
     for code, path in files.items():
         documents = read_documents(str(path), None, "train", "rows", detokenize=False)
-        data = Dataset.from_list([{"text": document.text} for document in documents])
-        rows[code] = pack(data, tokenizer, config.row_length)
+        texts = [document.text for document in documents]
+        length = even_length(texts, tokenizer, config.row_length)
+        rows[code] = pack(Dataset.from_dict({"text": texts}), tokenizer, length)
     return rows
 
 
@@ -280,8 +281,8 @@ def arguments(config: Train, checkpoints: Path, rows: int, processes: int) -> Tr
     paper, steps, warmup = config.protocol == "paper", config.max_steps, config.warmup_steps
     if paper and steps is None:
         steps = max(1, int(config.epochs * rows) // (config.batch_size * config.accumulation * processes))
-        if config.align == "middle":
-            steps = round(steps / (1 - config.align_ratio))
+    if config.align == "middle" and steps:
+        steps = round(steps / (1 - config.align_ratio))  # as much of the corpus as without
     if paper and warmup is None:
         warmup = max(1, int(steps // config.epochs))
     return TrainingArguments(

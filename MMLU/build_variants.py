@@ -7,7 +7,7 @@ there are any, and <out>/build.json. Nothing is written unless the whole input i
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ class BuildConfig:
             qasc/no_fact/ and so on, as in github.com/NJUNLP/Knowledge-Free-Reasoning.
         out: folder of the variants.
         languages: ISO 639-1 codes, English first (include: one language alone), a list or separated by commas.
+        held_out: further languages, of which there is full_<language> alone; mixup is without them.
         translations: for mmlu, a folder with <language>/<split>/ or <split>_full_<language>/ of such CSV files, or
             openai/MMMLU or a copy of it.
         mixup: for mmlu, the released mixup, cross-ling-know/mixup-lang-mmlu or a copy of it; becomes the setting
@@ -65,6 +66,7 @@ class BuildConfig:
     data: str
     out: str
     languages: str | list[str] = ",".join(PAPER)
+    held_out: str | list[str] = ""
     translations: str | None = None
     mixup: str | None = None
     seed: int = 42
@@ -85,12 +87,12 @@ class BuildConfig:
 
 def main() -> None:
     config = parse(BuildConfig)
-    languages = comma_list(config.languages)
+    languages, held_out = comma_list(config.languages), comma_list(config.held_out)
     alone = config.source == "include"
     if not alone:
-        check_languages(languages)
+        check_languages([*languages, *held_out])
     parallel, dropped = {}, {}
-    for split, tables in read(config, languages).items():
+    for split, tables in read(config, [*languages, *held_out]).items():
         parallel[split], dropped[split] = (in_one(tables), []) if alone else align(tables, config.on_mismatch)
         if dropped[split]:
             print(
@@ -99,7 +101,7 @@ def main() -> None:
             )
     if config.num_fewshot:
         parallel = hold_out(parallel, config)
-    splits = {split: build_split(tables, config.seed) for split, tables in parallel.items()}
+    splits = {split: build_split(tables, config.seed, held_out) for split, tables in parallel.items()}
     if not alone and "mixup" not in splits["test"]:
         print(f"note: mixup needs five languages, or one per field, and is left out ({len(languages)} given)")
     # Without `out`, so that the same input and seed give the same bytes in any folder.
@@ -157,15 +159,16 @@ def hold_out(parallel: Mapping[str, Parallel], config: BuildConfig) -> dict[str,
     }
 
 
-def build_split(parallel: Parallel, seed: int) -> dict[str, list[Question]]:
+def build_split(parallel: Parallel, seed: int, held_out: Sequence[str] = ()) -> dict[str, list[Question]]:
     """Every setting that the languages of a split allow, and the released mixup where it was read.
 
-    Without English there is full_L alone.
+    Without English, and of languages in `held_out`, there is full_L alone.
     """
     if "en" not in parallel:
         return {f"full_{code}": items for code, items in parallel.items()}
     released = {PAPER_MIXUP: parallel.pop(PAPER_MIXUP)} if PAPER_MIXUP in parallel else {}
-    settings = build_settings(parallel, list(parallel), seed) | released
+    alone = {f"full_{code}": parallel[code] for code in held_out if code in parallel}
+    settings = build_settings(parallel, [code for code in parallel if code not in held_out], seed) | alone | released
     return {name: settings[name] for name in sort_settings(settings)}
 
 

@@ -9,7 +9,8 @@ instead of log-probabilities, and the prediction is empty if the answer names no
 compares the methods with the plain prompt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from common.questions import MIXED, Question, read_questions
 from common.reporting.provenance import file_digest
 from common.settings import Setting
 from common.translation.base import Translator
+from common.translation.cache import CachedTranslator
 from common.translation.factory import make_translator
 
 
@@ -105,7 +107,10 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
             setting = replace(setting, write_prompt=write)
         if fix.write == "translation" and config.protocol == "paper":
             setting = replace(setting, prompt_format=replace(setting.prompt_format, blank=BLANK))
-        if translator and not planning():
+        if translator and planning():
+            with suppress(NotTranslated):  # is left to do
+                setting = in_english(setting, known(translator))
+        elif translator:
             with model.processes().main_process_first():  # the others read its translations from the cache
                 setting = in_english(setting, translator)
         return setting
@@ -144,6 +149,29 @@ def in_english(setting: Setting, translator: Translator) -> Setting:
     questions = [translated(item, english) for item in setting.questions]
     content = config_hash({"was": setting.content_hash, "by": translator.identity})
     return replace(setting, questions=questions, content_hash=content)
+
+
+class NotTranslated(Exception):
+    """A text has no translation yet."""
+
+
+@dataclass(frozen=True)
+class Nobody:
+    """A translator that a plan has in the place of one that takes time."""
+
+    identity: str
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """See Translator."""
+        raise NotTranslated
+
+
+def known(translator: Translator) -> Translator:
+    """The translator where it is a dictionary, else one that has what was translated before, and nothing else."""
+    if not isinstance(translator, CachedTranslator):
+        return translator
+    nobody = Nobody(translator.identity)
+    return CachedTranslator(nobody, translator.path) if translator.path.exists() else nobody
 
 
 def texts_of(item: Question) -> list[tuple[str, str]]:

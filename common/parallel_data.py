@@ -40,7 +40,7 @@ def check_languages(languages: list[str]) -> None:
     if not languages or languages[0] != "en":
         raise InputError("--languages must begin with en, the language that all settings are mixed with")
     if len(set(languages)) < len(languages):
-        raise InputError(f"--languages names a language twice: {','.join(languages)}")
+        raise InputError(f"--languages, or --held_out, names a language twice: {','.join(languages)}")
 
 
 def align(tables: Mapping[str, Tables], on_mismatch: str) -> tuple[dict[str, list[Question]], list[str]]:

@@ -8,10 +8,11 @@ and for each further text at the same time, tokens a byte of the sample, and the
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from common.cli import parse, run
+from common.cli import InputError, parse, run
 
 WINDOW = 64  # tokens of a text that is read
 ROWS = 32  # texts that are written at the same time
@@ -90,8 +91,10 @@ def main() -> None:
         (first, _), (all_of_them, steps) = seconds(rows, 1), seconds(rows, NEW_TOKENS)
         return max(0.0, all_of_them - first) / max(1, steps - 1)
 
-    seconds(1, 1)  # what the first text alone waits for
-    one, many = writing(1), writing(ROWS)
+    one = many = 0.0
+    with suppress(InputError):  # of a model that does not generate; the parts that need it say so
+        seconds(1, 1)  # what the first text alone waits for
+        one, many = writing(1), writing(ROWS)
     further = max(0.0, (many - one) / (ROWS - 1))
     weights = sum(parameter.numel() for parameter in model.parameters())
     share = len(tokenizer(text, add_special_tokens=False).input_ids) / max(1, len(text.encode()))

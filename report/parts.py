@@ -126,7 +126,7 @@ class Reproduce:
         words = ["bash", part.script, self.model]
         if part.limit and self.limit:
             words += [f"--{part.limit}", str(max(self.limit, part.smallest))]
-        if name == "mexa" and Path(self.out, "mmlu", "run.json").is_file():
+        if name == "mexa" and any(Path(self.out, "mmlu").glob("full_*.csv")):
             words += ["--run", f"{self.out}/mmlu"]
         settings = self.settings or (part.first_settings if self.limit else "")
         return words + (["--settings", settings] if part.settings and settings else [])

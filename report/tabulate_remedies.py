@@ -96,8 +96,10 @@ def read_arm(place: Path, arm: str, held_out: list[str], subjects: str) -> tuple
     if (path / "run.json").exists():
         runs.append(path)
         lines = read_csv(path / "lines.csv").astype({"tokens": int, "logprob": float})
+        # Texts may be of different lengths: only lines that are there in every language count.
         for name, rows in (("en", lines["language"] == "en"), ("other", lines["language"] != "en")):
             own = lines[rows]
+            own = own[own.groupby("line")["language"].transform("size") == own["language"].nunique()]
             if len(own):
                 per_token = own.assign(value=own["logprob"] / own.groupby("language")["tokens"].transform("mean"))
                 columns[f"perplexity_{name}"] = means(per_token, "language", "line", "value", path)
@@ -111,15 +113,10 @@ def read_arm(place: Path, arm: str, held_out: list[str], subjects: str) -> tuple
 
 
 def means(rows: pd.DataFrame, column: str, unit: str, value: str, path: Path) -> pd.Series:
-    """The mean of each unit over the column's values; InputError where these have other units, or one twice.
-
-    Texts may be of different lengths: only lines that are there in every language count.
-    """
+    """The mean of each unit over the column's values; InputError where these have other units, or one twice."""
     if rows.duplicated([column, unit]).any():
         raise InputError(f"{path}: has a {unit} twice in one {column}")
     table = rows.pivot(index=unit, columns=column, values=value)
-    if unit == "line":
-        table = table.dropna()
     if table.isna().any(axis=None):
         raise InputError(f"{path}: not every {column} has the same {unit}s; evaluate all on the same data")
     return table.mean(axis=1)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from common.cli import InputError
 from tests.scripts import ROOT, call, check_killed_training, load_script
 from tests.tiny import TEXT, byte_level_tokenizer, tiny_llama
 
@@ -70,7 +71,8 @@ def by_hand(states, texts, temperature, across):
         partner = (i + count) % (2 * count)
         total = 0.0
         for k in range(2 * count):
-            shares_text = texts[k % count] == texts[i % count] or texts[k % count + count] == texts[i % count + count]
+            first, second = ({int(texts[n % count]), int(texts[n % count + count])} for n in (k, i))
+            shares_text = bool(first & second)
             if k != partner and (k == i or shares_text or (across and (k < count) == (i < count))):
                 continue
             total += math.exp(cosine(states[i], states[k]) / temperature)
@@ -200,6 +202,11 @@ def test_an_epoch_reads_each_row_once_and_whole_steps_of_a_kind(ratio):
     assert all(sorted(pairs[start : start + 7]) == list(range(7)) for start in range(0, len(pairs) - 6, 7))
     passes.set_epoch(1)
     assert list(passes) != read
+
+
+def test_a_corpus_too_small_to_align_beside_is_refused():
+    with pytest.raises(InputError, match="10 rows of text are too few for a step that aligns"):
+        alignment.Passes(10, 100, (2, 32), 8, 0.5, seed=42)
 
 
 @pytest.mark.parametrize("weight", [(6, 4), (5000, 7000)], ids=["one part", "several parts"])

@@ -248,6 +248,21 @@ def test_answers_that_differ_are_refused_or_dropped_in_every_language(mmlu):
     assert json.loads((mmlu / "out" / "build.json").read_text())["test"]["dropped"] == ["anatomy-0027"]
 
 
+def test_languages_held_out_have_the_same_questions_and_leave_the_others_as_they_are(mmlu):
+    for code, name in (("de", "DE-DE"), ("fr", "FR-FR"), ("es", "ES-LA"), ("it", "IT-IT"), ("pt", "PT-BR")):
+        write_mmmlu(mmlu / "openai", code, name, mmlu_rows)
+    edit_csv(mmlu / "openai" / "test" / "mmlu_PT-BR.csv", 3, 6, "A")
+    arguments = mmlu_arguments(mmlu, translations=mmlu / "openai", on_mismatch="drop")
+    built(*arguments)
+    before = {name: read_questions(mmlu / "out" / f"{name}.csv") for name in settings_in(mmlu / "out")}
+    built(*arguments, "--held_out", "pt")
+    after = {name: read_questions(mmlu / "out" / f"{name}.csv") for name in settings_in(mmlu / "out")}
+    assert set(after) == {*before, "full_pt"}
+    kept = {item.id for item in after["full_pt"]}
+    assert len(kept) == len(before["en"]) - 1
+    assert all(after[name] == [item for item in items if item.id in kept] for name, items in before.items())
+
+
 def test_rows_in_another_order_are_not_taken_for_slips(mmlu):
     write_mmmlu(mmlu / "openai", "de", "DE-DE", lambda *a: [*mmlu_rows(*a)[1:], mmlu_rows(*a)[0]])
     result = build(

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, Lfm2Config, Lfm2ForCausalLM
 
 from common.cli import InputError
 from common.lm import generation, memory
@@ -215,8 +215,13 @@ def test_a_prompt_without_room_is_refused():
 
 def test_a_model_without_a_cache_is_told_so():
     tokenizer = byte_level_tokenizer()
-    with pytest.raises(InputError, match="has a recurrent state"):
-        generate(tiny_models(len(tokenizer))["mamba_recurrent"], tokenizer, PROMPTS, NEW)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
+    config = Lfm2Config(
+        vocab_size=len(tokenizer), num_key_value_heads=2, layer_types=["conv", "full_attention"], **size
+    )
+    for model in (tiny_models(len(tokenizer))["mamba_recurrent"], Lfm2ForCausalLM(config)):
+        with pytest.raises(InputError, match=f"{type(model).__name__} keeps more than keys and values"):
+            generate(model, tokenizer, PROMPTS, NEW)
 
 
 def test_few_kernels_are_kept_unless_the_caller_says_how_many(monkeypatch):

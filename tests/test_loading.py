@@ -7,10 +7,12 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BloomConfig, BloomForCausalLM, MambaConfig, MambaForCausalLM
 
 from common.cli import InputError
 from common.lm.loading import ModelConfig, load, pick_device
+from tests.scripts import call, load_script
+from tests.tiny import byte_level_tokenizer
 
 
 @pytest.fixture
@@ -113,3 +115,21 @@ def test_a_revision_of_a_folder_and_a_device_without_weights(folder):
         ModelConfig(model=str(folder), revision="main")
     with pytest.raises(InputError, match="holds no weights"):
         pick_device("meta")
+
+
+def test_an_architecture_without_sdpa_is_loaded_all_the_same(tmp_path):
+    BloomForCausalLM(BloomConfig(vocab_size=100, hidden_size=32, n_layer=1, n_head=4)).save_pretrained(tmp_path)
+    byte_level_tokenizer().save_pretrained(tmp_path)
+    assert load(str(tmp_path), device="cpu")[0].config._attn_implementation == "eager"
+
+
+def test_the_speed_of_a_model_that_does_not_generate(tmp_path, monkeypatch, capsys):
+    tokenizer = byte_level_tokenizer()
+    MambaForCausalLM(MambaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1)).save_pretrained(
+        tmp_path
+    )
+    tokenizer.save_pretrained(tmp_path)
+    keys = ["--model", tmp_path, "--sample", tmp_path / "tokenizer_config.json", "--seconds", "0.1"]
+    assert call(load_script("report/measure.py"), keys, monkeypatch) == 0
+    speed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert speed["read_tokens_per_second"] > 0 and speed["write_seconds"] == speed["write_seconds_per_row"] == 0

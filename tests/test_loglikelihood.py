@@ -79,7 +79,7 @@ def test_batches_have_one_length_where_padding_is_seen(monkeypatch):
     expected = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS)
     forward = type(model).forward
     monkeypatch.setattr(loglikelihood_module, "plain_path_reason", lambda _: "it is told to")
-    monkeypatch.setattr(loglikelihood_module, "_layer_types", lambda _: {"compressed_sparse_attention"})
+    monkeypatch.setattr(loglikelihood_module, "layer_types", lambda _: {"compressed_sparse_attention"})
 
     def watched(self, input_ids, attention_mask, **keys):
         lengths.append(attention_mask.all().item())

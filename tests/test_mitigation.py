@@ -253,7 +253,7 @@ def test_extraction(text, place):
     assert extract_label(text, FOUR) == place
 
 
-def test_translate_test_asks_in_english_and_records_the_original_languages(ask, data, tmp_path, capsys):
+def test_translate_test_asks_in_english_and_records_the_original_languages(ask, data, tmp_path, capsys, monkeypatch):
     (tmp_path / "words").mkdir()
     for code in ("de", "fr", "es", "it"):
         (tmp_path / "words" / f"en-{code}.tsv").write_text(f"wird\t{code}\nocean\tsea0\n")
@@ -262,6 +262,11 @@ def test_translate_test_asks_in_english_and_records_the_original_languages(ask, 
     assert "C. wird ocean" in capsys.readouterr().out
     _, out = ask(*keys, settings="en,full_de")
     assert set(pd.read_csv(out / "full_de.csv")["question_language"]) == {"de"}
+    monkeypatch.setenv("PLAN", "1")
+    capsys.readouterr()
+    assert ask(*keys, settings="en,full_de")[0] == 0
+    said = capsys.readouterr()
+    assert '"items": 0' in said.out and "replaced" not in said.out + said.err, "what is finished is not left to do"
 
 
 def test_what_mitigate_refuses(ask, capsys):

@@ -136,6 +136,9 @@ def test_what_the_user_sets_wins_over_the_protocol(tmp_path, monkeypatch):
         return config.row_length, made.lr_scheduler_type, made.warmup_steps, made.max_steps, made.max_grad_norm
 
     assert decided(config_of()) == (500, "linear", 31, 31, 0.0)
+    for protocol in ("paper", "ours"):
+        aligned = config_of("--protocol", protocol, "--align", "middle", "--align_data", "d.tsv", "--max_steps", "30")
+        assert decided(aligned)[3] == 60, "as much text as without"
     assert decided(config_of("--protocol", "ours")) == (1024, "cosine", 0, -1, 1.0)
     assert decided(config_of("--schedule", "constant", "--warmup_steps", "0")) == (500, "constant", 0, 31, 0.0)
     assert decided(config_of("--epochs", "5")) == (500, "linear", 31, 156, 0.0)

@@ -208,9 +208,12 @@ def test_one_seed_has_the_interval_of_its_questions(tmp_path, monkeypatch):
 
 def write_lines(folder: Path, better: float) -> None:
     folder.mkdir(parents=True)
-    rows = [(code, line, 10, -30.0 + better * (code != "en")) for code in ("en", "de") for line in range(6)]
+    # The last line, which German lacks, is longer.
+    rows = [
+        (code, n, 10 + 50 * (n > 4), -30.0 + better * (code != "en")) for code in ("en", "de", "fr") for n in range(6)
+    ]
     table = pd.DataFrame(rows, columns=["language", "line", "tokens", "logprob"])
-    table[(table["language"] == "en") | (table["line"] < 5)].to_csv(folder / "lines.csv", index=False)
+    table[(table["language"] != "de") | (table["line"] < 5)].to_csv(folder / "lines.csv", index=False)
     provenance.write_run(folder, {"hash": "2" * 12, "config": {"model": "m"}})
 
 

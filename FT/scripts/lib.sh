@@ -20,12 +20,8 @@ build_questions() {
     local held_out
     held_out=$(data_set held_out_languages)
     variants=$results/variants place=$results
-    build_variants mmlu "$variants" "${LANGUAGES:-}"
-    if [[ -n "$held_out" ]]; then
-        build_variants mmlu "${variants}_held_out" "en,$held_out"
-        cp -u "${variants}_held_out"/full_*.csv "$variants/"
-        tabulate+=(--held_out "$held_out")
-    fi
+    build_variants mmlu "$variants" "${LANGUAGES:-}" ${held_out:+--held_out "$held_out"}
+    [[ -z "$held_out" ]] || tabulate+=(--held_out "$held_out")
     ! is_world || tabulate+=(--subjects english_only)
 }
 

@@ -34,6 +34,11 @@ done
 [[ ${#limit[@]} -eq 0 || "${limit[1]}" =~ ^[1-9][0-9]*$ ]] || fail "--limit is '${limit[1]}'; it must be 1 or more"
 
 begin "${words[@]}"
+if [[ " ${chosen[*]} " = *" dpo "* ]]; then
+    examples=("$variants"/dev/full_*.csv)
+    [[ ! -f "$variants/dev/en.csv" || -f "${examples[0]}" ]] ||
+        fail "ARMS has dpo, which votes on few-shot examples in several languages; $variants/dev has them in English alone"
+fi
 [[ -z "${EVALUATE:-}" ]] || asked=(--config "$(absolute "$EVALUATE")")
 if [[ -n "${TOKENS:-}" ]]; then
     [[ "$TOKENS" =~ ^[1-9][0-9]*$ ]] || fail "TOKENS is $TOKENS; it must be 1 or more"

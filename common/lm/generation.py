@@ -16,7 +16,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError
-from common.lm.loglikelihood import plain_path_reason
+from common.lm.loglikelihood import ATTENTION, layer_types, plain_path_reason
 from common.lm.memory import halved, keep_freed_memory
 from common.lm.precision import compute_dtype
 from common.lm.prefix_attention import SharedPrefix
@@ -107,9 +107,9 @@ def _write_all(writer: "_Writer", token_budget: int | None) -> list[Answer]:
 def tokens_of(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], max_new_tokens: int
 ) -> list[list[int]]:
-    """Tokens of each prompt; InputError for one that leaves no room for an answer, and for a recurrent model."""
-    if getattr(model, "_is_stateful", False):
-        raise InputError(f"{type(model).__name__} has a recurrent state, which generation does not support")
+    """Tokens of each prompt; InputError for one that leaves no room for an answer, and for recurrent layers."""
+    if getattr(model, "_is_stateful", False) or layer_types(model) - ATTENTION:
+        raise InputError(f"{type(model).__name__} keeps more than keys and values, which generation does not support")
     ids = prompt_tokens(tokenizer, prompts)
     for row, prompt in enumerate(ids):
         check_room(model, row, len(prompt), max_new_tokens)

@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}  # 1,024 keeps activations in a processor's cache
 SMALLEST_BUDGET = 64
 # Layers whose results do not depend on padding after a sequence.
-PADDING_IS_SAFE = {"full_attention", "sliding_attention", "chunked_attention", "linear_attention", "conv", "moe"}
-PADDING_IS_SAFE |= {"hybrid", "hybrid_sliding"}
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+PADDING_IS_SAFE = ATTENTION | {"linear_attention", "conv", "moe", "hybrid", "hybrid_sliding"}
 HEAD_ROWS = {"cpu": 8, "cuda": 512}  # rows of logits converted to float32 at a time; 8 stay in a processor's cache
 
 Continuation = str | Sequence[int]
@@ -156,7 +156,7 @@ def plain_path_reason(model: PreTrainedModel) -> str | None:
         return "its attention does not go through transformers' attention interface"
     if getattr(model, "_is_stateful", False):
         return "it carries a recurrent state"
-    other = _layer_types(model) - {"full_attention", "sliding_attention"}
+    other = layer_types(model) - {"full_attention", "sliding_attention"}
     if other:
         return f"it has {', '.join(sorted(other))} layers"
     if getattr(config, "alibi", False):
@@ -167,7 +167,8 @@ def plain_path_reason(model: PreTrainedModel) -> str | None:
     return None
 
 
-def _layer_types(model: PreTrainedModel) -> set[str]:
+def layer_types(model: PreTrainedModel) -> set[str]:
+    """Kinds of the layers, such as full_attention and conv; none where the config does not say."""
     return set(getattr(model.config.get_text_config(), "layer_types", None) or [])
 
 
@@ -248,7 +249,7 @@ def _score_padded(model: PreTrainedModel, pairs: list[TokenizedPair], budget: in
         by_input.setdefault(pair.tokens[:-1].tobytes(), []).append(i)
     inputs = sorted(by_input.values(), key=lambda owners: -len(pairs[owners[0]].tokens))
     logprobs = np.zeros(len(pairs))
-    done, unpadded = 0, bool(_layer_types(model) - PADDING_IS_SAFE)
+    done, unpadded = 0, bool(layer_types(model) - PADDING_IS_SAFE)
     with Progress(len(inputs), "prompts") as progress:
         while done < len(inputs):
             width = len(pairs[inputs[done][0]].tokens) - 1
