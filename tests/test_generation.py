@@ -215,10 +215,13 @@ def test_a_prompt_without_room_is_refused():
 
 def test_a_model_without_a_cache_is_told_so():
     tokenizer = byte_level_tokenizer()
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
-    config = Lfm2Config(
-        vocab_size=len(tokenizer), num_key_value_heads=2, layer_types=["conv", "full_attention"], **size
-    )
+    size = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "layer_types": ["conv", "full_attention"],
+    }
+    config = Lfm2Config(vocab_size=len(tokenizer), num_attention_heads=4, num_key_value_heads=2, **size)
     for model in (tiny_models(len(tokenizer))["mamba_recurrent"], Lfm2ForCausalLM(config)):
         with pytest.raises(InputError, match=f"{type(model).__name__} keeps more than keys and values"):
             generate(model, tokenizer, PROMPTS, NEW)
