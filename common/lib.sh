@@ -120,5 +120,6 @@ mix() {
     fi
     [[ "${protocol:-}" != paper || -n "$(get documents)" ]] || keys+=(--documents rows)
     fill "${from[@]}" detokenize=wikitext_tokenized translator=translator dictionary=translator_dictionary
+    fill dictionary=dictionaries
     "$python" FT/mix.py "${keys[@]}" "${@:2}" --out "$1"
 }

@@ -69,7 +69,6 @@ PARTS = {
     "remedy": Part(
         "fine-tuning on mixed-language text",
         "FT/scripts/remedy.sh",
-        None,
         training=True,
         variables={"ARMS": "en,word"},
     ),

@@ -33,6 +33,7 @@ evaluate() { # evaluate NAME KEYS...: on top of mitigation.yaml; the caller's ke
         if [[ "$1" = translate_test ]]; then
             find_data
             fill translator=translator dictionary=dictionaries
+            fill dictionary=translator_dictionary
         fi
         "$python" MMLU/mitigate.py "${keys[@]}" --out "$out/$1"
     )

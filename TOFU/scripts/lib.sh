@@ -33,6 +33,7 @@ translate() {
 make_translations() {
     local keys=("$@")
     fill translator=translator! dictionary=dictionaries
+    fill dictionary=translator_dictionary
     "$python" TOFU/translate_tofu.py "${keys[@]}"
 }
 

@@ -9,5 +9,6 @@ model_key=models model_prefix=before=
 start Translation/configs/embeddings.yaml "DTYPE LANGUAGES SEED" "$@"
 find_data
 [[ -n "$(get passages)" ]] || fill subset=wikitext_subset
-fill passages=wikitext! dictionary=dictionaries! sentences=flores
+fill passages=wikitext! sentences=flores
+[[ "$(get translator)" != dictionary ]] || fill dictionary=dictionaries!
 "$python" Translation/embeddings.py "${keys[@]}" --out "$out/embeddings"
