@@ -10,8 +10,9 @@ token. Writes records.csv (one row per prompt), layers.csv, summary.csv and the 
 
 import csv
 import random
+import string
 from ast import literal_eval
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import permutations
 from pathlib import Path
@@ -33,6 +34,7 @@ from common.reporting.results import ENDING, save_result
 from common.reporting.stats import wilson
 from common.translation.dictionary import word_pairs
 
+LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 OUTCOMES = ("right", "translation_failure", "task_failure")
 
 
@@ -185,7 +187,13 @@ def cloze_questions(path: str) -> Iterator[WordPrompt]:
 
 
 def first_tokens(tokenizer, questions: list[WordPrompt]) -> tuple[list[list[int]], list[dict[str, set[int]]]]:
-    """Token ids of each prompt, and by language the first tokens of the answer after it."""
+    """Token ids of each prompt, and by language the first tokens of the answer after it, in upper and lower case.
+
+    A model that is shown nouns of German writes those of other languages with a capital letter too.
+    """
+    same: dict[str, set[int]] = {}
+    for token, number in tokenizer.get_vocab().items():
+        same.setdefault(token.translate(LOWER), set()).add(number)
     forms = [[*dict.fromkeys(word for words in q.answers.values() for word in words)] for q in questions]
     pairs = tokenize_pairs(tokenizer, [q.prompt for q in questions], [[f" {w}" for w in words] for words in forms])
     prompts: list[list[int]] = [[] for _ in questions]
@@ -193,8 +201,13 @@ def first_tokens(tokenizer, questions: list[WordPrompt]) -> tuple[list[list[int]
     for pair in pairs:
         prompts[pair.prompt] = pair.tokens[: pair.start].tolist()
         first[pair.prompt][forms[pair.prompt][pair.continuation]] = int(pair.tokens[pair.start])
+
+    def in_any_case(numbers: Iterable[int]) -> set[int]:
+        names = tokenizer.convert_ids_to_tokens(list(numbers))
+        return set().union(*(same[name.translate(LOWER)] for name in names))
+
     tokens = [
-        {language: {first[i][word] for word in words} for language, words in q.answers.items()}
+        {language: in_any_case(first[i][word] for word in words) for language, words in q.answers.items()}
         for i, q in enumerate(questions)
     ]
     return prompts, tokens

@@ -114,7 +114,7 @@ def show(config: Reproduce, estimates: Sequence[Estimate], speed: Speed | None) 
         print(
             f"measured: {speed.weights:,} weights, {speed.read_tokens_per_second:.0f} tokens a second read,"
             f" {speed.load_seconds:.0f} seconds to load the model; training needs {speed.weights * 16 / 1e9:.0f} GB of"
-            " memory, a LoRA adapter a quarter of it"
+            " memory, a LoRA adapter an eighth of it where weights are in bfloat16"
         )
 
 

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, LlamaCo
 from common.cli import InputError
 from common.reporting.provenance import write_run
 from tests.scripts import call, load_script
+from tests.tiny import byte_level_tokenizer
 
 script = load_script("Translation/lens.py")
 lens = script.lens
@@ -50,6 +51,17 @@ def test_outcomes():
     assert script.outcome(question, tokens, np.array([1, 1, 1])) == ("task_failure", None)  # the source is no answer
     assert script.outcome(question, {"fr": {1, 3}, "de": {2}, "en": {3}}, np.array([3, 3, 9]))[0] == "task_failure"
     assert script.told_apart(question, tokens) and not script.told_apart(question, tokens | {"fr": {2}})
+
+
+def test_a_word_counts_in_upper_and_lower_case():
+    tokenizer = byte_level_tokenizer()
+    words = {"de": ("river",), "en": ("answer", "\u00c3")}
+    question = script.WordPrompt("a", "de", "en", "German: river\nEnglish:", words)
+    (prompt,), (tokens,) = script.first_tokens(tokenizer, [question])
+    assert tokenizer.decode(prompt) == question.prompt
+    # A blank alone comes before the bytes of a word that is in no token.
+    assert {tokenizer.decode([number]) for number in tokens["en"]} == {" answer", " Answer", " "}
+    assert {tokenizer.decode([number]) for number in tokens["de"]} == {" river"}
 
 
 @pytest.fixture
