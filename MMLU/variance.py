@@ -126,14 +126,15 @@ class Chances:
     written: bool = False
 
     def scores(self, votes: int) -> dict[int | str, np.ndarray]:
-        """Expected accuracy by number of votes up to `votes` and in the limit, [questions, languages] each."""
+        """Expected accuracy by number of votes up to `votes` and in the limit, [questions, languages] each.
+
+        The limit of written answers is the vote of all of them.
+        """
         draw, numbers = (vote_of if self.written else vote), range(1, votes + 1)
         places = range(len(self.languages))
         found: dict[int | str, np.ndarray] = {
             m: np.stack([draw(self.chances[:, place], self.answers, m) for place in places], axis=1) for m in numbers
         }
-        if self.written:
-            return found | {LIMIT: found[votes]}
         limits = [likeliest(self.chances[:, place], self.answers) for place in places]
         return found | {LIMIT: np.stack(limits, axis=1)}
 
