@@ -216,6 +216,19 @@ def test_every_distinct_token_is_computed_once():
     assert stats.tree_tokens == stats.computed_tokens == len({row[:n] for row in ids for n in range(1, len(row) + 1)})
 
 
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_pass_has_no_more_logits_than_fit(monkeypatch, most):
+    model, continuations, seen = MODELS["llama"], [*LETTERS, " the Seine", " die Donau"], []
+    monkeypatch.setitem(loglikelihood_module.LOGITS, "cpu", most * len(TOKENIZER))
+    find = loglikelihood_module._target_logprobs
+    monkeypatch.setattr(
+        loglikelihood_module, "_target_logprobs", lambda *args: seen.append(len(args[0])) or find(*args)
+    )
+    got = loglikelihood(model, TOKENIZER, PROMPTS, continuations)
+    np.testing.assert_allclose(got, slow(model, TOKENIZER, PROMPTS, continuations), atol=1e-4)
+    assert max(seen) == most and len(seen) > 1
+
+
 def test_a_saved_checkpoint_and_its_adapter_load_and_score(tiny_checkpoint, tmp_path):
     from peft import LoraConfig, get_peft_model
 

@@ -29,6 +29,7 @@ SMALLEST_BUDGET = 64
 # Layers whose results do not depend on padding after a sequence.
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 PADDING_IS_SAFE = ATTENTION | {"linear_attention", "conv", "moe", "hybrid", "hybrid_sliding"}
+LOGITS = {"cpu": 2**26, "cuda": 2**30}  # most logits of one forward pass, 128 MB and 2 GB in bfloat16
 HEAD_ROWS = {"cpu": 8, "cuda": 512}  # rows of logits converted to float32 at a time; 8 stay in a processor's cache
 
 Continuation = str | Sequence[int]
@@ -178,11 +179,14 @@ def _score_tree(
     """Compute the tree range by range; a range that does not fit in memory is retried at half the size."""
     nodes, targets, owners = _predictions(tree, pairs)
     logprobs = np.zeros(len(pairs))
+    most = max(1, LOGITS.get(model.device.type, LOGITS["cuda"]) // model.config.get_text_config().vocab_size)
+    ends = np.append(np.unique(nodes), len(tree))  # a pass ends before one prediction too many
     past: dict[int, tuple] = {}
     start = 0
     with Progress(len(tree), "tokens") as progress:
         while start < len(tree):
-            stop = next_stop(tree, start, budget)
+            room = ends[min(np.searchsorted(ends, start) + most, len(ends) - 1)] - start
+            stop = next_stop(tree, start, min(budget, int(room)))
             here = slice(*np.searchsorted(nodes, [start, stop]))
             batch = TreeBatch(tree, start, stop, past)
             try:
