@@ -56,11 +56,20 @@ def run(main: Callable[[], None]) -> None:
         _end(2, f"error: {error}")
     except OSError as error:
         _end(2, f"error: {sentence_of(error)}")
-    except KeyboardInterrupt as stop:
+    except SystemExit:
+        raise
+    except BaseException as error:
+        if (stop := _stop_in(error)) is None:
+            _end(1, f"{traceback.format_exc()}error: a fault of this program; please report it with the lines above")
         warnings.simplefilter("ignore")  # of what was stopped in the middle
         _end(stop.args[0] if stop.args else 130, "stopped: the same command goes on from here")
-    except Exception:
-        _end(1, f"{traceback.format_exc()}error: a fault of this program; please report it with the lines above")
+
+
+def _stop_in(error: BaseException) -> KeyboardInterrupt | None:
+    """What stopped the script, if something did; a server's client has it in a group of all tasks that it ended."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_stop_in, error.exceptions)), None)
+    return error if isinstance(error, KeyboardInterrupt) else None
 
 
 def _terminated(*_) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import yaml
 
-from common.cli import InputError, comma_list, config_hash, get, model_name, named_list, parse
+from common.cli import InputError, comma_list, config_hash, get, model_name, named_list, parse, run
 from tests.scripts import ROOT
 
 
@@ -152,6 +152,24 @@ def test_several_dataclasses_from_one_yaml(tmp_path):
 def test_the_models_name_in_a_path(model, name):
     assert model_name(model) == name
     assert parse(Other, Example, argv=["--model", model, "--out", "r/{model}/x"])[0].out == f"r/{name}/x"
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "stopped: the same command goes on from here"),
+        (BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [KeyboardInterrupt(143)])]), 143, "stopped: "),
+        (BaseExceptionGroup("", [ValueError("odd"), GeneratorExit()]), 1, "ValueError: odd"),
+    ],
+)
+def test_a_stop_among_tasks_is_a_stop(capsys, raised, code, said):
+    def main():
+        raise raised
+
+    with pytest.raises(SystemExit) as end:
+        run(main)
+    error = capsys.readouterr().err
+    assert end.value.code == code and said in error and ("Traceback" in error) == (code == 1)
 
 
 def test_named_list():
