@@ -104,7 +104,8 @@ class Train:
         merge: save LoRA merged into the model; else the adapter alone.
         row_length: tokens in a packed row, or at which a document is cut; null is the protocol's, 1024 or 500.
         epochs: passes over the corpus.
-        max_steps: optimizer steps, instead of epochs; null is as many as the epochs have.
+        max_steps: optimizer steps, instead of epochs; null is as many as the epochs have. Those of `align: middle` come
+            on top.
         batch_size: rows on a device in one forward pass.
         accumulation: forward passes per optimizer step.
         learning_rate: peak learning rate.
