@@ -165,11 +165,16 @@ def word_questions(config: Lens) -> Iterator[WordPrompt]:
     shown, asked = order[:shots], order[shots : shots + config.count]
     if not asked:
         raise InputError(f"{config.dictionary}: {len(words)} words, all of them few-shot examples; lower --num_fewshot")
+    english: dict[tuple[str, str], dict[str, None]] = {}  # every English word that a word may mean
+    for forms in words.values():
+        for language, form in ((language, form) for language in forms for form in forms[language]):
+            english.setdefault((language, form), {}).update(dict.fromkeys(forms.get("en", ())))
     for source, target in permutations(languages, 2):
         examples = [(words[word][source][0], words[word][target][0]) for word in shown]
         for word in asked:
-            prompt = translation_prompt(words[word][source][0], source, target, examples)
-            yield WordPrompt(word, source, target, prompt, words[word])
+            form = words[word][source][0]
+            prompt = translation_prompt(form, source, target, examples)
+            yield WordPrompt(word, source, target, prompt, words[word] | {"en": tuple(english[source, form])})
 
 
 def cloze_questions(path: str) -> Iterator[WordPrompt]:

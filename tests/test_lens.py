@@ -64,6 +64,15 @@ def test_a_word_counts_in_upper_and_lower_case():
     assert {tokenizer.decode([number]) for number in tokens["de"]} == {" river"}
 
 
+def test_every_english_word_that_a_word_may_mean_is_right(tmp_path):
+    (tmp_path / "en-de.tsv").write_text("sailor\tSeemann\nmariner\tSeemann\nmariner\tSeefahrer\nsea\tMeer\n")
+    config = script.Lens(model="m", out="o", dictionary=str(tmp_path), languages="en,de", num_fewshot=0)
+    questions = {(q.id, q.source): q.answers for q in script.word_questions(config)}
+    assert questions["sailor", "de"] == {"en": ("sailor", "mariner"), "de": ("Seemann",)}
+    assert questions["mariner", "de"]["en"] == ("sailor", "mariner") and questions["sea", "de"]["en"] == ("sea",)
+    assert questions["mariner", "en"] == {"en": ("mariner",), "de": ("Seemann", "Seefahrer")}
+
+
 @pytest.fixture
 def small(tmp_path):
     for language in ("de", "fr"):
