@@ -167,8 +167,8 @@ def word_questions(config: Lens) -> Iterator[WordPrompt]:
         raise InputError(f"{config.dictionary}: {len(words)} words, all of them few-shot examples; lower --num_fewshot")
     english: dict[tuple[str, str], dict[str, None]] = {}  # every English word that a word may mean
     for forms in words.values():
-        for language, form in ((language, form) for language in forms for form in forms[language]):
-            english.setdefault((language, form), {}).update(dict.fromkeys(forms.get("en", ())))
+        for place in ((language, form) for language in forms for form in forms[language]):
+            english.setdefault(place, {}).update(dict.fromkeys(forms.get("en", ())))
     for source, target in permutations(languages, 2):
         examples = [(words[word][source][0], words[word][target][0]) for word in shown]
         for word in asked:
