@@ -169,7 +169,9 @@ def test_sentences_that_are_not_parallel_are_named(sentences, name, text, said):
 def test_reproduce_hands_on_the_accuracies_that_are_there(tmp_path):
     parts = load_script("report/parts.py")
     config = parts.Reproduce(model="m", out=str(tmp_path), limit=1)
-    assert config.command("mexa")[1:] == ["Translation/scripts/mexa.sh", "m", "--count", "2"]
     (tmp_path / "mmlu").mkdir()
-    (tmp_path / "mmlu" / "run.json").touch()
+    for name in ("run.json", "en.csv"):
+        (tmp_path / "mmlu" / name).touch()
+    assert config.command("mexa")[1:] == ["Translation/scripts/mexa.sh", "m", "--count", "2"]
+    (tmp_path / "mmlu" / "full_de.csv").touch()
     assert config.command("mexa")[-2:] == ["--run", f"{tmp_path}/mmlu"]

@@ -123,10 +123,6 @@ def test_commands_take_limit_and_settings(tmp_path, monkeypatch):
     assert config.command("mmlu")[-2:] == ["--limit", "1"]
     assert config.command("clika")[1:] == ["CLiKA/scripts/tasks.sh", "org/name", "--limit", "1"]
     assert parts.Reproduce(model="m", settings="en,full_de").command("quiz")[-2:] == ["--settings", "en,full_de"]
-    assert "--run" not in config.command("mexa"), "there is no accuracy yet"
-    (tmp_path / "mmlu").mkdir()
-    (tmp_path / "mmlu" / "full_de.csv").touch()
-    assert config.command("mexa")[-2:] == ["--run", f"{tmp_path}/mmlu"]
     assert config.environment("mmlu")["RESULTS"] == f"{tmp_path}/mmlu"
     assert config.environment("remedy")["ARMS"] == "en,word"
     assert config.environment("variance")["ORDERS"] == "1"
