@@ -63,11 +63,7 @@ def load_frozen(name: str, float32: bool, attention: str) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(name)
     keeps = not float32 or keeps_weights(config)
     config.dtype = None  # so that `auto` means the precision of the stored weights
-    keys = {
-        "config": config,
-        "dtype": "auto" if keeps else torch.float32,
-        "attn_implementation": attention,
-    }
+    keys = {"config": config, "dtype": "auto" if keeps else torch.float32, "attn_implementation": attention}
     model = whole_model(AutoModelForCausalLM, name, **keys)
     if float32 and model.dtype != torch.float32:
         multiply_in_float32(model)

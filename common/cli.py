@@ -56,9 +56,7 @@ def run(main: Callable[[], None]) -> None:
         _end(2, f"error: {error}")
     except OSError as error:
         _end(2, f"error: {sentence_of(error)}")
-    except SystemExit:
-        raise
-    except BaseException as error:
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
         if (stop := _stop_in(error)) is None:
             _end(1, f"{traceback.format_exc()}error: a fault of this program; please report it with the lines above")
         warnings.simplefilter("ignore")  # of what was stopped in the middle

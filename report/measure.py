@@ -7,8 +7,8 @@ and for each further text at the same time, tokens a byte of the sample, and the
 """
 
 import json
+import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -92,9 +92,11 @@ def main() -> None:
         return max(0.0, all_of_them - first) / max(1, steps - 1)
 
     one = many = 0.0
-    with suppress(InputError):  # of a model that does not generate; the parts that need it say so
+    try:
         seconds(1, 1)  # what the first text alone waits for
         one, many = writing(1), writing(ROWS)
+    except InputError as error:  # the parts that need no writing can run
+        print(f"note: {error}", file=sys.stderr)
     further = max(0.0, (many - one) / (ROWS - 1))
     weights = sum(parameter.numel() for parameter in model.parameters())
     share = len(tokenizer(text, add_special_tokens=False).input_ids) / max(1, len(text.encode()))

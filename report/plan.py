@@ -91,6 +91,8 @@ def measure(config: Reproduce, samples: Iterable[str]) -> Speed | None:
     done = subprocess.run([*words, *dtype], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"model {config.model!r} cannot be measured: {last_line(done.stderr)}")
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
     return Speed(**json.loads(done.stdout.splitlines()[-1]))
 
 

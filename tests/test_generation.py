@@ -223,7 +223,7 @@ def test_a_model_without_a_cache_is_told_so():
     }
     config = Lfm2Config(vocab_size=len(tokenizer), num_attention_heads=4, num_key_value_heads=2, **size)
     for model in (tiny_models(len(tokenizer))["mamba_recurrent"], Lfm2ForCausalLM(config)):
-        with pytest.raises(InputError, match=f"{type(model).__name__} keeps more than keys and values"):
+        with pytest.raises(InputError, match=f"{type(model).__name__} has a recurrent state"):
             generate(model, tokenizer, PROMPTS, NEW)
 
 

@@ -109,7 +109,7 @@ def tokens_of(
 ) -> list[list[int]]:
     """Tokens of each prompt; InputError for one that leaves no room for an answer, and for recurrent layers."""
     if getattr(model, "_is_stateful", False) or layer_types(model) - ATTENTION:
-        raise InputError(f"{type(model).__name__} keeps more than keys and values, which generation does not support")
+        raise InputError(f"{type(model).__name__} has a recurrent state, which generation does not support")
     ids = prompt_tokens(tokenizer, prompts)
     for row, prompt in enumerate(ids):
         check_room(model, row, len(prompt), max_new_tokens)

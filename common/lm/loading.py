@@ -12,14 +12,7 @@ from typing import Any, Literal
 
 import torch
 from accelerate import PartialState
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from common.cli import InputError, require_positive
@@ -103,11 +96,7 @@ def load(
         widen = on_cpu and wanted == torch.float32 and not adapter and keeps_weights(config)
         if widen:
             config.dtype = None  # so that `auto` means the precision of the stored weights
-        keys = {
-            "config": config,
-            "dtype": "auto" if widen else wanted,
-            "attn_implementation": attention,
-        }
+        keys = {"config": config, "dtype": "auto" if widen else wanted, "attn_implementation": attention}
         model = whole_model(AutoModelForCausalLM, base, **keys, **place, revision=None if adapter else revision)
         with bad_model(name):
             if adapter:
@@ -137,17 +126,12 @@ def without_weights(name: str, revision: str | None) -> tuple[str, Any, PreTrain
 
 
 def whole_model(family: type, name: str, **keys: Any) -> PreTrainedModel:
-    """`family.from_pretrained`; InputError where the checkpoint lacks weights, which would be random ones.
-
-    For attention `sdpa` it is `eager` where the architecture has nothing else, as BLOOM and XGLM.
-    """
+    """`family.from_pretrained`; InputError where the checkpoint lacks weights, which would be random ones."""
     if Path(name).exists():
         disable_progress_bar()  # those of a download are welcome
     with bad_model(name):
         if keys.get("attn_implementation") == "sdpa":
-            config = keys.get("config") or AutoConfig.from_pretrained(name)
-            known = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-            keys["attn_implementation"] = "eager" if known and not known._supports_sdpa else "sdpa"
+            del keys["attn_implementation"]  # transformers' choice; eager where there is none, as for BLOOM
         model, found = family.from_pretrained(name, use_safetensors=True, output_loading_info=True, **keys)
     lacking = sorted(found["missing_keys"]) + sorted(str(key) for key in found["mismatched_keys"])
     if lacking:
