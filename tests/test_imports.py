@@ -13,7 +13,7 @@ TASKS = ("CLiKA", "FT", "HP", "MMLU", "Recall", "TOFU", "Translation")
 FOLDERS = (*TASKS, "common", "report", "world")
 FILES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 MOST_MODULES = 10  # of common/ itself
-MOST_LINES = 5383  # of common/ with its folders
+MOST_LINES = 5365  # of common/ with its folders
 
 
 def file_of(name: str, folder: Path) -> Path | None:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError
 from common.evaluation.records import record_rows
-from common.lm.loglikelihood import ScoringStats, loglikelihood, one_at_a_time
+from common.lm.loglikelihood import ScoringStats, loglikelihood
 from common.lm.precision import dtype_name
 from common.lm.server import Failure, Reply, Server
 from common.prompts import chat_answer_start, chat_prompt
@@ -81,11 +81,8 @@ class LogprobScorer:
             prompts = [chat_prompt(self.tokenizer, prompt) for prompt in prompts]
         continuations = [self._continuations(item, settings[name]) for name, item in owners]
         try:
-            if self.one_at_a_time:
-                logprobs = one_at_a_time(self.model, self.tokenizer, prompts, continuations, self.stats)
-            else:
-                keys = {"token_budget": self.token_budget, "stats": self.stats}
-                logprobs = loglikelihood(self.model, self.tokenizer, prompts, continuations, **keys)
+            keys = {"alone": self.one_at_a_time, "token_budget": self.token_budget, "stats": self.stats}
+            logprobs = loglikelihood(self.model, self.tokenizer, prompts, continuations, **keys)
         except InputError as error:
             raise self._named(error, owners, prompts) from error
         names, items = zip(*owners, strict=True)

@@ -56,6 +56,7 @@ def loglikelihood(
     prompts: Sequence[str],
     continuations: Sequence[Continuation] | Sequence[Sequence[Continuation]],
     *,
+    alone: bool = False,
     token_budget: int | None = None,
     stats: ScoringStats | None = None,
 ) -> np.ndarray:
@@ -65,6 +66,7 @@ def loglikelihood(
 
     Args:
         continuations: one list for all prompts, or one list per prompt.
+        alone: each prompt in a plain forward pass of its own, as in the paper's code.
         token_budget: most tokens in one forward pass; default 1,024 on a CPU and 8,192 on a GPU. It is halved for the
             rest of the call when memory runs out.
 
@@ -84,29 +86,9 @@ def loglikelihood(
     stats = stats if stats is not None else ScoringStats()
     stats.prompt_tokens += sum({pair.prompt: pair.prompt_tokens for pair in pairs}.values())
     budget = token_budget or TOKEN_BUDGET.get(model.device.type, TOKEN_BUDGET["cuda"])
-    logprobs = _score(model, pairs, budget, stats)
+    logprobs = _score_padded(model, pairs, 1, stats, alone) if alone else _score(model, pairs, budget, stats)
     result = np.full((len(prompts), max(map(len, lists), default=0)), np.nan, np.float32)
     result[[pair.prompt for pair in pairs], [pair.continuation for pair in pairs]] = logprobs
-    return result
-
-
-@torch.inference_mode()
-def one_at_a_time(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    tokens: Sequence[Sequence[tuple[int]]],
-    stats: ScoringStats,
-) -> np.ndarray:
-    """`loglikelihood` of one-token continuations from a plain forward pass for each prompt, as in the paper's code."""
-    result = np.full((len(prompts), max(map(len, tokens), default=0)), np.nan)
-    for row, prompt in enumerate(prompts):
-        ids = tokenizer(prompt, return_tensors="pt", verbose=False).input_ids.to(model.device)
-        _check_length(model, row, ids.shape[1])
-        logprobs = model(input_ids=ids).logits[0, -1].double().log_softmax(-1).cpu().numpy()
-        result[row, : len(tokens[row])] = [logprobs[token] for (token,) in tokens[row]]
-        stats.prompt_tokens += ids.shape[1]
-        stats.computed_tokens += ids.shape[1]
     return result
 
 
@@ -243,14 +225,17 @@ def _target_logprobs(logits: torch.Tensor, rows: np.ndarray, targets: np.ndarray
     return (logits[rows, targets].float() - normalizer[rows]).cpu().numpy()
 
 
-def _score_padded(model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, stats: ScoringStats) -> np.ndarray:
-    """Whole sequences, longest first, padded on the right to the longest of their batch.
+@torch.inference_mode()
+def _score_padded(
+    model: PreTrainedModel, pairs: list[TokenizedPair], budget: int, stats: ScoringStats, alone: bool = False
+) -> np.ndarray:
+    """Whole sequences, longest first, padded on the right to the longest of a batch; equal ones once, unless `alone`.
 
     Models with layers that compress or index their keys would see the padding; their batches have one length each.
     """
-    by_input: dict[bytes, list[int]] = {}  # continuations of one token share their whole input
+    by_input: dict[tuple[int, bytes], list[int]] = {}  # continuations of one token share their whole input
     for i, pair in enumerate(pairs):
-        by_input.setdefault(pair.tokens[:-1].tobytes(), []).append(i)
+        by_input.setdefault((alone * pair.prompt, pair.tokens[:-1].tobytes()), []).append(i)
     inputs = sorted(by_input.values(), key=lambda owners: -len(pairs[owners[0]].tokens))
     logprobs = np.zeros(len(pairs))
     done, unpadded = 0, bool(layer_types(model) - PADDING_IS_SAFE)

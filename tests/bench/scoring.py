@@ -33,7 +33,7 @@ from common.cli import InputError, comma_list, parse, require_positive, run
 from common.evaluation.resume import shards_of
 from common.evaluation.scorers import LogprobScorer
 from common.lm.loading import DTYPES, load, pick_device
-from common.lm.loglikelihood import TOKEN_BUDGET, ScoringStats, one_at_a_time
+from common.lm.loglikelihood import TOKEN_BUDGET, ScoringStats, loglikelihood
 from common.lm.memory import keep_freed_memory
 from common.lm.precision import cpu_multiplies, dtype_name
 from common.lm.tokenization import tokenize_pairs
@@ -191,10 +191,8 @@ def one_by_one(model, tokenizer, settings: dict[str, Setting], asked: Asked, bat
         raise InputError(
             f"the letter {long[0]!r} is several tokens, which one_at_a_time cannot score; name other --sides"
         )
-    return letters(
-        one_at_a_time(model, tokenizer, prompts, [[tokens[text] for text in own] for own in follows], ScoringStats()),
-        asked,
-    )
+    scored = [[tokens[text] for text in own] for own in follows]
+    return letters(loglikelihood(model, tokenizer, prompts, scored, alone=True), asked)
 
 
 SIDES: dict[str, Callable] = {"harness": harness, "one_at_a_time": one_by_one}
