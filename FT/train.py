@@ -44,6 +44,7 @@ from lora import adapted, load_frozen, save_merged
 from matplotlib.figure import Figure
 from packing import even_length, pack
 from pairs import Pair, load_pairs, pairs_digest
+from peft import PeftModel
 from preferences import make_trainer, preference_rows
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
@@ -322,6 +323,8 @@ def trainer_of(config: Train, tokenizer, pairs: list[Pair], **keys: Any) -> Trai
         trainer = AlignmentTrainer(config, pairs, **keys)
     else:
         trainer = Trainer(**keys)
+    if trainer.is_fsdp_enabled and "FULL_STATE_DICT" not in str(trainer.accelerator.state.fsdp_plugin.state_dict_type):
+        raise InputError("fsdp_state_dict_type must be FULL_STATE_DICT, or no whole model is written")
     if config.protocol == "paper":
         trainer.model_accepts_loss_kwargs = False  # a step is the mean of its passes
     if config.method == "lora":
@@ -356,6 +359,21 @@ def last_checkpoint(folder: Path) -> str | None:
         with suppress(ValueError, TypeError):
             finished[TrainerState.load_from_json(str(path)).global_step] = path.parent
     return str(finished[max(finished)]) if finished else None
+
+
+def checkpoint_folder(out: Path, digest: str, processes: int) -> Path:
+    """Where a training by so many processes keeps its checkpoints, which no other configuration resumes.
+
+    InputError where another number of processes has begun: what each reads, and so the result, depends on it.
+    """
+    folder = out / CHECKPOINTS / f"{digest}-{processes}"
+    for other in sorted((out / CHECKPOINTS).glob(f"{digest}-*")):
+        if other != folder and last_checkpoint(other):
+            begun = other.name.removeprefix(f"{digest}-")
+            raise InputError(
+                f"{other}: begun by {begun} processes, and here are {processes}; start {begun}, or delete it"
+            )
+    return folder
 
 
 def train(config: Train, trainer: Trainer, checkpoint: str | None) -> None:
@@ -427,6 +445,9 @@ def save(config: Train, trainer: Trainer, tokenizer, info: dict[str, Any]) -> No
     if config.method == "lora" and config.merge:
         model = trainer.accelerator.unwrap_model(trainer.model)
         if trainer.is_world_process_zero():
+            if trainer.is_fsdp_enabled:  # no process has all weights; the last checkpoint has the whole adapter
+                frozen = load_frozen(unpacked(config.model), float32=False, attention=config.attention)
+                model = PeftModel.from_pretrained(frozen, last_checkpoint(Path(trainer.args.output_dir)))
             save_merged(model, out)
     else:
         trainer.save_model(str(out))
@@ -466,7 +487,7 @@ def main() -> None:
     state = PartialState(cpu=not config.on_gpu, timeout=timedelta(days=7))
     if not config.on_gpu:
         keep_freed_memory()
-    checkpoints = out / CHECKPOINTS / info["hash"]  # by hash: never resumed by another configuration
+    checkpoints = checkpoint_folder(out, info["hash"], state.num_processes)
     tokenizer = load_tokenizer(config.model)
     with state.main_process_first():
         rows, test_rows = training_rows(config, tokenizer), evaluation_rows(config, tokenizer)

@@ -6,10 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
+import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
@@ -282,6 +284,23 @@ def test_stopped_at_any_step_it_ends_with_the_same_bits(tiny_checkpoint, corpus,
     assert not (out / "checkpoints").exists()
 
 
+def test_another_number_of_processes_does_not_go_on(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
+    class Stop(script.TrainerCallback):
+        def on_save(self, args, state, control, **_):
+            raise KeyboardInterrupt
+
+    keys = arguments(tiny_checkpoint, corpus, tmp_path / "out")
+    with monkeypatch.context() as patched:
+        patched.setattr(script.Trainer, "remove_callback", lambda trainer, _: trainer.add_callback(Stop()))
+        assert call(script, keys, monkeypatch) == 130
+    (begun,) = (tmp_path / "out/checkpoints").iterdir()
+    other = begun.rename(begun.with_name(begun.name.replace("-1", "-8")))
+    assert call(script, keys, monkeypatch) == 2
+    assert f"{other}: begun by 8 processes, and here are 1" in capsys.readouterr().err
+    other.rename(begun)
+    assert call(script, keys, monkeypatch) == 0
+
+
 def test_an_adapter_has_the_same_bytes_in_every_process(tiny_checkpoint, corpus, tmp_path, monkeypatch):
     keys = arguments(tiny_checkpoint, corpus, tmp_path / "out", method="lora", merge="false", max_steps=1)
     assert call(script, keys, monkeypatch) == 0
@@ -324,6 +343,38 @@ def test_killed_training_goes_on_to_the_same_bits(tiny_checkpoint, corpus, tmp_p
         return [sys.executable, str(ROOT / "FT/train.py"), *arguments(tiny_checkpoint, corpus, tmp_path / name)]
 
     check_killed_training(command, tmp_path)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_sharded_model_learns_what_a_whole_one_does(tiny_checkpoint, corpus, tmp_path, monkeypatch, method):
+    sharded = yaml.safe_load((ROOT / "FT/configs/accelerate/fsdp.yaml").read_text())
+    sharded |= {"num_processes": 2, "mixed_precision": "no", "use_cpu": True}
+    config = tmp_path / "fsdp.yaml"
+    config.write_text(yaml.safe_dump(sharded))
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config, "--main_process_port", "0"]
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests/fsdp_on_cpu"))
+
+    keys = {"method": method, "max_steps": 4, "save_steps": 3}
+    assert call(script, arguments(tiny_checkpoint, corpus, tmp_path / "whole", **keys), monkeypatch) == 0
+    words = arguments(tiny_checkpoint, corpus, tmp_path / "sharded", **keys, accumulation=1)
+    done = subprocess.run([*launch, ROOT / "FT/train.py", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "sharded"))
+    assert all((whole[key] - parts[key]).abs().max() < 1e-4 for key in whole)
+    assert not (tmp_path / "sharded/checkpoints").exists()
+
+
+def test_a_model_that_is_saved_in_parts_is_refused(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
+    class Sharded(script.Trainer):
+        def __init__(self, **keys):
+            super().__init__(**keys)
+            plugin = SimpleNamespace(state_dict_type="StateDictType.SHARDED_STATE_DICT")
+            monkeypatch.setattr(self.accelerator.state, "fsdp_plugin", plugin, raising=False)
+            self.is_fsdp_enabled = True
+
+    monkeypatch.setattr(script, "Trainer", Sharded)
+    assert call(script, arguments(tiny_checkpoint, corpus, tmp_path / "out"), monkeypatch) == 2
+    assert "fsdp_state_dict_type must be FULL_STATE_DICT" in capsys.readouterr().err
 
 
 def test_two_processes_learn_what_one_does(tiny_checkpoint, corpus, tmp_path):
