@@ -49,6 +49,7 @@ def run(main: Callable[[], None]) -> None:
     SIGTERM. 1: a fault of ours, with its traceback.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of libraries to each other, whose versions are pinned
     try:
         with suppress(Planned), held:
             main()
