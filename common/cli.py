@@ -45,8 +45,7 @@ held = ExitStack()  # what a script holds until it ends, such as the lock of its
 def run(main: Callable[[], None]) -> None:
     """Call a script's `main`, and end with one sentence and an exit code.
 
-    0: done. 2: the user's to mend, an InputError or what the system says of a file. 130 or 143: stopped by Ctrl-C or
-    SIGTERM. 1: a fault of ours, with its traceback.
+    0: done. 2: the user's to mend, InputError or OSError. 1: a fault of ours, with its traceback. 130, 143: stopped.
     """
     signal.signal(signal.SIGTERM, _terminated)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of libraries to each other, whose versions are pinned
