@@ -15,7 +15,7 @@ from pathlib import Path
 from common.cli import InputError, parse, run
 
 WINDOW = 64  # tokens of a text that is read
-ROWS = 32  # texts that are written at the same time
+ROWS = 32  # texts that are written at the same time, or as many as the model reads in the time for reading
 START = 16  # tokens that each of them begins with
 NEW_TOKENS = 8
 
@@ -91,13 +91,14 @@ def main() -> None:
         (first, _), (all_of_them, steps) = seconds(rows, 1), seconds(rows, NEW_TOKENS)
         return max(0.0, all_of_them - first) / max(1, steps - 1)
 
+    rows = max(2, min(ROWS, int(reading * config.seconds) // START))
     one = many = 0.0
     try:
         seconds(1, 1)  # what the first text alone waits for
-        one, many = writing(1), writing(ROWS)
+        one, many = writing(1), writing(rows)
     except InputError as error:  # the parts that need no writing can run
         print(f"note: {error}", file=sys.stderr)
-    further = max(0.0, (many - one) / (ROWS - 1))
+    further = max(0.0, (many - one) / (rows - 1))
     weights = sum(parameter.numel() for parameter in model.parameters())
     share = len(tokenizer(text, add_special_tokens=False).input_ids) / max(1, len(text.encode()))
     print(json.dumps(asdict(Speed(loaded, reading, max(0.0, one - further), further, share, weights))))
