@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
-from common.cli import InputError, config_hash
+from common.cli import InputError, comma_list, config_hash
 from common.corpus import read_rows
 from common.languages import LANGUAGES
 from common.reporting.provenance import file_digest
@@ -25,8 +25,8 @@ class Pair(NamedTuple):
     texts: tuple[int, int]
 
 
-def read_pairs(source: str) -> list[tuple[str, str]]:
-    """Texts and their translations, from one of four sources.
+def read_pairs(source: str, languages: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Texts and their translations, from one of four sources; of a folder only files of `languages`, if there are any.
 
     A folder with a file of sentences a language (`en.devtest`, `de.devtest`, row for row parallel; English, or the
     first language, with each of the others); a folder of dictionaries (`en-de.tsv`); a .tsv file of two columns; a
@@ -34,8 +34,8 @@ def read_pairs(source: str) -> list[tuple[str, str]]:
     """
     path = Path(source)
     if path.is_dir():
-        dictionaries = sorted(path.glob("*-*.tsv"))
-        pairs = [tuple(cells) for file in dictionaries for cells in word_pairs(file)] or parallel_lines(path)
+        files = [file for file in sorted(path.glob("*-*.tsv")) if covers(languages, *file.stem.split("-"))]
+        pairs = [tuple(cells) for file in files for cells in word_pairs(file)] or parallel_lines(path, languages)
     elif path.suffix == ".tsv":
         pairs = [tuple(cells) for cells in word_pairs(path)]
     elif path.suffix in (".jsonl", ".parquet"):
@@ -58,12 +58,20 @@ def pairs_digest(source: str) -> str:
     return config_hash({file.name: file_digest(file) for file in sorted(path.iterdir()) if file.is_file()})
 
 
-def parallel_lines(folder: Path) -> list[tuple[str, str]]:
+def covers(languages: Sequence[str], *codes: str) -> bool:
+    """Whether all codes are among `languages`, of which none means all."""
+    return not languages or set(codes) <= set(languages)
+
+
+def parallel_lines(folder: Path, languages: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Pairs of the first language with each other one; InputError for rows that are missing or blank."""
     files = {path.name.split(".")[0]: path for path in sorted(folder.iterdir()) if path.is_file()}
-    files = {code: path for code, path in files.items() if code in LANGUAGES}
+    files = {code: path for code, path in files.items() if code in LANGUAGES and covers(languages, code)}
     if len(files) < 2:
-        raise InputError(f"align_data '{folder}': no en-de.tsv, and not two files such as en.devtest and de.devtest")
+        asked = f" in {', '.join(languages)}" if languages else ""
+        raise InputError(
+            f"align_data '{folder}': no en-de.tsv, and not two files such as en.devtest and de.devtest{asked}"
+        )
     first = "en" if "en" in files else next(iter(files))
     lines = {code: read_lines(path) for code, path in files.items()}
     for code, path in files.items():
@@ -123,7 +131,8 @@ def load_pairs(config: Any, tokenizer: PreTrainedTokenizerBase, processes: int) 
         raise InputError(
             f"align {config.align}: it trains in one process, not {processes}; start it without a launcher"
         )
-    pairs = tokenized(read_pairs(config.align_data), tokenizer, config.row_length)
+    languages = comma_list(config.align_languages or "")
+    pairs = tokenized(read_pairs(config.align_data, languages), tokenizer, config.row_length)
     if len(pairs) < 2:
         raise InputError(f"align_data {config.align_data!r}: fewer than two pairs have tokens")
     return pairs

@@ -73,7 +73,7 @@ PROTOCOLS = {
 
 # Keys that only some trainings have; the name of a training without them does not depend on their values.
 ALIGN_KEYS = {"middle": ("align_layer", "align_ratio"), "words": ("align_weight",)}
-ALIGN_SHARED = ("align", "align_data", "align_batch_size", "align_temperature")
+ALIGN_SHARED = ("align", "align_data", "align_languages", "align_batch_size", "align_temperature")
 
 
 @dataclass
@@ -93,6 +93,8 @@ class Train:
             `words`, words at every layer; null is neither.
         align_data: pairs of texts: a folder of parallel files (en.devtest, de.devtest) or of dictionaries (en-de.tsv),
             a .tsv file, or a corpus of FT/mix.py with layout parallel.
+        align_languages: of a folder only the files of these languages, ISO codes, a list or separated by commas; null
+            is all.
         align_batch_size: pairs in one forward pass, each the others' negatives.
         align_temperature: of the softmax over cosines.
         align_layer: of `middle`, the layer, counted from 1; null is the middle one.
@@ -136,6 +138,7 @@ class Train:
     dpo_beta: float = 0.1
     align: Literal["middle", "words"] | None = None
     align_data: str | None = None
+    align_languages: str | list[str] | None = None
     align_batch_size: int = 32
     align_temperature: float = 0.1
     align_layer: int | None = None

@@ -26,7 +26,7 @@ NAMES = {  # of arms and methods, in words
     "words": "text mixed by eight words", "sentence": "text mixed by sentence", "document": "text mixed by document",
     "parallel": "text with each sentence translated", "interleaved": "text with each paragraph translated",
     "middle": "English text, sentences aligned", "pairs": "one word in 20 translated, words aligned",
-    "dpo": "what most languages answer, preferred",
+    "dpo": "what most languages answer, preferred", "anchor": "words moved towards English ones",
     "hint_various": "hint: several languages", "hint_different": "hint: different languages",
     "shots_english": "examples in English", "shots_same": "examples in the same setting",
     "shots_mixed": "examples in mixed languages", "labels_cdef": "labels C to F", "labels_digits": "labels 1 to 4",

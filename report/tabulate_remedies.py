@@ -32,7 +32,9 @@ from common.reporting.tables import table as markdown_table
 from common.settings import family
 
 BASE, CONTROL = "none", "en"
-ORDER = (CONTROL, "document", "sentence", "words", "word", "parallel", "interleaved", "middle", "pairs", "dpo")
+ORDER = (
+    CONTROL, "document", "sentence", "words", "word", "parallel", "interleaved", "middle", "pairs", "dpo", "anchor",
+)  # fmt: skip
 TITLES = {
     "mixup": "`mixup`",
     "full": "`full`",

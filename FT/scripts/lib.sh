@@ -37,6 +37,7 @@ declare -A texts=(
     [middle]="--unit sentence --probability 0"
     [pairs]="--unit word --probability 0.05"
     [dpo]="--settings en,full"
+    [anchor]=""
 )
 
 # train_arms NAME...: trains these arms.
@@ -49,7 +50,7 @@ train_arms() {
 }
 
 # arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates; `middle` and `pairs` align
-# besides. A plan has the model before training in the place of one that is not trained yet. `steps` are those of all corpora.
+# besides, `anchor` has no text and no training. A plan has the model before training in the place of one that is not trained yet. `steps` are those of all corpora.
 steps=()
 arm() {
     local trained=$place/models/$1 cache=() align=()
@@ -57,6 +58,8 @@ arm() {
         votes "$results/corpora/dpo.jsonl" "${@:2}"
         "$python" FT/train.py "${keys[@]:0:2}" --config FT/configs/dpo.yaml "${keys[@]:2}" --model "$model" \
             --protocol ours --eval_data null --data "$results/corpora/dpo.jsonl" --out "$trained"
+    elif [[ -z "${PLAN:-}" && "$1" = anchor ]]; then
+        anchor "$trained"
     elif [[ -z "${PLAN:-}" ]]; then
         # What one seed has translated the next need not.
         [[ "$place" = "$results" || -n "$("$python" -m common.cli get cache --config FT/configs/mix.yaml)" ]] ||
@@ -67,6 +70,7 @@ arm() {
             align=(--align middle --align_data "$place/corpora/parallel.jsonl")
         elif [[ "$1" = pairs ]]; then
             align=(--align words --align_data "$(data_set dictionaries)")
+            [[ -n "$(get align_languages)" ]] || align+=(--align_languages "$(languages_of_text)")
         fi
         "${launch[@]}" FT/train.py "${keys[@]}" "${steps[@]}" "${align[@]}" --data "$place/corpora/$1.jsonl" --out "$trained"
     elif [[ ! -f "$trained/run.json" ]]; then
@@ -82,6 +86,19 @@ votes() {
     "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml --model "$model" ${DTYPE:+--dtype "$DTYPE"} \
         --data "$variants/dev" "${limit[@]}" "${@:2}" --out "$results/votes"
     "$python" FT/consistency_pairs.py --records "$results/votes" --out "$1"
+}
+
+# anchor FOLDER: the model with words moved towards their English translations, of the languages of the text.
+anchor() {
+    local keys=(--config FT/configs/anchor.yaml --model "$model" --out "$1")
+    [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
+    fill dictionary=dictionaries!
+    "$python" FT/anchor.py "${keys[@]}"
+}
+
+# languages_of_text: LANGUAGES, or those of FT/configs/mix.yaml.
+languages_of_text() {
+    echo "${LANGUAGES:-$("$python" -m common.cli get languages --config FT/configs/mix.yaml)}"
 }
 
 # evaluate NAME MODEL: MMLU and the domain quiz, in the settings of FT/configs/evaluate.yaml or other keys in `asked`; and
