@@ -27,7 +27,10 @@ def classes_of(config: str) -> list[type]:
         "MMLU": ("evaluate_mmlu.py", ["MmluConfig", *EVALUATION]),
         "HP": ("evaluate_quiz.py", ["QuizConfig", *EVALUATION]),
         "TOFU": ("evaluate_tofu.py", ["TofuConfig", *EVALUATION]),
-        "FT": {"mix.yaml": ("mix.py", ["Mix"]), "anchor.yaml": ("anchor.py", ["Anchor"])}.get(name, ("train.py", ["Train"])),
+        "FT": {
+            "mix.yaml": ("mix.py", ["Mix"]),
+            "anchor.yaml": ("anchor.py", ["Anchor"]),
+        }.get(name, ("train.py", ["Train"])),
         "CLiKA": ("conductivity.py", ["Conductivity"]),
         "Recall": {
             "cloze.yaml": ("cloze.py", ["ClozeConfig", ModelConfig]),

@@ -50,7 +50,8 @@ train_arms() {
 }
 
 # arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates; `middle` and `pairs` align
-# besides, `anchor` has no text and no training. A plan has the model before training in the place of one that is not trained yet. `steps` are those of all corpora.
+# besides, `anchor` has no text and no training. A plan has the model before training in the place of one that is not trained
+# yet. `steps` are those of all corpora.
 steps=()
 arm() {
     local trained=$place/models/$1 cache=() align=()

@@ -13,7 +13,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 IFS=, read -ra chosen <<< "${ARMS:-en,document,sentence,words}"
 [[ "${chosen[0]}" = en && ${#chosen[@]} -gt 1 ]] || fail "ARMS is $ARMS; write en, and behind it one arm or more"
 for one in "${chosen[@]}"; do
-    [[ -n "$one" && -n "${texts[$one]:-}" ]] || fail "no arm '$one' in ARMS; there are: ${!texts[*]}"
+    [[ -n "$one" && -v "texts[$one]" ]] || fail "no arm '$one' in ARMS; there are: ${!texts[*]}"
 done
 IFS=, read -ra measures <<< "${MEASURES:-}"
 for one in "${measures[@]}"; do
