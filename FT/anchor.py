@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from pairs import pairs_digest, read_pairs
+from pairs import pairs_digest
 from torch import nn
 from train import finished
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,6 +24,7 @@ from common.cli import InputError, comma_list, config_hash, parse, require_given
 from common.lm.loading import load
 from common.reporting.files import claim, write_csv_atomic
 from common.reporting.provenance import model_content_hash, now, session, write_run
+from common.translation.dictionary import word_pairs
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Anchor:
     Attributes:
         model: hub name or folder of a causal LM.
         out: folder of the model that is written.
-        dictionary: folder of dictionaries (en-de.tsv), or one such file.
+        dictionary: folder of dictionaries (en-de.tsv).
         languages: ISO codes, a list or separated by commas; the first is the one whose words stay.
         weight: how far a word moves, from 0, not at all, to 1, onto its translations.
     """
@@ -97,8 +98,7 @@ def read_dictionaries(source: str, languages: list[str]) -> list[tuple[str, str]
         files = [Path(source, f"{one}-{two}.tsv") for one, two in ((first, other), (other, first))]
         if not (found := [path for path in files if path.exists()]):
             raise InputError(f"{source}: neither {files[0].name} nor {files[1].name}; add one of them")
-        read = read_pairs(str(found[0]))
-        pairs += read if found[0] == files[0] else [(two, one) for one, two in read]
+        pairs += [(one, two) if found[0] == files[0] else (two, one) for one, two in word_pairs(found[0])]
     return pairs
 
 

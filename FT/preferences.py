@@ -47,6 +47,13 @@ def preference_rows(data: str, tokenizer: PreTrainedTokenizerBase, row_length: i
     return rows
 
 
+def on_one_device(args: TrainingArguments) -> TrainingArguments:
+    """The arguments of a process that trains on one device: Trainer would spread it over every GPU that it sees."""
+    if args.device.type == "cuda":
+        args._n_gpu = 1
+    return args
+
+
 def make_trainer(
     config: Any, tokenizer: PreTrainedTokenizerBase, args: TrainingArguments, train_dataset: Dataset, **keys: Any
 ) -> Trainer:
@@ -61,7 +68,7 @@ def make_trainer(
     given = {field.name: getattr(args, field.name) for field in fields(TrainingArguments) if field.init}
     own = {"beta": config.dpo_beta, "max_length": None, "disable_dropout": False}
     return DPOTrainer(
-        args=DPOConfig(**given | own),
+        args=on_one_device(DPOConfig(**given | own)),
         train_dataset=train_dataset,
         processing_class=tokenizer,
         peft_config=adapter_config(config),

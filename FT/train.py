@@ -45,7 +45,7 @@ from matplotlib.figure import Figure
 from packing import even_length, pack
 from pairs import Pair, load_pairs, pairs_digest
 from peft import PeftModel
-from preferences import make_trainer, preference_rows
+from preferences import make_trainer, on_one_device, preference_rows
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerState
@@ -186,6 +186,11 @@ class Train:
         for key, most in {"lora_dropout": 1, "weight_decay": math.inf, "warmup_steps": math.inf, "seed": 2**32}.items():
             if not 0 <= (getattr(self, key) or 0) < most:
                 raise InputError(f"{key} is {getattr(self, key)}; it must be 0 or more, and below {most}")
+        if self.attention == "flash_attention_2" and self.protocol == "ours" and self.batch_size > 1:
+            raise InputError(
+                "flash_attention_2 keeps the documents of a packed row apart only where it reads one row: set batch_size"
+                f" 1 and accumulation {self.batch_size * self.accumulation}"
+            )
         if self.align:
             require_given(self, "align_data")
         if not 0 < self.align_ratio < 1:
@@ -512,7 +517,7 @@ def main() -> None:
         tokenizer,
         pairs,
         model=model,
-        args=arguments(config, checkpoints, len(rows), state.num_processes),
+        args=on_one_device(arguments(config, checkpoints, len(rows), state.num_processes)),
         train_dataset=rows,
         eval_dataset=test_rows,
         data_collator=partial(pad, padding=tokenizer.eos_token_id) if config.protocol == "paper" else None,

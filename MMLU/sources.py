@@ -146,6 +146,10 @@ def read_belebele(data: str, languages: Sequence[str]) -> Splits:
         name = str(path) if path else f"{data} ({config})"
         records = json_lines(path) if path else dataset_rows(data, config, "test")
         rows = [_belebele_row(record, f"{name}, row {number}", code) for number, record in enumerate(records, 1)]
+        if tables:  # the order of rows is not the same in every language
+            first = next(iter(tables.values())).rows["belebele"]
+            place = {row.item.id: number for number, row in enumerate(first)}
+            rows.sort(key=lambda row: place.get(row.item.id, len(place)))
         tables[code] = Tables(name, {"belebele": rows})
     return {"test": tables}
 

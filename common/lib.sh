@@ -21,6 +21,7 @@ launch=("$python") # what starts training, such as LAUNCH="accelerate launch --c
 fail() { echo "${0##*/}: $*" >&2; exit 2; }
 
 "$python" -c "import yaml" 2> /dev/null || fail "$python is no Python with the packages needed: bash install.sh, or set PYTHON"
+PATH=$(realpath -s "$(dirname "$(command -v "$python")")"):$PATH # whose accelerate is meant
 command -v "${launch[0]}" > /dev/null || fail "LAUNCH: no such program ${launch[0]}"
 
 # get KEY[,KEY...]: what keys are, after the YAML files, the environment and the command line; a line each.

@@ -99,8 +99,11 @@ def sufficient(claim: Claim, data: Data, seed: int) -> Data:
             right = parts[name].mean(axis=0)
             if name in known and paired_bootstrap(right, np.full(n, claim.chance), seed=seed)[1] <= 0:
                 raise InputError(f"{right.mean():.1%} right {known[name]}, which is not above chance")
-        if np.isnan(measured(claim, parts, seed, LEVEL)[0]):
+        effect = measured(claim, parts, seed, LEVEL)
+        if np.isnan(effect[0]):
             raise InputError("there is no drop to recover" if claim.english else "there is nothing to compare with")
+        if np.isnan(effect).any():
+            raise InputError("the drop is so small that a share of it has no interval")
     return data
 
 

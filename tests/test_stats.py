@@ -115,6 +115,20 @@ def test_gap_closed_is_the_share_of_the_drop_that_is_recovered():
     assert (share, low, high) == gap_closed(english, before, after, seed=0)
 
 
+def test_gap_closed_of_a_small_gap_has_the_interval_of_the_resamples_with_one():
+    """English 161 of 319 right and mixed up 139, with 45 and 23 that only one of them has; the fix is as English."""
+    english, before = [1.0] * 161 + [0.0] * 158, [1.0] * 116 + [0.0] * 45 + [1.0] * 23 + [0.0] * 135
+    share, low, high = gap_closed(english, before, english, seed=0)
+    assert (share, low, high) == (1.0, 1.0, 1.0)
+    after = [1.0] * 116 + [0.0] * 203
+    share, low, high = gap_closed(english, before, after, seed=0)
+    assert share == pytest.approx(-23 / 22) and low < -1 < high < 0
+    weak = gap_closed([1, 1, 1, 0, 0] * 4, [1, 1, 0, 1, 0] * 4, [1, 1, 1, 1, 0] * 4, seed=0)
+    assert all(math.isnan(value) for value in weak)
+    share, low, high = gap_closed([1.0, 1, 1, 0], [1.0, 0, 0, 1], [1.0, 1, 1, 1], seed=0)
+    assert share == 2 and math.isnan(low) and math.isnan(high)
+
+
 def test_gap_closed_of_no_gap_is_not_a_number():
     assert all(math.isnan(value) for value in gap_closed([1, 0], [1, 0], [1, 1], seed=0))
     with pytest.raises(ValueError):

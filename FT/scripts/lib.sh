@@ -50,11 +50,11 @@ train_arms() {
 }
 
 # arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates; `middle` and `pairs` align
-# besides, `anchor` has no text and no training. A plan has the model before training in the place of one that is not trained
+# besides, in one process, `anchor` has no text and no training. A plan has the model before training in the place of one that is not trained
 # yet. `steps` are those of all corpora.
 steps=()
 arm() {
-    local trained=$place/models/$1 cache=() align=()
+    local trained=$place/models/$1 cache=() align=() train=("${launch[@]}")
     if [[ -z "${PLAN:-}" && "$1" = dpo ]]; then
         votes "$results/corpora/dpo.jsonl" "${@:2}"
         "$python" FT/train.py "${keys[@]:0:2}" --config FT/configs/dpo.yaml "${keys[@]:2}" --model "$model" \
@@ -68,12 +68,12 @@ arm() {
         mix "$place/corpora/$1.jsonl" "${@:2}" "${limit[@]}" "${cache[@]}"
         if [[ "$1" = middle ]]; then # of sentences that other arms translate too
             mix "$place/corpora/parallel.jsonl" --unit sentence --layout parallel "${limit[@]}" "${cache[@]}"
-            align=(--align middle --align_data "$place/corpora/parallel.jsonl")
+            align=(--align middle --align_data "$place/corpora/parallel.jsonl") train=("$python")
         elif [[ "$1" = pairs ]]; then
-            align=(--align words --align_data "$(data_set dictionaries)")
+            align=(--align words --align_data "$(data_set dictionaries)") train=("$python")
             [[ -n "$(get align_languages)" ]] || align+=(--align_languages "$(languages_of_text)")
         fi
-        "${launch[@]}" FT/train.py "${keys[@]}" "${steps[@]}" "${align[@]}" --data "$place/corpora/$1.jsonl" --out "$trained"
+        "${train[@]}" FT/train.py "${keys[@]}" "${steps[@]}" "${align[@]}" --data "$place/corpora/$1.jsonl" --out "$trained"
     elif [[ ! -f "$trained/run.json" ]]; then
         echo "to train: $trained"
         trained=$model

@@ -78,7 +78,8 @@ def gap_closed(
     """Share of the drop from English that a remedy recovers: (after - before) / (english - before), and its interval.
 
     Scores of the same questions, [n] each: in English and elsewhere before the remedy, elsewhere after it. The
-    interval is a percentile bootstrap over questions. All nan where there is no drop, or a resample has none.
+    interval is a percentile bootstrap over questions, of the resamples with a drop. All nan where there is no drop;
+    without an interval where it is so small that more resamples than 1 - level have none.
     """
     english, before = _paired(english, before)
     after, _ = _paired(after, before)
@@ -93,7 +94,10 @@ def gap_closed(
         draws = rng.multinomial(len(drop), counts / len(drop), size=100)
         drops = draws @ drops_of
         shares.append(np.divide(draws @ gains_of, drops, out=np.full(100, np.nan), where=drops > 0))
-    return float(gain.mean() / drop.mean()), *_percentiles(np.concatenate(shares), level)
+    shares = np.concatenate(shares)
+    found = shares[np.isfinite(shares)]
+    interval = _percentiles(found, level) if len(found) >= level * len(shares) else (float("nan"),) * 2
+    return float(gain.mean() / drop.mean()), *interval
 
 
 def conductivity(
