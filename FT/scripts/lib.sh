@@ -59,8 +59,8 @@ arm() {
         votes "$results/corpora/dpo.jsonl" "${@:2}"
         "$python" FT/train.py "${keys[@]:0:2}" --config FT/configs/dpo.yaml "${keys[@]:2}" --model "$model" \
             --protocol ours --eval_data null --data "$results/corpora/dpo.jsonl" --out "$trained"
-    elif [[ -z "${PLAN:-}" && "$1" = anchor ]]; then
-        anchor "$trained"
+    elif [[ -z "${PLAN:-}" && "$1" = anchor* ]]; then
+        anchor "$trained" "${@:2}"
     elif [[ -z "${PLAN:-}" ]]; then
         # What one seed has translated the next need not.
         [[ "$place" = "$results" || -n "$("$python" -m common.cli get cache --config FT/configs/mix.yaml)" ]] ||
@@ -89,9 +89,9 @@ votes() {
     "$python" FT/consistency_pairs.py --records "$results/votes" --out "$1"
 }
 
-# anchor FOLDER: the model with words moved towards their English translations, of the languages of the text.
+# anchor FOLDER [--weight W]: the model with words moved towards their English translations, of the languages of the text.
 anchor() {
-    local keys=(--config FT/configs/anchor.yaml --model "$model" --out "$1")
+    local keys=(--config FT/configs/anchor.yaml --model "$model" --out "$1" "${@:2}")
     [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
     fill dictionary=dictionaries!
     "$python" FT/anchor.py "${keys[@]}"
