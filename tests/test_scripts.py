@@ -52,6 +52,7 @@ SCRIPTS = {
     "FT/scripts/arms.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "FT/scripts/switch_rate.sh": ("FT/configs/world.yaml", "FT/train.py"),
     "FT/scripts/seeds.sh": ("FT/configs/world.yaml", "FT/train.py"),
+    "FT/scripts/anchor.sh": ("FT/configs/anchor.yaml", "FT/anchor.py"),
     "CLiKA/scripts/conductivity.sh": ("CLiKA/configs/conductivity.yaml", "CLiKA/conductivity.py"),
     "Recall/scripts/cloze.sh": ("Recall/configs/cloze.yaml", "Recall/cloze.py"),
     "Recall/scripts/wording.sh": ("Recall/configs/wording.yaml", "Recall/wording.py"),
@@ -185,7 +186,7 @@ def test_another_file_the_environment_and_the_command_line(copy, script):
     shutil.copy(copy / config, mine)
     edit(mine, out="from/yaml/a/b")
     keys = yaml.safe_load(mine.read_text())
-    key = next(key for key in ("limit", "lora_r", "count", "places") if key in keys)
+    key = next(key for key in ("limit", "lora_r", "count", "places", "weight") if key in keys)
     if key == "limit":
         edit(mine, limit=3)
     dtypes = "dtype" in keys

@@ -89,10 +89,10 @@ votes() {
     "$python" FT/consistency_pairs.py --records "$results/votes" --out "$1"
 }
 
-# anchor FOLDER [--weight W]: the model with words moved towards their English translations, of the languages of the text.
+# anchor FOLDER [--weight W]: the model with words moved towards their English translations; keys of FT/anchor.py in `anchoring`.
+anchoring=(--config FT/configs/anchor.yaml ${LANGUAGES:+--languages "$LANGUAGES"})
 anchor() {
-    local keys=(--config FT/configs/anchor.yaml --model "$model" --out "$1" "${@:2}")
-    [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
+    local keys=("${anchoring[@]}" --model "$model" --out "$1" "${@:2}")
     fill dictionary=dictionaries!
     "$python" FT/anchor.py "${keys[@]}"
 }
