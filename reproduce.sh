@@ -77,7 +77,7 @@ step "build the world's data" "$PYTHON" -m world.build --out "$out/data" --seed 
 export DATA_CONFIG=$out/data/data.yaml
 
 fine_tuning() {
-  ARMS=en,word RESULTS=$run/remedy step "fine-tuning on mixed-language text" bash FT/scripts/remedy.sh "$model"
+  ARMS=en,anchor,word RESULTS=$run/remedy step "fine-tuning on mixed-language text" bash FT/scripts/remedy.sh "$model"
 }
 all_others() {
   number=$((number + 1))

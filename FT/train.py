@@ -188,8 +188,8 @@ class Train:
                 raise InputError(f"{key} is {getattr(self, key)}; it must be 0 or more, and below {most}")
         if self.attention == "flash_attention_2" and self.protocol == "ours" and self.batch_size > 1:
             raise InputError(
-                "flash_attention_2 keeps the documents of a packed row apart only where it reads one row: set batch_size"
-                f" 1 and accumulation {self.batch_size * self.accumulation}"
+                "flash_attention_2 keeps the documents of a packed row apart only where it reads one row: set"
+                f" batch_size 1 and accumulation {self.batch_size * self.accumulation}"
             )
         if self.align:
             require_given(self, "align_data")

@@ -245,7 +245,8 @@ def test_arms_are_the_papers_unless_named(copy):
     )
     assert trained(calls(copy, "HP/scripts/corpora.sh", ARMS="en,words")) == ["en", "words"]
     assert re.search(
-        r"ARMS=en,word RESULTS=\$run/remedy step .* bash FT/scripts/remedy.sh", (copy / "reproduce.sh").read_text()
+        r"ARMS=en,anchor,word RESULTS=\$run/remedy step .* bash FT/scripts/remedy.sh",
+        (copy / "reproduce.sh").read_text(),
     )
     for arms, said in (
         ("en,wrod", "no arm 'wrod' in ARMS"),
