@@ -9,7 +9,7 @@ stays too; where both were one matrix they are two afterwards. `out` gets the mo
 The means are those with which WECHSEL (Minixhofer et al., arXiv 2112.06598) begins a model in a new language.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Anchor:
             raise InputError(f"weight is {self.weight}; it must be from 0 to 1")
 
 
-def anchors(pairs: Iterable[tuple[str, str]], tokenizer: PreTrainedTokenizerBase) -> dict[int, list[int]]:
+def anchors(pairs: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase) -> dict[int, list[int]]:
     """The tokens that move, and for each the tokens it moves towards.
 
     A word is taken as it stands at the beginning of a text and within one, as written and with a capital letter, where

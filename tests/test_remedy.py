@@ -315,6 +315,23 @@ def test_arms_that_align_get_their_pairs(copy):
     assert layouts["middle"][1] == "0" and layouts["parallel"][0] == "parallel" and layouts["pairs"][1] == "0.05"
 
 
+def test_words_are_moved_in_the_languages_of_the_text(copy):
+    results = copy.parent / "results"
+    variables = {"ARMS": "en,anchor,pairs", "SEEDS": "1,2", "LANGUAGES": "en,de", "RESULTS": results}
+    made = calls(copy, REMEDY, **variables)
+    anchored, trained = of(made, "FT/anchor.py"), of(made, "FT/train.py")
+    assert [get("out", call) for call in anchored] == [f"{results}/seed_{seed}/models/anchor" for seed in (1, 2)]
+    assert {get("languages", call) for call in anchored} == {"en,de"}
+    assert {Path(get("dictionary", call)).name for call in anchored} == {"dictionaries_data"}
+    assert [get("align_languages", call) for call in trained if get("align", call)] == ["en,de"] * 2
+    asked = [get("model", call) for call in of(made, "MMLU/evaluate_mmlu.py")]
+    assert f"{results}/seed_2/models/anchor" in asked
+    edit = copy / "FT/configs/mix.yaml"
+    edit.write_text(edit.read_text().replace("languages: en,de,fr,es,it", "languages: en,it"))
+    (pairs,) = [call for call in of(calls(copy, REMEDY, ARMS="en,pairs", RESULTS=results / "b"), "FT/train.py")][1:]
+    assert get("align_languages", pairs) == "en,it"
+
+
 def test_preferences_are_made_of_examples_that_no_arm_is_asked(copy):
     results = copy.parent / "results"
     keys = ["--protocol", "ours", "--save_steps", 10]

@@ -50,8 +50,8 @@ train_arms() {
 }
 
 # arm NAME KEYS...: makes the corpus of an arm (keys of FT/mix.py), trains on it and evaluates; `middle` and `pairs` align
-# besides, in one process, `anchor` has no text and no training. A plan has the model before training in the place of one that is not trained
-# yet. `steps` are those of all corpora.
+# besides, in one process; `anchor` has no text and no training. A plan has the model before training in the place of one that
+# is not trained yet. `steps` are those of all corpora.
 steps=()
 arm() {
     local trained=$place/models/$1 cache=() align=() train=("${launch[@]}")
@@ -89,7 +89,8 @@ votes() {
     "$python" FT/consistency_pairs.py --records "$results/votes" --out "$1"
 }
 
-# anchor FOLDER [--weight W]: the model with words moved towards their English translations; keys of FT/anchor.py in `anchoring`.
+# anchor FOLDER [--weight W]: the model with words moved towards their English translations; `anchoring` are keys of
+# FT/anchor.py.
 anchoring=(--config FT/configs/anchor.yaml ${LANGUAGES:+--languages "$LANGUAGES"})
 anchor() {
     local keys=("${anchoring[@]}" --model "$model" --out "$1" "${@:2}")

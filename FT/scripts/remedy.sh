@@ -3,7 +3,7 @@
 #   [ARMS=en,word] [SEEDS=42,43] [TOKENS=N] [MEASURES=x_geo] bash FT/scripts/remedy.sh [MODEL] [--limit N] [--key value ...]
 # ARMS: en, then any arm of FT/README.md; default: en,document,sentence,words. The sentence at the end is about the last one.
 # SEEDS: of mixing and training, each in a folder of its own; default: one, SEED or that of the YAML. The questions and the
-# model before training are the same for all. TOKENS: so many in every arm but dpo, in packed rows (--protocol ours).
+# model before training are the same for all. TOKENS: so many in every arm with text, in packed rows (--protocol ours).
 # MEASURES: x_geo, perplexity, translation, beside MMLU and the quiz. EVALUATE: a YAML in the place of
 # FT/configs/evaluate.yaml. --limit N: only so many documents, questions of each subject, lines and sentences. Other keys are
 # those of FT/train.py. PLAN=1 says what is to train, and what there is to evaluate.
