@@ -80,16 +80,17 @@ def sentence(table: pd.DataFrame, config: Finding) -> str:
     def say(row, change: str) -> str:
         return interval(row, change, "+.1f", " points")
 
-    if mixed.vs_base_low > 0:
-        verdict = "it narrows the barrier."
-    elif mixed.vs_control_low > 0:
-        verdict = "it avoids what English-only text loses, but does not narrow the barrier."
+    if mixed.vs_base_low > 0 and not mixed.vs_control_high < 0:
+        verdict = "it narrows the barrier"
+    elif mixed.vs_control_low > 0 and control.vs_base_high < 0:
+        verdict = "it avoids what English-only text loses, but does not narrow the barrier"
     else:
-        verdict = "no remedy can be shown."
+        verdict = "no remedy can be shown"
+    level = " (intervals over seeds, of these questions)" if mixed.seed == "mean" else ""
     return (
         f"On facts asked in another language than they are known in, fine-tuning on English-only text changes accuracy"
         f" by {say(control, 'vs_base')}, and the arm `{config.arm}` by {say(mixed, 'vs_base')}, a difference of"
-        f" {say(mixed, 'vs_control')}: {verdict}"
+        f" {say(mixed, 'vs_control')}: {verdict}{level}."
     )
 
 

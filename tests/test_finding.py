@@ -27,7 +27,9 @@ def write(folder, seed, mixed, control):
     [
         (0.05, -0.01, "narrows the barrier."),
         (0.0, -0.05, "avoids what English-only text loses, but does not narrow"),
-        (-0.04, -0.05, "no remedy can be shown"),
+        (-0.04, -0.05, "no remedy can be shown."),
+        (0.03, 0.06, "no remedy can be shown."),  # English text does more
+        (0.015, -0.01, "no remedy can be shown."),  # English text is not shown to lose anything
     ],
 )
 def test_one_table_is_said_with_its_own_intervals(tmp_path, monkeypatch, capsys, mixed, control, said):
@@ -42,7 +44,8 @@ def test_several_seeds_are_pooled_with_students_t(tmp_path, monkeypatch, capsys)
     gains = [0.03, 0.05, 0.04, 0.06, 0.02]
     tables = ",".join(write(tmp_path, seed, 0.0, -gain) for seed, gain in enumerate(gains))
     assert call(script, ["--tables", tables, "--out", tmp_path / "out.csv"], monkeypatch) == 0
-    assert "avoids what English-only text loses" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "avoids what English-only text loses" in said and "(intervals over seeds, of these questions)." in said
     table = pd.read_csv(tmp_path / "out.csv")
     mean = table[(table["seed"] == "mean") & (table["arm"] == "word")].iloc[0]
     interval = ttest_1samp(gains, 0).confidence_interval(0.95)
