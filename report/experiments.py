@@ -247,8 +247,11 @@ def found_fixes(table: pd.DataFrame) -> str:
         return f"There is no gap that the {count} fixes could close."
     low, high = 100 * best["gap_closed_low"], 100 * best["gap_closed_high"]
     share = f"{100 * best['gap_closed']:.0f}% [{low:.0f}, {high:.0f}]"
+    if pd.isna(low):
+        return f"So little is lost that what the {count} fixes recover has no interval."
     if low > 0:
-        return f"Of {count} fixes {best['row']} does best and recovers {share} of what is lost."
+        chosen = " (as the best of them, which the interval leaves out)" if count > 1 else ""
+        return f"Of {count} fixes {best['row']} does best and recovers {share} of what is lost{chosen}."
     if high < 0:
         return f"None of {count} fixes helps: even the best, {best['row']}, loses more ({share} of the gap recovered)."
     return f"None of {count} fixes clearly helps: {best['row']} does best, {share} of the gap recovered."

@@ -178,6 +178,13 @@ def embeddings_table(sign):
     return table.assign(ci_low=table["difference"] - 0.01, ci_high=table["difference"] + 0.01)
 
 
+def test_fixes_of_a_gap_that_is_hardly_there():
+    table = fixes_table(1).assign(gap_closed_low=float("nan"), gap_closed_high=float("nan"))
+    assert "the 1 fixes recover has no interval" in experiments.found_fixes(table)
+    more = pd.concat([fixes_table(1), fixes_table(0.5).tail(1).assign(method="hint_different")])
+    assert "(as the best of them" in experiments.found_fixes(more)
+
+
 TURNS = [  # of each experiment: a table, and what its sentence says for a loss, for nothing clear, and for a gain
     (experiments.found_mmlu, mmlu_table, "accuracy falls by", "no clear change", "accuracy rises by"),
     (experiments.found_places, mmlu_table, "falls by 30.0 points", "", "rises by 30.0 points"),
