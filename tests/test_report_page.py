@@ -181,7 +181,8 @@ def embeddings_table(sign):
 def test_fixes_of_a_gap_that_is_hardly_there():
     table = fixes_table(1).assign(gap_closed_low=float("nan"), gap_closed_high=float("nan"))
     assert "the 1 fixes recover has no interval" in experiments.found_fixes(table)
-    more = pd.concat([fixes_table(1), fixes_table(0.5).tail(1).assign(method="hint_different")])
+    rows = [fixes_table(1), fixes_table(0.5).tail(1).assign(method="hint_different")]
+    more = pd.concat(rows, ignore_index=True)
     assert "(as the best of them" in experiments.found_fixes(more)
 
 
