@@ -87,16 +87,12 @@ def gap_closed(
     if not len(drop) or drop.mean() <= 0:
         return float("nan"), float("nan"), float("nan")
     # As above: for 0/1 scores there are a handful of distinct questions.
-    (drops_of, gains_of), counts = np.unique(np.stack([drop, gain]), axis=1, return_counts=True)
+    values, counts = np.unique(np.stack([drop, gain]), axis=1, return_counts=True)
     rng = np.random.default_rng(seed)
-    shares = []
-    for _ in range(RESAMPLES // 100):
-        draws = rng.multinomial(len(drop), counts / len(drop), size=100)
-        drops = draws @ drops_of
-        shares.append(np.divide(draws @ gains_of, drops, out=np.full(100, np.nan), where=drops > 0))
-    shares = np.concatenate(shares)
-    found = shares[np.isfinite(shares)]
-    interval = _percentiles(found, level) if len(found) >= level * len(shares) else (float("nan"),) * 2
+    draws = (rng.multinomial(len(drop), counts / len(drop), size=100) for _ in range(RESAMPLES // 100))
+    drops, gains = np.concatenate([draw @ values.T for draw in draws]).T
+    found = gains[drops > 0] / drops[drops > 0]
+    interval = _percentiles(found, level) if len(found) >= level * RESAMPLES else (float("nan"),) * 2
     return float(gain.mean() / drop.mean()), *interval
 
 
