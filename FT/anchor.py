@@ -21,7 +21,8 @@ from train import finished
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError, comma_list, config_hash, parse, require_given, run
-from common.lm.loading import load
+from common.lm.gguf import unpacked
+from common.lm.loading import load, without_weights
 from common.reporting.files import claim, write_csv_atomic
 from common.reporting.provenance import model_content_hash, now, session, write_run
 from common.translation.dictionary import word_pairs
@@ -118,7 +119,8 @@ def main() -> None:
         raise InputError(f"{config.dictionary}: no word in it is one token of {config.model}, as its translation is")
     claim(out)
     move(model, found, config.weight)
-    model.save_pretrained(out)
+    stated = without_weights(unpacked(config.model), None)[1].dtype  # whatever this CPU computes in
+    model.to(stated or model.dtype).save_pretrained(out)
     tokenizer.save_pretrained(out)
     said = [(tokenizer.decode(token), " ".join(map(tokenizer.decode, targets))) for token, targets in found.items()]
     write_csv_atomic(out / "words.csv", pd.DataFrame(said, columns=["word", "towards"]))

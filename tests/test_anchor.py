@@ -1,10 +1,13 @@
 """FT/anchor.py: which embeddings move where, by hand; what stays; and what it refuses."""
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from common.lm.loading import set_dtype
 from common.reporting.files import read_csv
 from tests.scripts import ROOT, call, load_script
 
@@ -84,6 +87,19 @@ def test_a_model_that_writes_with_other_embeddings_keeps_them(dictionaries, tiny
     assert before.keys() == after.keys() and "lm_head.weight" in before
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     assert changed == ["model.embed_tokens.weight"]
+
+
+def test_it_has_the_precision_of_the_model_whatever_the_cpu_computes_in(dictionaries, tmp_path, monkeypatch):
+    model = shutil.copytree(WORLD, tmp_path / "model")
+    set_dtype(model, torch.bfloat16)
+    for number in range(2):
+        out = tmp_path / f"{number}"
+        monkeypatch.setattr("common.lm.loading.cpu_multiplies", lambda dtype, able=bool(number): able)
+        assert call(script, words_of(dictionaries, out, model=model), monkeypatch) == 0
+        assert {weight.dtype for weight in load_file(out / "model.safetensors").values()} == {torch.bfloat16}
+        assert AutoConfig.from_pretrained(out).dtype == torch.bfloat16
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in "01")
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_it_is_written_once_and_another_is_refused(dictionaries, tmp_path, monkeypatch, capsys):
