@@ -149,7 +149,8 @@ def read_belebele(data: str, languages: Sequence[str]) -> Splits:
         if tables:  # the order of rows is not the same in every language
             first = next(iter(tables.values())).rows["belebele"]
             place = {row.item.id: number for number, row in enumerate(first)}
-            rows.sort(key=lambda row: place.get(row.item.id, len(place)))
+            if place.keys() == {row.item.id for row in rows}:
+                rows.sort(key=lambda row: place[row.item.id])
         tables[code] = Tables(name, {"belebele": rows})
     return {"test": tables}
 

@@ -234,8 +234,8 @@ def verdict(table: pd.DataFrame) -> str:
     closed = column[name].get("gap_closed_low", pd.Series(np.nan, english.index)) > 0.5
     both = closed.reindex(english.index, fill_value=False) & ~worse
     third = (
-        f"Accuracy in English falls in {those(english, worse)}, and more than half of the gap on {name} is closed, with"
-        f" no fall of English that can be shown, in {those(english, both)}."
+        f"Accuracy in English falls in {those(english, worse)}, and more than half of the gap on {name} is closed with"
+        f" no fall of English that can be shown in {those(english, both)}."
     )
     return " ".join((first, second, third))
 
