@@ -70,7 +70,7 @@ PARTS = {
         "fine-tuning on mixed-language text",
         "FT/scripts/remedy.sh",
         training=True,
-        variables={"ARMS": "en,anchor,word"},
+        variables={"ARMS": "en,word"},
     ),
 }
 

@@ -231,7 +231,8 @@ def verdict(table: pd.DataFrame) -> str:
     )
     english = column["en"]
     worse = english["change_high"] < 0
-    closed = column[name].get("gap_closed_low", pd.Series(np.nan, english.index)) > 0.5
+    gaps = column[name].reindex(columns=["gap_closed", "gap_closed_low"])
+    closed = (gaps["gap_closed"] > 0.5) & (gaps["gap_closed_low"] > 0)  # by more than chance would
     both = closed.reindex(english.index, fill_value=False) & ~worse
     third = (
         f"Accuracy in English falls in {those(english, worse)}, and more than half of the gap on {name} is closed with"

@@ -452,6 +452,15 @@ def test_out_must_not_be_a_file_and_translations_go_with_mmlu_only(belebele):
     refused(result, belebele / "out", {}, "--translations goes with --source mmlu")
 
 
+def test_belebele_in_another_order_in_one_language_is_the_same(belebele):
+    path = belebele / "data" / "deu_Latn.jsonl"
+    built("--source", "belebele", "--data", belebele / "data", "--out", belebele / "out")
+    path.write_text("\n".join(reversed(path.read_text(encoding="utf-8").strip().split("\n"))), encoding="utf-8")
+    built("--source", "belebele", "--data", belebele / "data", "--out", belebele / "other")
+    for name in settings_in(belebele / "out"):
+        assert read_questions(belebele / "out" / f"{name}.csv") == read_questions(belebele / "other" / f"{name}.csv")
+
+
 BELEBELE_FAULTS = {
     "no file": (None, "deu_Latn.jsonl: no such file"),
     "other id": ({"question_number": 9}, "deu_Latn.jsonl, row 3: id 'https://example.org/1#9' where English has"),

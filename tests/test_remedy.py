@@ -166,7 +166,7 @@ def tabulate(folder, monkeypatch, *keys) -> pd.DataFrame:
     return pd.read_csv(folder / "all.csv").set_index(["model", "arm", "column"])
 
 
-GOOD = {"en": {"other": -0.2}, "words": {"other": 0.8}}
+GOOD = {"en": {"other": -0.2}, "words": {"other": 0.6}}
 BAD = {"en": {"other": 0.3}, "words": {"en": -0.3, "other": -0.4}}
 
 
@@ -330,6 +330,27 @@ def test_words_are_moved_in_the_languages_of_the_text(copy):
     edit.write_text(edit.read_text().replace("languages: en,de,fr,es,it", "languages: en,it"))
     (pairs,) = [call for call in of(calls(copy, REMEDY, ARMS="en,pairs", RESULTS=results / "b"), "FT/train.py")][1:]
     assert get("align_languages", pairs) == "en,it"
+
+
+@pytest.mark.parametrize("arm", ["pairs", "anchor"])
+def test_arms_of_dictionaries_need_them_before_anything_is_trained(copy, arm):
+    path, log = copy.parent / "data.yaml", copy.parent / "calls"
+    path.write_text(path.read_text().replace("dictionaries: dictionaries_data", "dictionaries: null"))
+    keys = {"PYTHON": copy.parent / "python", "DATA_CONFIG": path, "RESULTS": copy.parent / "results"}
+    done = bash(copy, REMEDY, ARMS=f"en,{arm}", **keys)
+    assert done.returncode == 2 and "dictionaries" in done.stderr and "FT/train.py" not in log.read_text()
+    if arm == "anchor":
+        edit(copy / "FT/configs/anchor.yaml", dictionary="mine")
+        assert {get("dictionary", call) for call in of(calls(copy, REMEDY, ARMS="en,anchor"), "FT/anchor.py")} == {
+            "mine"
+        }
+
+
+def test_more_than_half_of_the_gap_is_closed_where_chance_would_not():
+    row = {"model": "m", "column": "full", "seeds": 1, "change_low": 0.1, "change_high": 0.3, "gap_closed": 0.6}
+    for low, cases in ((0.1, "1 of 1 (a on m)"), (-0.1, "0 of 1")):
+        rows = [row | {"arm": "a", "gap_closed_low": low}, {**row, "arm": "a", "column": "en", "gap_closed": np.nan}]
+        assert f"no fall of English that can be shown in {cases}." in script.verdict(pd.DataFrame(rows))
 
 
 def test_preferences_are_made_of_examples_that_no_arm_is_asked(copy):

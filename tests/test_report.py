@@ -158,6 +158,18 @@ def test_conductivity_is_that_of_common_metrics(monkeypatch):
     )
 
 
+def test_a_share_of_a_drop_that_may_be_none_has_no_verdict(monkeypatch):
+    data = data_of(
+        english=np.repeat([1.0, 0.0], [51, 49]), against=np.tile([1.0, 0.0], 50), own=np.ones(100), of=np.ones(100)
+    )
+    monkeypatch.setattr(claims, "gather", lambda *_: data)
+    (verdict,) = claims.check([the("hint")], [], 42)
+    assert (verdict.verdict, verdict.note) == (
+        "not enough data",
+        "the drop is so small that a share of it has no interval",
+    )
+
+
 def test_a_claim_needs_its_whole_corrected_interval():
     data = data_of(of=np.repeat([1.0, 0.0], [6, 94]), against=np.zeros(100))
     alone, among_many = (claims.decide(the("remedy"), data, 42, tests) for tests in (1, 1000))

@@ -124,15 +124,13 @@ def test_commands_take_limit_and_settings(tmp_path, monkeypatch):
     assert config.command("clika")[1:] == ["CLiKA/scripts/tasks.sh", "org/name", "--limit", "1"]
     assert parts.Reproduce(model="m", settings="en,full_de").command("quiz")[-2:] == ["--settings", "en,full_de"]
     assert config.environment("mmlu")["RESULTS"] == f"{tmp_path}/mmlu"
-    assert config.environment("remedy")["ARMS"] == "en,anchor,word"
+    assert config.environment("remedy")["ARMS"] == "en,word"
     assert config.environment("variance")["ORDERS"] == "1"
     assert "ORDERS" not in parts.Reproduce(model="m").environment("variance"), "a whole run takes every order"
     monkeypatch.setenv("ORDERS", "1,2")
     monkeypatch.setenv("ARMS", "")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert (
-        config.environment("variance")["ORDERS"] == "1,2" and config.environment("remedy")["ARMS"] == "en,anchor,word"
-    )
+    assert config.environment("variance")["ORDERS"] == "1,2" and config.environment("remedy")["ARMS"] == "en,word"
     assert config.environment("variance")["CUDA_VISIBLE_DEVICES"] == "", "which hides all GPUs"
     assert parts.Reproduce(model="org/name").out == str(parts.ROOT / "results" / "name")
     assert "remedy" not in config.chosen and "remedy" in parts.Reproduce(model="m", with_training=True).chosen

@@ -295,6 +295,14 @@ def test_a_launcher_that_is_not_there_is_named(copy):
     assert done.returncode == 2 and "LAUNCH: no such program no_such_program" in done.stderr
 
 
+def test_a_launcher_is_found_beside_the_python(copy):
+    started = copy.parent / "started"
+    (copy.parent / "starter").write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(started))}\n')
+    (copy.parent / "starter").chmod(0o755)
+    calls(copy, "FT/scripts/remedy.sh", ARMS="en,word", LAUNCH="starter --fast", RESULTS=copy.parent / "results")
+    assert all(line.startswith("--fast FT/train.py") for line in started.read_text().splitlines())
+
+
 def test_a_second_script_on_the_same_results_is_refused_or_waits(root, tmp_path, tiny_checkpoint):
     keys = ["HP/scripts/quiz.sh", tiny_checkpoint, "--data", root / "HP/data/sample.csv", "--settings", "en"]
     (tmp_path / "quiz").mkdir()

@@ -163,6 +163,7 @@ def test_a_model_is_evaluated_in_the_same_precision_before_and_after(
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"processes": 0}, "processes is 0"),
+        ({"attention": "flash_attention_2"}, "set batch_size 1 and accumulation 4"),
         ({"learning_rate": "1e30", "log_steps": 2}, "the loss is nan; lower learning_rate"),
     ],
 )
@@ -375,6 +376,13 @@ def test_a_model_that_is_saved_in_parts_is_refused(tiny_checkpoint, corpus, tmp_
     monkeypatch.setattr(script, "Trainer", Sharded)
     assert call(script, arguments(tiny_checkpoint, corpus, tmp_path / "out"), monkeypatch) == 2
     assert "fsdp_state_dict_type must be FULL_STATE_DICT" in capsys.readouterr().err
+
+
+def test_a_process_trains_on_one_of_several_gpus():
+    def seen(device: str) -> SimpleNamespace:
+        return SimpleNamespace(device=torch.device(device), _n_gpu=8 if device == "cuda" else 0)
+
+    assert [script.on_one_device(seen(device))._n_gpu for device in ("cuda", "cpu")] == [1, 0]
 
 
 def test_two_processes_learn_what_one_does(tiny_checkpoint, corpus, tmp_path):

@@ -39,6 +39,12 @@ if [[ " ${chosen[*]} " = *" dpo "* ]]; then
     [[ ! -f "$variants/dev/en.csv" || -f "${examples[0]}" ]] ||
         fail "ARMS has dpo, which votes on few-shot examples in several languages; $variants/dev has them in English alone"
 fi
+if [[ " ${chosen[*]} " = *" anchor "* ]]; then
+    (keys=("${anchoring[@]}") && fill dictionary=dictionaries!) # or the end, before anything is trained
+fi
+if [[ " ${chosen[*]} " = *" pairs "* && -z "$(data_set dictionaries)" ]]; then
+    fail "ARMS has pairs, which aligns words of dictionaries; these are null in $data_config"
+fi
 [[ -z "${EVALUATE:-}" ]] || asked=(--config "$(absolute "$EVALUATE")")
 if [[ -n "${TOKENS:-}" ]]; then
     [[ "$TOKENS" =~ ^[1-9][0-9]*$ ]] || fail "TOKENS is $TOKENS; it must be 1 or more"
