@@ -346,6 +346,17 @@ def test_arms_of_dictionaries_need_them_before_anything_is_trained(copy, arm):
         }
 
 
+def test_anchored_words_are_asked_as_the_caller_says(copy):
+    shutil.copy(copy / "FT/configs/evaluate_text.yaml", copy / "mine.yaml")
+    results = copy.parent / "results"
+    made = calls(copy, "FT/scripts/anchor.sh", WEIGHTS="0.25,1", EVALUATE="mine.yaml", RESULTS=results)
+    assert [get("weight", call) for call in of(made, "FT/anchor.py")] == ["0.25", "1"]
+    asked = of(made, "MMLU/evaluate_mmlu.py")
+    names = ("none", "anchor_0.25", "anchor_1")
+    assert [get("out", call) for call in asked] == [f"{results}/records/{name}" for name in names]
+    assert {get("answer_format", call) for call in asked} == {"text"}
+
+
 def test_more_than_half_of_the_gap_is_closed_where_chance_would_not():
     row = {"model": "m", "column": "full", "seeds": 1, "change_low": 0.1, "change_high": 0.3, "gap_closed": 0.6}
     for low, cases in ((0.1, "1 of 1 (a on m)"), (-0.1, "0 of 1")):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Words moved towards their English translations in the input embeddings; nothing is trained.
 #   [WEIGHTS=0.25,0.5,0.75,1] bash FT/scripts/anchor.sh [MODEL] [--key value ...]      keys of FT/anchor.py
-# WEIGHTS: how far; if not set, as far as the YAML says.
+# WEIGHTS: how far; if not set, as far as the YAML says. EVALUATE: as for FT/scripts/remedy.sh.
 # shellcheck source=FT/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

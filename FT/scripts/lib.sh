@@ -103,9 +103,10 @@ languages_of_text() {
     echo "${LANGUAGES:-$("$python" -m common.cli get languages --config FT/configs/mix.yaml)}"
 }
 
-# evaluate NAME MODEL: MMLU and the domain quiz, in the settings of FT/configs/evaluate.yaml or other keys in `asked`; and
-# what else is in `measures`.
+# evaluate NAME MODEL: MMLU and the domain quiz, in the settings of FT/configs/evaluate.yaml, or of EVALUATE, or other keys in
+# `asked`; and what else is in `measures`.
 arms=() quizzes=() logs=() limit=() measures=() asked=(--config FT/configs/evaluate.yaml)
+[[ -z "${EVALUATE:-}" ]] || asked=(--config "$(absolute "$EVALUATE")")
 evaluate() {
     local shared=("${asked[@]}" --model "$2" ${DTYPE:+--dtype "$DTYPE"}) measure
     "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml "${shared[@]}" --data "$variants" \

@@ -45,7 +45,6 @@ fi
 if [[ " ${chosen[*]} " = *" pairs "* && -z "$(data_set dictionaries)" ]]; then
     fail "ARMS has pairs, which aligns words of dictionaries; these are null in $data_config"
 fi
-[[ -z "${EVALUATE:-}" ]] || asked=(--config "$(absolute "$EVALUATE")")
 if [[ -n "${TOKENS:-}" ]]; then
     [[ "$TOKENS" =~ ^[1-9][0-9]*$ ]] || fail "TOKENS is $TOKENS; it must be 1 or more"
     [[ "$protocol" = ours && -z "${LAUNCH:-}" ]] ||
