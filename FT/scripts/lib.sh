@@ -93,9 +93,15 @@ votes() {
 # FT/anchor.py.
 anchoring=(--config FT/configs/anchor.yaml ${LANGUAGES:+--languages "$LANGUAGES"})
 anchor() {
-    local keys=("${anchoring[@]}" --model "$model" --out "$1" "${@:2}")
+    find_dictionary
+    "$python" FT/anchor.py "${anchoring[@]}" --model "$model" --out "$1" "${@:2}"
+}
+
+# find_dictionary: adds the dictionaries of data.yaml to `anchoring` where its YAML has none; where both have none, the end.
+find_dictionary() {
+    local keys=("${anchoring[@]}")
     fill dictionary=dictionaries!
-    "$python" FT/anchor.py "${keys[@]}"
+    anchoring=("${keys[@]}")
 }
 
 # languages_of_text: LANGUAGES, or those of FT/configs/mix.yaml.

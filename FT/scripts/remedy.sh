@@ -40,7 +40,7 @@ if [[ " ${chosen[*]} " = *" dpo "* ]]; then
         fail "ARMS has dpo, which votes on few-shot examples in several languages; $variants/dev has them in English alone"
 fi
 if [[ " ${chosen[*]} " = *" anchor "* ]]; then
-    (keys=("${anchoring[@]}") && fill dictionary=dictionaries!) # or the end, before anything is trained
+    find_dictionary # before anything is trained
 fi
 if [[ " ${chosen[*]} " = *" pairs "* && -z "$(data_set dictionaries)" ]]; then
     fail "ARMS has pairs, which aligns words of dictionaries; these are null in $data_config"
