@@ -181,17 +181,17 @@ def accuracy(
 
 
 def at_home(languages: dict[str, pd.DataFrame], seed: int, resamples: int = 10_000) -> pd.DataFrame:
-    """Columns n, home_advantage, ci_low, ci_high, a bootstrap over facts; no row where subjects are no languages."""
+    """Columns n, home_advantage, ci_low, ci_high, a bootstrap over facts; no row without two languages as subjects."""
     first, codes = next(iter(languages.values())), list(languages)
     home = first["subject"] if "subject" in first else pd.Series(dtype=object)
     kept = home.isin(codes).to_numpy()
-    if not kept.any() or not home.isin(LANGUAGES).all():
+    if home[kept].nunique() < 2 or not home.isin(LANGUAGES).all():
         return pd.DataFrame()
     correct = np.stack([table["correct"].to_numpy(float) for table in languages.values()], axis=1)[kept]
     columns = home[kept].map(codes.index).to_numpy()
     draws = np.random.default_rng(seed).multinomial(len(correct), np.full(len(correct), 1 / len(correct)), resamples)
     value = metrics.home_advantage(correct, columns)
-    low, high = np.quantile(metrics.home_advantage(correct, columns, draws), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.nanquantile(metrics.home_advantage(correct, columns, draws), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return pd.DataFrame([{"n": len(correct), "home_advantage": value, "ci_low": low, "ci_high": high}])
 
 

@@ -51,15 +51,15 @@ def rescaled_accuracy(accuracy: float, chance: float, reference: float) -> float
 def home_advantage(correct: np.ndarray, home: np.ndarray, weights: np.ndarray | None = None) -> Values:
     """How much better facts are known in the language of their country, beyond what fact and language explain.
 
-    The mean over facts of: right in that language, minus the fact's mean over languages, minus what the language is
-    above the mean of all; -1 to 1, 0 where home does not matter. Asked by X-FaKT (arXiv 2502.17955); the measure is
-    ours. `correct` is [facts, languages], 0 or 1; `home` [facts] is the column of a fact's country; one fact or more.
+    The least-squares effect of being at home, beside one effect for each fact and each language; -1 to 1, 0 where home
+    does not matter. Asked by X-FaKT (arXiv 2502.17955); the measure is ours. `correct` is [facts, languages], 0 or 1;
+    `home` [facts] is the column of a fact's country. NaN where all facts are at home in one language.
     """
     counts = np.ones(len(correct)) if weights is None else weights
-    counts = counts / counts.sum(-1, keepdims=True)
-    above = correct - correct.mean(axis=1, keepdims=True)
-    at_home = np.eye(correct.shape[1])[home]
-    return (counts @ (above * at_home) - (counts @ above) * (counts @ at_home)).sum(-1)
+    at_home, n = np.eye(correct.shape[1])[home], counts.sum(-1)
+    shares = counts @ at_home  # n at_home - shares is what fact and language leave of at_home
+    effect = n * (counts @ (correct * at_home)).sum(-1) - ((counts @ correct) * shares).sum(-1)
+    return _share(effect, n**2 - (shares**2).sum(-1), "home advantage: all facts are at home in one language")
 
 
 def agreement(predictions_a: Sequence, predictions_b: Sequence, weights: np.ndarray | None = None) -> Values:

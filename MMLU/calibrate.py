@@ -22,7 +22,7 @@ from common.questions import LETTERS
 from common.reporting.files import claim
 from common.reporting.provenance import begun, now, read_run, write_run
 from common.reporting.results import write_result
-from common.reporting.stats import wilson
+from common.reporting.stats import wilson_by_question
 
 MIXUP = "mixup"
 
@@ -111,7 +111,7 @@ def bias(records: pd.DataFrame) -> pd.DataFrame:
     """How often a non-English option is chosen, by the question's language and by how many options are not English.
 
     Columns question (en, other), non_english_options, correct_option (en, other, all), n, chosen_non_english with its
-    95% Wilson interval, and chance, the share of a random choice. Settings are pooled.
+    95% interval (`wilson_by_question`), and chance, the share of a random choice. Settings are pooled.
     """
     languages = option_languages(records)
     foreign = (languages != "en") & (languages != "")
@@ -119,18 +119,20 @@ def bias(records: pd.DataFrame) -> pd.DataFrame:
     rows = np.arange(len(records))
     table = pd.DataFrame(
         {
+            "id": records["id"],
+            "setting": records["setting"],
             "question": np.where(records["question_language"] == "en", "en", "other"),
             "non_english_options": foreign.sum(axis=1),
             "correct_option": np.where(foreign[rows, right], "other", "en"),
-            "chosen": foreign[rows, picked],
+            "chosen": foreign[rows, picked].astype(float),
             "chance": foreign.sum(axis=1) / (languages != "").sum(axis=1),
         }
     )
     table = pd.concat([table, table.assign(correct_option="all")])
     found = []
     for key, group in table.groupby(["question", "non_english_options", "correct_option"], sort=True):
-        n, chosen = len(group), int(group["chosen"].sum())
-        found.append((*key, n, chosen / n, *wilson(chosen, n), group["chance"].mean()))
+        interval = wilson_by_question(group.pivot(index="id", columns="setting", values="chosen"))
+        found.append((*key, len(group), group["chosen"].mean(), *interval, group["chance"].mean()))
     columns = ["question", "non_english_options", "correct_option", "n", "chosen_non_english"]
     return pd.DataFrame(found, columns=[*columns, "ci_low", "ci_high", "chance"])
 

@@ -44,14 +44,13 @@ def pooled_states(
                     if token in skipped:
                         mask[place, position] = 0
             if pooling == "mean":
-                weights = mask / mask.sum(1, keepdim=True)
-                vectors = torch.einsum("lbth,bt->blh", states, weights.to(states.device))
+                vectors = weighted(states, mask)
             else:
                 last = (mask * torch.arange(1, mask.shape[1] + 1)).argmax(1)
-                vectors = states[:, torch.arange(len(rows)), last].transpose(0, 1)
+                vectors = at_positions(states, last)
             if result is None:
                 result = np.empty((len(ids), *vectors.shape[1:]), dtype=np.float32)
-            result[rows] = vectors.cpu().numpy()
+            result[rows] = vectors
             if not np.isfinite(result[rows]).all():
                 raise InputError("the model's hidden states overflow or are no numbers; use --dtype float32")
             progress.update(len(rows))
@@ -67,8 +66,23 @@ def batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         order = order[count:]
 
 
-def forward(model: PreTrainedModel, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states float32 [layers + 1, rows, tokens, hidden size], and a mask [rows, tokens], 0 for padding."""
+def weighted(states: Sequence[torch.Tensor], weights: torch.Tensor) -> np.ndarray:
+    """Means of each layer's states with weights [rows, tokens]: float32 [rows, layers, hidden size]."""
+    shares = (weights / weights.sum(1, keepdim=True)).to(states[0].device)
+    return torch.stack([torch.einsum("bth,bt->bh", layer.float(), shares) for layer in states], 1).cpu().numpy()
+
+
+def at_positions(states: Sequence[torch.Tensor], positions: torch.Tensor) -> np.ndarray:
+    """Each layer's states at one position a row, [rows]: float32 [rows, layers, hidden size]."""
+    rows = torch.arange(len(positions))
+    return torch.stack([layer[rows, positions].float() for layer in states], 1).cpu().numpy()
+
+
+def forward(model: PreTrainedModel, ids: Sequence[Sequence[int]]) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Hidden states of each layer, [rows, tokens, hidden size] in the model's precision, and a mask [rows, tokens].
+
+    The mask is 0 for padding, which is behind the texts.
+    """
     width, limit = max(map(len, ids)), getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit and width > limit:
         raise InputError(f"a text of {width} tokens is longer than the model's {limit} positions; shorten or cut it")
@@ -82,4 +96,4 @@ def forward(model: PreTrainedModel, ids: Sequence[Sequence[int]]) -> tuple[torch
         tokens.to(device), attention_mask=mask.long().to(device), output_hidden_states=True, use_cache=False,
         logits_to_keep=1,
     )  # fmt: skip
-    return torch.stack([state.to(device).float() for state in output.hidden_states]), mask
+    return [state.to(device) for state in output.hidden_states], mask

@@ -31,7 +31,7 @@ from common.reporting.files import claim, write_csv_atomic
 from common.reporting.plots import plot_curves, save_figure
 from common.reporting.provenance import model_content_hash, now, read_run, session, write_run
 from common.reporting.results import ENDING, save_result
-from common.reporting.stats import wilson
+from common.reporting.stats import wilson_by_question
 from common.translation.dictionary import word_pairs
 
 LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -238,12 +238,15 @@ def outcome(question: WordPrompt, tokens: dict[str, set[int]], best: np.ndarray)
 
 
 def summarize(records: pd.DataFrame) -> pd.DataFrame:
-    """Share of each outcome, for all pairs of languages together and for each; with an interval for right answers."""
+    """Share of each outcome, for all pairs of languages together and for each; with an interval for right answers.
+
+    Answers to prompts with the same id, a word in several pairs of languages, are not independent (wilson_by_question).
+    """
     rows = []
     groups = [(("all", "all"), records), *records.groupby(["source", "target"], sort=False)]
     for (source, target), own in groups:
-        right = int((own["outcome"] == "right").sum())
-        low, high = wilson(right, len(own))
+        asked = own.assign(right=own["outcome"].eq("right").astype(float), time=own.groupby("id").cumcount())
+        low, high = wilson_by_question(asked.pivot(index="id", columns="time", values="right"))
         row = {"source": source, "target": target, "n": len(own), "ci_low": low, "ci_high": high}
         rows.append(row | {name: (own["outcome"] == name).mean() for name in OUTCOMES})
     return pd.DataFrame(rows)[["source", "target", "n", "right", "ci_low", "ci_high", *OUTCOMES[1:]]]

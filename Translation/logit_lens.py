@@ -51,7 +51,8 @@ def lens(
     with Progress(len(ids), "texts") as progress:
         for rows in batches(ids):
             states, mask = forward(model, [ids[row] for row in rows])
-            last = states[:, torch.arange(len(rows)), mask.sum(1).long() - 1].to(head.weight.device, dtype)
+            places = (torch.arange(len(rows)), mask.sum(1).long() - 1)
+            last = torch.stack([layer[places] for layer in states]).to(head.weight.device, dtype)
             last[:-1] = norm(last[:-1])  # transformers has applied the norm to the last layer's states
             found = [_read(head(layer), cap, [groups[row] for row in rows]) for layer in last]  # one layer at a time
             for place, row in enumerate(rows):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from hidden_states import batches, forward
+from hidden_states import at_positions, batches, forward, weighted
 from matplotlib.figure import Figure
 from scipy.stats import norm, pearsonr, spearmanr
 from systems import languages_of, read_sentences
@@ -108,10 +108,8 @@ def embeddings(model, ids: Sequence[Sequence[int]]) -> np.ndarray:
     result: np.ndarray | None = None
     for rows in batches(ids):
         states, mask = forward(model, [ids[row] for row in rows])
-        weights = mask * torch.arange(1, mask.shape[1] + 1)
-        weighted = torch.einsum("lbth,bt->blh", states, (weights / weights.sum(1, keepdim=True)).to(states.device))
-        last = states[:, torch.arange(len(rows)), mask.sum(1).long() - 1].transpose(0, 1)
-        found = torch.stack([weighted, last]).double().cpu().numpy()
+        by_place = weighted(states, mask * torch.arange(1, mask.shape[1] + 1))
+        found = np.stack([by_place, at_positions(states, mask.sum(1).long() - 1)]).astype(float)
         if not np.isfinite(found).all():
             raise InputError("the model's hidden states overflow or are no numbers; use --dtype float32")
         if result is None:

@@ -5,7 +5,8 @@
 After arXiv 2504.13816. In every layer a logistic regression tells the questions that the run answered right from the
 others, by the state of the prompt's last token. It is trained in one language and tested in each (probing.py): as it
 is, after a shift of the means, after a projection. Writes layers.csv (every layer), the plot by layer, and pairs.csv,
-answers.csv and summary.csv of one layer for each language of training: that with the largest AUROC in this language.
+answers.csv and summary.csv of one layer for each language of training: that with the largest AUROC in this language on
+other questions.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from hidden_states import pooled_states
-from probing import ESTIMATES, FOLDS, METHODS, at_best_layer, cross_scores, pooled
+from probing import ESTIMATES, FOLDS, METHODS, at_chosen_layers, by_pair, cross_scores, pooled
 from sklearn import __version__ as scikit_learn
 
 from common.cli import InputError, comma_list, config_hash, parse, require_given, require_positive, run
@@ -136,7 +137,7 @@ def states_of(config: Probe, prompts: Mapping[str, list[str]], hashes: Mapping[s
                 with temporary_file(path, ".npy") as temporary:
                     np.save(temporary, states)
             try:
-                found[code] = np.load(path, allow_pickle=False)
+                found[code] = np.load(path, mmap_mode="r", allow_pickle=False)  # read layer by layer
             except (OSError, ValueError, EOFError) as error:
                 raise InputError(f"{path}: cut short or changed; delete it and run the same command again") from error
             progress.update()
@@ -217,14 +218,14 @@ def main() -> None:
         states = states_of(config, prompts, hashes)
         progress.update()
         layers, answers = probe_layers(states, right, ids, config.seed)
-    answers = at_best_layer(layers, answers)
+    answers = at_chosen_layers(answers)
     answers["other"] = (answers["train"] != answers["test"]).astype(int)
     summary = pooled(answers, config.seed)
     finished.unlink(missing_ok=True)  # of another configuration: what follows is not its own
     tables = {
         "layers.csv": layers,
         "summary.csv": summary,
-        "pairs.csv": at_best_layer(layers, layers),
+        "pairs.csv": by_pair(answers),
         "answers.csv": answers,
     }
     for name, table in tables.items():

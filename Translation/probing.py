@@ -97,18 +97,42 @@ def _estimate(values: np.ndarray, right: np.ndarray, weight: float) -> Estimate:
     means = [values[own].mean() for own in (right, ~right)]
     value, shares = float(np.mean(means)), np.where(right, right.mean(), 1 - right.mean())
     numbers = value + weight * (values - np.where(right, *means)) / shares
-    error = norm.ppf((1 + LEVEL) / 2) * numbers.std(ddof=1) / np.sqrt(len(numbers))
-    return value, max(0.0, value - error), min(1.0, value + error), numbers
+    return (*interval(numbers), numbers)
+
+
+def interval(numbers: np.ndarray) -> tuple[float, float, float]:
+    """The mean of the questions' numbers, and its 95% interval (normal) within 0 and 1."""
+    value, error = float(numbers.mean()), norm.ppf((1 + LEVEL) / 2) * numbers.std(ddof=1) / np.sqrt(len(numbers))
+    return value, max(0.0, value - error), min(1.0, value + error)
 
 
 ESTIMATES = {"auroc": auroc, "balanced_accuracy": balanced_accuracy}
 
 
-def at_best_layer(layers: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table at the layer where each language's probe has the largest AUROC in this language itself."""
-    own = layers[layers["train"] == layers["test"]]
-    best = own.loc[own.groupby("train", sort=False)["auroc"].idxmax(), ["train", "layer"]]
-    return table.merge(best, on=["train", "layer"])
+def at_chosen_layers(answers: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the questions at the layer where each language's probe has the largest AUROC in this language itself.
+
+    The layer is chosen for a fifth of the questions at a time by the others, so that none helps to choose its own: the
+    mean of the kept numbers is no better for the choice.
+    """
+    ids = answers["id"].unique()
+    answers = answers.assign(part=answers["id"].map(dict(zip(ids, np.arange(len(ids)) % FOLDS, strict=True))))
+    own = answers[answers["train"] == answers["test"]]
+    sums = own.pivot_table("auroc", ["train", "part"], "layer", aggfunc="sum", sort=False)
+    best = (sums.groupby("train").transform("sum") - sums).idxmax(axis=1).rename("layer")
+    return answers.merge(best.reset_index(), on=["train", "part", "layer"]).drop(columns="part")
+
+
+def by_pair(answers: pd.DataFrame) -> pd.DataFrame:
+    """Means over the questions for each pair of languages and each method, with intervals."""
+    rows = []
+    for (train, test, method), own in answers.groupby(["train", "test", "method"], sort=False):
+        row = {"train": train, "test": test, "method": method, "n": len(own)}
+        for measure in ESTIMATES:
+            names = (measure, f"{measure}_low", f"{measure}_high")
+            row |= dict(zip(names, interval(own[measure].to_numpy()), strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def pooled(answers: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pytest
 from common.evaluation.records import load_records, record_rows, write_setting
 from common.questions import LETTERS, Question
 from common.reporting import provenance
+from common.reporting.stats import wilson_by_question
 from tests.mmlu import LANGUAGES
 from tests.scripts import call, load_script
 
@@ -91,6 +92,13 @@ def test_bias_counts_the_options_that_are_there(tmp_path, monkeypatch):
             np.mean([chosen for chosen, _ in own]), abs=1e-5
         )
         assert row["chance"] == pytest.approx(np.mean([count / size for _, size in own]), abs=1e-5)
+        asked = records[
+            (records["question_language"].eq("en") == english)
+            & (records["option_languages"].map(lambda codes: sum(c != "en" for c in codes.split("|"))) == count)
+        ]
+        chosen = [row.option_languages.split("|")[LETTERS.index(row.prediction)] != "en" for row in asked.itertuples()]
+        answers = asked.assign(chosen=np.array(chosen, float)).pivot(index="id", columns="setting", values="chosen")
+        assert row[["ci_low", "ci_high"]].tolist() == pytest.approx(wilson_by_question(answers), abs=1e-5)
 
 
 def test_ensembles_equal_votes_counted_by_hand(tmp_path, monkeypatch):

@@ -137,28 +137,46 @@ def test_no_question_is_tested_that_was_trained_on_in_any_language(rng):
 
 
 def test_means_over_pairs_and_the_layer_that_is_chosen():
-    rows, answers = [], []
+    answers = []
     for layer, train, test, method, area in [
         (0, "en", "en", "as_is", 0.9), (1, "en", "en", "as_is", 0.6), (0, "de", "de", "as_is", 0.5),
         (1, "de", "de", "as_is", 0.7), *((k, *pair, how, 0.4) for k in (0, 1) for pair in (("en", "de"), ("de", "en"))
         for how in probing.METHODS),
     ]:  # fmt: skip
         name = {"layer": layer, "train": train, "test": test, "method": method}
-        rows.append(name | {"auroc": area})
         better = 0.1 * (method == "shift") + 0.05 * layer
         for number in range(150):
             answers.append(
                 name | {"id": str(number), "auroc": area, "balanced_accuracy": 0.6 + better + number % 2 / 10}
             )
-    layers = pd.DataFrame(rows)
-    kept = probing.at_best_layer(layers, pd.DataFrame(answers))
+    kept = probing.at_chosen_layers(pd.DataFrame(answers))
     assert kept.groupby("train")["layer"].unique().map(list).to_dict() == {"en": [0], "de": [1]}
+    assert len(kept) == 150 * (2 + 2 * 3) and not kept.duplicated(["id", "train", "test", "method"]).any()
+    pairs = probing.by_pair(kept).set_index(["train", "test", "method"])
+    assert pairs.loc[("de", "de", "as_is"), ["n", "auroc", "balanced_accuracy"]].tolist() == pytest.approx(
+        [150, 0.7, 0.7]
+    )
     table = probing.pooled(kept, 42).set_index(["test", "method", "measure"])
     assert table.loc[("others", "as_is", "balanced_accuracy"), "value"] == pytest.approx(0.65 + 0.025)
     shift = table.loc[("others", "shift", "balanced_accuracy")]
     assert (shift["vs_as_is"], shift["vs_as_is_low"], shift["n"]) == pytest.approx((0.1, 0.1, 150))
     said = script.sentence(table.reset_index())
     assert "and in 67.5 [" in said and "by +10.0 [+10.0, +10.0] points, a least-squares projection by +0.0 [" in said
+
+
+def test_the_choice_of_a_layer_makes_its_figures_no_better(rng):
+    """Fifty layers of noise: the best of them looks good, the chosen ones do not on what did not choose them."""
+    best, chosen = [], []
+    for _ in range(20):
+        right, layers = rng.random(100) < 0.4, []
+        for layer in range(50):
+            value, *_, numbers = probing.auroc(rng.normal(size=100), right)
+            name = {"layer": layer, "train": "en", "test": "en", "method": "as_is"}
+            layers.append(pd.DataFrame(name | {"id": range(100), "auroc": numbers}))
+        table = pd.concat(layers)
+        best.append(table.groupby("layer")["auroc"].mean().max())
+        chosen.append(probing.at_chosen_layers(table)["auroc"].mean())
+    assert np.mean(best) > 0.6 and abs(np.mean(chosen) - 0.5) < 0.03
 
 
 @pytest.fixture(scope="module")

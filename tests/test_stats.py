@@ -47,6 +47,11 @@ def test_questions_asked_several_times_count_for_what_they_are_worth():
     centre, half = (0.6 + z * z / (2 * n)) / (1 + z * z / n), math.sqrt(0.24 / n + z * z / (4 * n * n))
     half *= z / (1 + z * z / n)
     assert wilson_by_question(few) == pytest.approx((centre - half, centre + half))
+    nan = float("nan")
+    assert wilson_by_question([[*row, nan] for row in few]) == wilson_by_question(few)
+    # 4 of 7 right: the questions have 6/7 more, 1/7 fewer and 5/7 fewer right than that share of them.
+    n = (12 / 49) * (2 / 3) / (62 / 49 / 7**2)
+    assert wilson_by_question([[1, 1, nan], [1, nan, 0], [1, 0, 0]]) == pytest.approx(wilson(4 * n / 7, n))
     assert all(math.isnan(value) for value in wilson_by_question(np.zeros((0, 4))))
     with pytest.raises(ValueError, match="0 or 1"):
         wilson_by_question([[0.5]])

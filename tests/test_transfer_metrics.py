@@ -127,16 +127,13 @@ def test_home_advantage_is_what_fact_and_language_do_not_explain():
     added = rng.random((40, 1)) + rng.random((1, 3))  # additive in fact and language
     assert metrics.home_advantage(added, home) == pytest.approx(0)
     at_home = np.eye(3)[home]
-    assert metrics.home_advantage(added + 0.3 * at_home, home) == pytest.approx(
-        0.3 * np.mean(1 - 1 / 3) - 0.3 * sum(np.mean(home == k) * (np.mean(home == k) - 1 / 3) for k in range(3))
-    )
+    assert metrics.home_advantage(added + 0.3 * at_home, home) == pytest.approx(0.3)
     correct, counts = alone.astype(float), rng.multinomial(40, np.full(40, 1 / 40), 5)
     for own, value in zip(counts, metrics.home_advantage(correct, home, counts), strict=True):
-        rows = np.repeat(np.arange(40), own)  # by hand: every fact as often as it counts
-        slow = np.mean(
-            [
-                correct[row, home[row]] - correct[row].mean() - correct[rows, home[row]].mean() + correct[rows].mean()
-                for row in rows
-            ]
-        )
-        assert value == pytest.approx(slow)
+        rows = np.repeat(np.arange(40), own)  # least squares: a column a fact, a language, and at home
+        facts, languages = np.eye(40).repeat(3, axis=0), np.tile(np.eye(3), (40, 1))
+        design = np.hstack([facts, languages, at_home.reshape(-1, 1)]).reshape(40, 3, -1)[rows]
+        effects = np.linalg.lstsq(design.reshape(-1, design.shape[-1]), correct[rows].reshape(-1), rcond=None)[0]
+        assert value == pytest.approx(effects[-1])
+    with pytest.warns(RuntimeWarning, match="at home in one language"):
+        assert np.isnan(metrics.home_advantage(correct, np.zeros(40, int)))

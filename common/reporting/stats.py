@@ -29,21 +29,21 @@ def wilson(k: float, n: float) -> tuple[float, float]:
 
 
 def wilson_by_question(correct: Sequence[Sequence[bool]]) -> tuple[float, float]:
-    """Wilson score interval of the mean of `correct`, [questions, settings]: each question was asked in every setting.
+    """Wilson score interval of the mean of `correct`, [questions, settings]: 0 or 1, or NaN where it was not asked.
 
-    Answers to one question are alike, so that n is the number of independent answers that would vary as much as the
-    questions' means do (Franco et al. 2019, the effective sample size), at least one a question and at most all. With
+    Answers to one question are alike, so that n is the number of independent answers that would vary as much as those
+    to whole questions do (Franco et al. 2019, the effective sample size), at least one a question and at most all. With
     one setting it is `wilson`.
     """
     correct = np.asarray(correct, float)
-    if correct.ndim != 2 or not np.isin(correct, (0, 1)).all():
+    if correct.ndim != 2 or not np.isin(correct[~np.isnan(correct)], (0, 1)).all():
         raise ValueError(f"0 or 1 for every question in every setting, not values of shape {correct.shape}")
-    if not correct.size:
+    if not (asked := int((~np.isnan(correct)).sum())):
         return float("nan"), float("nan")
-    questions, mean = len(correct), correct.mean()
-    variance = correct.mean(axis=1).var(ddof=1) / questions if questions > 1 else 0.0
-    n = min(max(mean * (1 - mean) / variance, questions), correct.size) if variance else questions
-    return wilson(correct.sum() * n / correct.size, n)
+    questions, mean = len(correct), np.nanmean(correct)
+    spread = np.square(np.nansum(correct - mean, axis=1)).sum() / asked**2  # of the ratio of two sums
+    n = min(max(mean * (1 - mean) * (1 - 1 / questions) / spread, questions), asked) if spread else questions
+    return wilson(mean * n, n)
 
 
 def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
