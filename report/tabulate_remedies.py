@@ -46,6 +46,7 @@ TITLES = {
     "x_geo_full": "x_geo, others",
     "perplexity_en": "perplexity, English",
     "perplexity_other": "perplexity, others",
+    "perplexity_held_out": "perplexity, held out",
     "translation": "chrF++",
 }
 SHOWN = tuple(TITLES)[:4]  # in the plot
@@ -99,7 +100,8 @@ def read_arm(place: Path, arm: str, held_out: list[str], subjects: str) -> tuple
         runs.append(path)
         lines = read_csv(path / "lines.csv").astype({"tokens": int, "logprob": float})
         # Texts may be of different lengths: only lines that are there in every language count.
-        for name, rows in (("en", lines["language"] == "en"), ("other", lines["language"] != "en")):
+        english, outside = lines["language"] == "en", lines["language"].isin(held_out)
+        for name, rows in (("en", english), ("other", ~english & ~outside), ("held_out", outside)):
             own = lines[rows]
             own = own[own.groupby("line")["language"].transform("size") == own["language"].nunique()]
             if len(own):

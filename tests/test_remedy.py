@@ -238,6 +238,9 @@ def test_perplexity_and_translation_are_changes_too(tmp_path, monkeypatch):
     assert table.loc["m", "en", "translation"]["change"] == pytest.approx(-0.05)
     text = (tmp_path / "all.md").read_text()
     assert f"{100 * (math.exp(-0.5) - 1):+.1f}% [" in text and "-5.0 [-5.0, -5.0]" in text
+    table = tabulate(tmp_path, monkeypatch, "--runs", f"m={folder}", "--held_out", "fr")
+    assert table.loc["m", "words", "perplexity_held_out"]["n"] == 6  # of French alone, which has the longer line
+    assert table.loc["m", "words", "perplexity_other"]["change"] == pytest.approx(0.5)  # of German alone
 
 
 @pytest.mark.parametrize(
