@@ -73,6 +73,7 @@ def main() -> None:
     read = [tokenizer.decode(window) for window in windows[:4]]
     starts = [tokenizer.decode(window[:START]) for window in windows]
 
+    loglikelihood(model, tokenizer, read[:1], [" A"])  # which waits for the weights to come from the disk
     stats, passes, start = ScoringStats(), 0, time.monotonic()
     while time.monotonic() - start < config.seconds:
         texts = [f"{passes} {window}" for window in read]  # a number, so that nothing is shared
