@@ -158,3 +158,17 @@ def test_the_straight_line_of_an_axis():
     expected = {"seconds_per_million_tokens": 3.0, "seconds_at_none": 2.0, "r_squared": 1.0, "memory_mib_first": 501.0}
     assert {key: line[key] for key in expected} == pytest.approx(expected)
     assert growth.lines_of(pd.DataFrame(rows[:2])).empty
+
+
+def test_training_is_summed_up_by_side():
+    training = load_script("tests/bench/training.py")
+    runs = [
+        {"side": side, "seconds": 100 / rate, "tokens": 100, "tokens_per_second": rate, "peak_memory_mib": memory}
+        | {"first_loss": 9.0, "last_loss": 8.0}
+        for side, rate, memory in [("ours", 20, 5), ("trl", 8, 7), ("ours", 30, 6), ("trl", 12, 7), ("ours", 10, 5)]
+    ]
+    ours, trl = training.summary(pd.DataFrame(runs), training.Config(text="x", method="lora"))
+    assert (ours["side"], ours["tokens_per_second"], ours["tokens_per_second_min"]) == ("ours", 20, 10)
+    assert ours["times_trl"] == 2 and trl["times_trl"] == 1 and ours["peak_memory_mib"] == 6
+    alone = training.summary(pd.DataFrame(runs[:1]), training.Config(text="x"))
+    assert alone[0]["times_trl"] == "" and alone[0]["model"] == "random Llama (58M)"

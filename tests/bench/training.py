@@ -1,9 +1,11 @@
 """Training speed and memory: FT/train.py beside TRL's SFTTrainer with packing, same model, text and hardware.
 
-    python tests/bench/training.py --text FILE --out tests/bench/results/training_cpu.csv
+    python tests/bench/training.py --text FILE
+    python tests/bench/training.py --text FILE --model MODEL --method lora --precision bf16
 
-FILE is raw WikiText. The sides train the same random Llama of 58M weights for a few steps, one after the other, each
-in its own process. TRL packs with `bfd_split`, which loses no text. Needs `bash install.sh --bench`.
+FILE is raw WikiText. The sides train the same model, a random Llama of 58M weights without `--model`, for a few steps,
+in turns, each time in a process of its own. TRL packs with `bfd_split`, which loses no text. Rows are added to `out`.
+Needs `bash install.sh --bench`.
 """
 
 import json
@@ -18,20 +20,23 @@ from pathlib import Path
 import pandas as pd
 import torch
 from datasets import Dataset, load_dataset
-from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from common.cli import InputError, parse, run
+from common.lm.loading import load_tokenizer
 from common.lm.memory import keep_freed_memory
-from common.reporting.files import write_csv_atomic
+from common.reporting.provenance import git_commit, now
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "FT")]
 from train import Train, arguments, load_model, training_rows  # noqa: E402
 
 from common.corpus import read_documents  # noqa: E402
+from tests.bench.measure import keep, machine, spread  # noqa: E402
 from tests.bench.random_llama import save_random_llama  # noqa: E402
 
 WARM_UP = 2  # steps before the clock starts
+KEYS = ("machine", "model", "method", "precision", "row_length", "batch_size", "side")  # of a row of the table
 
 
 @dataclass
@@ -40,7 +45,11 @@ class Config:
 
     text: str  # raw WikiText file
     out: str = "tests/bench/results/training_cpu.csv"  # CSV to write
+    model: str | None = None  # folder of a causal LM; null is a random Llama
+    method: str = "full"  # every weight, or lora
+    precision: str = "auto"  # of products, as for FT/train.py
     steps: int = 10  # steps that are timed
+    repeats: int = 3  # times each side trains
     row_length: int = 512  # tokens in a row
     batch_size: int = 4  # rows in a batch
     sides: str = "ours,trl"  # comma separated
@@ -60,17 +69,20 @@ class Clock(TrainerCallback):
 
 
 def prepare(config: Config, folder: Path) -> None:
-    """Corpus, tokenizer trained on it, random model."""
+    """Corpus, and where no model is given a random one with a tokenizer trained on the corpus."""
     documents = list(read_documents(config.text, None, "train", "headings", detokenize=False))
     lines = "".join(json.dumps({"text": document.text}) + "\n" for document in documents)
     (folder / "corpus.jsonl").write_text(lines, encoding="utf-8")
-    save_random_llama(folder, (document.text for document in documents))
+    if not config.model:
+        save_random_llama(folder, (document.text for document in documents))
 
 
 def make_trainer(config: Config, folder: Path, clock: Clock) -> tuple[Trainer, Dataset]:
     """The trainer of one side and its packed rows."""
     ours = Train(
-        model=str(folder),
+        model=config.model or str(folder),
+        method=config.method,
+        precision=config.precision,
         data=str(folder / "corpus.jsonl"),
         out=str(folder / config.side),
         row_length=config.row_length,
@@ -80,7 +92,7 @@ def make_trainer(config: Config, folder: Path, clock: Clock) -> tuple[Trainer, D
         log_steps=1,
         learning_rate=3e-4,
     )
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer = load_tokenizer(ours.model)
     if config.side == "ours":
         model, rows = load_model(ours), training_rows(ours, tokenizer)
         model.config.use_cache = False
@@ -124,25 +136,38 @@ def main() -> None:
     config = parse(Config)
     if config.side:
         return run_side(config)
-    rows = []
+    sides, rows = config.sides.split(","), []
     with tempfile.TemporaryDirectory() as folder:
         prepare(config, Path(folder))
-        for side in config.sides.split(","):
-            keys = {"text": config.text, "steps": config.steps, "row_length": config.row_length, "folder": folder}
-            keys |= {"batch_size": config.batch_size, "side": side}
+        names = ("text", "method", "precision", "steps", "row_length", "batch_size")
+        keys = {name: getattr(config, name) for name in names} | {"folder": folder}
+        keys |= {"model": config.model} if config.model else {}
+        for side in sides * config.repeats:
             command = [sys.executable, __file__, *(f"--{key}={value}" for key, value in keys.items())]
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run([*command, f"--side={side}"], capture_output=True, text=True)
             lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
             if done.returncode or not lines:
                 raise InputError(f"the side {side} failed: {done.stderr[-2000:]}")
             rows.append({"side": side} | json.loads(lines[0].removeprefix("RESULT ")))
             print(json.dumps(rows[-1]), flush=True)
-    table = pd.DataFrame(rows)
-    table["times_trl"] = table["tokens_per_second"] / table["tokens_per_second"].iloc[-1]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    table.insert(0, "device", device)
-    write_csv_atomic(Path(config.out), table, float_format="%.4f")
-    print(table.to_string(index=False))
+    table = summary(pd.DataFrame(rows), config)
+    keep(config.out, table, KEYS)
+    print(pd.DataFrame(table)[["side", "tokens_per_second", "times_trl", "peak_memory_mib"]].to_string(index=False))
+
+
+def summary(runs: pd.DataFrame, config: Config) -> list[dict]:
+    """A row for each side: median and range of its rates, its largest memory; `times_trl` is the ratio of medians."""
+    shared = {"machine": machine("cuda" if torch.cuda.is_available() else "cpu"), "date": now()[:10]}
+    shared |= {"commit": git_commit(), "model": Path(config.model).name if config.model else "random Llama (58M)"}
+    shared |= {name: getattr(config, name) for name in ("method", "precision", "row_length", "batch_size", "repeats")}
+    trl, rows = runs.loc[runs["side"] == "trl", "tokens_per_second"], []
+    for side, own in runs.groupby("side", sort=False):
+        row = shared | {"side": side, "tokens": int(own["tokens"].iloc[0])} | spread(own["seconds"].tolist())
+        row |= spread(own["tokens_per_second"].tolist(), "tokens_per_second")
+        row |= {"times_trl": own["tokens_per_second"].median() / trl.median() if len(trl) else ""}
+        row |= {"peak_memory_mib": own["peak_memory_mib"].max()}
+        rows.append(row | own[["first_loss", "last_loss"]].median().to_dict())
+    return rows
 
 
 if __name__ == "__main__":
