@@ -105,6 +105,17 @@ def test_what_it_cannot_read_is_named_before_anything_runs(copy, variables, keys
     assert done.returncode == 2 and said in done.stderr and not (copy.parent / "calls").exists()
 
 
+def test_perplexity_of_no_files_is_refused_before_anything_is_trained(copy):
+    data = copy.parent / "data.yaml"
+    data.write_text(data.read_text().replace("perplexity_texts: perplexity_texts_data", "perplexity_texts: null"))
+    made = {"PYTHON": copy.parent / "python", "DATA_CONFIG": data, "MEASURES": "perplexity"}
+    done = bash(copy, REMEDY, **made)
+    assert done.returncode == 2 and "perplexity, which is that of files" in done.stderr
+    assert "FT/train.py" not in (copy.parent / "calls").read_text()
+    (copy.parent / "flores_data").mkdir()
+    assert calls(copy, REMEDY, **made)
+
+
 def test_a_plan_trains_nothing_and_asks_the_model_before_training(copy):
     results = copy.parent / "results"
     (results / "seed_1/models/en").mkdir(parents=True)

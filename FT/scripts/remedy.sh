@@ -45,6 +45,9 @@ fi
 if [[ " ${chosen[*]} " = *" pairs "* && -z "$(data_set dictionaries)" ]]; then
     fail "ARMS has pairs, which aligns words of dictionaries; these are null in $data_config"
 fi
+if [[ " ${measures[*]} " = *" perplexity "* && -z "$(data_set perplexity_texts)" && ! -d "$(data_set flores)" ]]; then
+    fail "MEASURES has perplexity, which is that of files: name their folder as perplexity_texts in $data_config"
+fi
 if [[ -n "${TOKENS:-}" ]]; then
     [[ "$TOKENS" =~ ^[1-9][0-9]*$ ]] || fail "TOKENS is $TOKENS; it must be 1 or more"
     [[ "$protocol" = ours && -z "${LAUNCH:-}" ]] ||
