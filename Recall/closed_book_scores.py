@@ -36,9 +36,13 @@ def normalized(text: str, language: str) -> str:
 
 
 def found_words(said: str, row: Asked) -> float:
-    """Share of the answer's words, or Chinese characters, that are written somewhere, 0 to 1."""
+    """Share of the answer's words, or Chinese characters, that are written somewhere, 0 to 1; numbers as a whole.
+
+    Parts of words count, since many languages write others onto them.
+    """
     said, answer = (normalized(text, row.language) for text in (said, "".join(row.answers[:1])))
-    return float(np.mean([word in said for word in HAN.sub(r" \1 ", answer).split()])) if answer else 0.0
+    words = HAN.sub(r" \1 ", answer).split()
+    return float(np.mean([bool(re.search(rf"(?<!\d){re.escape(word)}(?!\d)", said)) for word in words] or [0]))
 
 
 def exact_match(said: str, row: Asked) -> float:

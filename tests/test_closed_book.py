@@ -104,6 +104,8 @@ def shown_of(found, asked, count):
         ("der Rhein", "de", ["Rhein"], 0, 1),
         ("An Môn", "de", ["Môn"], 0, 1),  # "an" is an article in English alone
         ("it is 12 May 1990, I think", "en", ["May 12, 1991"], 0, 2 / 3),
+        ("in 1907 it had 17", "en", ["7"], 0, 0),
+        ("1990年", "ja", ["1990年"], 1, 1),
         ("「北海」", "zh", ["北京"], 0, 1 / 2),
         ("北京。", "zh", ["北京"], 1, 1),
         ("", "en", ["the"], 0, 0),
