@@ -25,6 +25,7 @@ from common.reporting.stats import LEVEL, wilson_by_question
 RESAMPLES = 10_000
 ALL = "all"
 HAN = re.compile("([\u3400-\u9fff])")  # characters that are words in scripts without spaces
+EDGE = r"(?:(?<!\d)|(?!\d))"  # not within a number
 Row = tuple[str, str, int, float, float, float]
 
 
@@ -42,7 +43,7 @@ def found_words(said: str, row: Asked) -> float:
     """
     said, answer = (normalized(text, row.language) for text in (said, "".join(row.answers[:1])))
     words = HAN.sub(r" \1 ", answer).split()
-    return float(np.mean([bool(re.search(rf"(?<!\d){re.escape(word)}(?!\d)", said)) for word in words] or [0]))
+    return float(np.mean([bool(re.search(f"{EDGE}{re.escape(word)}{EDGE}", said)) for word in words] or [0]))
 
 
 def exact_match(said: str, row: Asked) -> float:
