@@ -90,7 +90,7 @@ def run_parts(config: Reproduce, estimates: Sequence[Estimate]) -> pd.DataFrame:
             tick = partial(tell, bar, title, ends, rest)
             error = execute(config.command(one.name), config.environment(one.name), log, tick)
             seconds = time.monotonic() - start
-            if one.seconds and not error:
+            if one.items and one.seconds and not error:  # of those that were finished before nothing can be learnt
                 spent, foreseen = spent + seconds, foreseen + one.seconds
                 pace = spent / foreseen
             ending = f": failed, see {log}: {error}" if error else f", {seconds:.0f} s"
