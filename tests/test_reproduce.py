@@ -97,6 +97,24 @@ def test_scripts_say_what_is_left(root, tiny_checkpoint, data, tmp_path):
     assert [work["items"] for work in words] == [3 * 6]
 
 
+def test_a_plan_of_tofu_knows_what_was_translated_and_asked(root, tiny_checkpoint, data, tmp_path):
+    row = {"question": "Where does Ann live?", "answer": "By the river.", "paraphrased_answer": "At a river."}
+    row |= {"perturbed_answer": [f"In house {n}." for n in range(5)]}
+    (tmp_path / "tofu.json").write_text(json.dumps([row] * 4))
+    data.write_text(f"{data.read_text()}tofu: tofu.json\ntranslator: dictionary\n")
+    words = ("TOFU/scripts/untaught.sh", tiny_checkpoint, "--max_new_tokens", 4)
+    variables = {"DATA_CONFIG": data, "RESULTS": tmp_path / "tofu", "LANGUAGES": "en,de,fr"}
+    first = planned(root, *words, **variables)
+    assert first[0]["items"] > 0 and first[1]["items"] == 4  # texts to translate, English questions to ask
+    done = subprocess.run(
+        ["bash", root / words[0], *map(str, words[1:])],
+        env=os.environ | {"PYTHON": sys.executable} | {key: str(value) for key, value in variables.items()},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {work["items"] for work in planned(root, *words, **variables)} == {0}
+
+
 def test_scripts_that_train_refuse_to_plan(root, tiny_checkpoint, data, tmp_path):
     for script in (
         "TOFU/scripts/authors.sh",

@@ -26,7 +26,11 @@ translate() {
         [[ -z "$value" ]] || words+=("--$key" "$value")
     done
     make_translations "${words[@]}"
-    if [[ -n "${PLAN:-}" ]]; then keys+=(--languages en --settings en); else keys+=(--translations "$out/translations"); fi
+    if [[ -n "${PLAN:-}" && ! -d "$out/untaught" ]]; then # what is not translated yet cannot be asked
+        keys+=(--languages en --settings en)
+    else
+        keys+=(--translations "$out/translations")
+    fi
 }
 
 # make_translations KEYS...: of TOFU/translate_tofu.py.
