@@ -102,7 +102,7 @@ def test_a_plan_of_tofu_knows_what_was_translated_and_asked(root, tiny_checkpoin
     row |= {"perturbed_answer": [f"In house {n}." for n in range(5)]}
     (tmp_path / "tofu.json").write_text(json.dumps([row] * 4))
     data.write_text(f"{data.read_text()}tofu: tofu.json\ntranslator: dictionary\n")
-    words = ("TOFU/scripts/untaught.sh", tiny_checkpoint, "--max_new_tokens", 4)
+    words = ("TOFU/scripts/untaught.sh", tiny_checkpoint, "--max_new_tokens", 4, "--settings", "en,full")
     variables = {"DATA_CONFIG": data, "RESULTS": tmp_path / "tofu", "LANGUAGES": "en,de,fr"}
     first = planned(root, *words, **variables)
     assert first[0]["items"] > 0 and first[1]["items"] == 4  # texts to translate, English questions to ask
