@@ -18,6 +18,7 @@ from common.cli import InputError
 from common.lm.precision import compute_dtype
 from common.progress import Progress
 
+ROWS = 64  # texts whose logits are there at a time
 NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f")  # names of final norms in transformers
 
 
@@ -54,7 +55,7 @@ def lens(
             places = (torch.arange(len(rows)), mask.sum(1).long() - 1)
             last = torch.stack([layer[places] for layer in states]).to(head.weight.device, dtype)
             last[:-1] = norm(last[:-1])  # transformers has applied the norm to the last layer's states
-            found = [_read(head(layer), cap, [groups[row] for row in rows]) for layer in last]  # one layer at a time
+            found = [_read(layer, head, cap, [groups[row] for row in rows]) for layer in last]
             for place, row in enumerate(rows):
                 probabilities[row] = np.stack([sums[place] for sums, _ in found])
                 best[row] = np.array([top[place] for _, top in found])
@@ -63,14 +64,18 @@ def lens(
 
 
 def _read(
-    logits: torch.Tensor, cap: float | None, groups: Sequence[Sequence[Sequence[int]]]
+    states: torch.Tensor, head: nn.Module, cap: float | None, groups: Sequence[Sequence[Sequence[int]]]
 ) -> tuple[list[np.ndarray], list[int]]:
-    """Probabilities of each text's groups, and its likeliest token, from the logits of one layer, [texts, tokens]."""
-    logits = logits.float()
-    if cap is not None:
-        logits = cap * torch.tanh(logits / cap)
-    likely = logits.softmax(-1)
-    if likely.isnan().any():
-        raise InputError("the model's logits overflow or are no numbers; use --dtype float32")
-    sums = [[row[list(group)].sum().item() for group in own] for row, own in zip(likely, groups, strict=True)]
-    return [np.array(row, np.float32) for row in sums], likely.argmax(-1).tolist()
+    """Probabilities of each text's groups, and its likeliest token, from one layer's states [texts, hidden size]."""
+    sums, best = [], []
+    for part in torch.arange(len(states)).split(ROWS):
+        logits = head(states[part]).float()
+        if cap is not None:
+            logits = cap * torch.tanh(logits / cap)
+        likely = logits.softmax(-1)
+        if likely.isnan().any():
+            raise InputError("the model's logits overflow or are no numbers; use --dtype float32")
+        for own, row in zip(likely, part.tolist(), strict=True):
+            sums.append(np.array([own[list(group)].sum().item() for group in groups[row]], np.float32))
+        best += likely.argmax(-1).tolist()
+    return sums, best
