@@ -58,12 +58,9 @@ def make_translator(
 
 
 def is_encoder_decoder(name: str) -> bool:
-    """Whether a model is an encoder-decoder; a name with `{source}` stands for models of one pair each, as Marian's."""
+    """Whether a model, or an adapter's base, is one; `{source}` in a name stands for models of one pair each (Marian)."""
     if "{" in name:
         return True
-    from transformers import AutoConfig  # takes seconds to import
+    from common.lm.loading import without_weights  # takes seconds to import
 
-    try:
-        return AutoConfig.from_pretrained(unpacked(name)).is_encoder_decoder
-    except (OSError, ValueError) as error:
-        raise InputError(f"translator {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    return without_weights(unpacked(name), None)[1].is_encoder_decoder
