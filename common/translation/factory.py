@@ -58,7 +58,7 @@ def make_translator(
 
 
 def is_encoder_decoder(name: str) -> bool:
-    """Whether a model, or an adapter's base, is one; `{source}` in a name stands for models of one pair each (Marian)."""
+    """Whether a model, or an adapter's base, is one; `{source}` in a name stands for one model a pair, as Marian's."""
     if "{" in name:
         return True
     from common.lm.loading import without_weights  # takes seconds to import
