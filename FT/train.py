@@ -27,7 +27,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -41,6 +41,7 @@ from accelerate import PartialState
 from alignment import AlignmentTrainer
 from datasets import Dataset
 from lora import adapted, load_frozen, save_merged
+from loss import loss_in_pieces
 from matplotlib.figure import Figure
 from packing import even_length, pack
 from pairs import Pair, load_pairs, pairs_digest
@@ -341,6 +342,12 @@ def trainer_of(config: Train, tokenizer, pairs: list[Pair], **keys: Any) -> Trai
     return trainer
 
 
+def memory_for_logits(config: Train, trainer: Trainer) -> AbstractContextManager:
+    """Inside the block few logits are there at once; objective `dpo` sees to that itself, under FSDP all are there."""
+    whole = config.objective == "dpo" or trainer.is_fsdp_enabled
+    return nullcontext() if whole else loss_in_pieces(trainer.accelerator.unwrap_model(trainer.model))
+
+
 class NothingLeft(Exception):
     """The checkpoint is that of the last step."""
 
@@ -525,9 +532,10 @@ def main() -> None:
     trainer.add_callback(Watch())
     trainer.remove_callback(PrinterCallback)
     with full_disk(out):
-        train(config, trainer, last_checkpoint(checkpoints))
-        if test_rows and not (config.eval_steps and trainer.state.global_step % config.eval_steps == 0):
-            trainer.evaluate()
+        with memory_for_logits(config, trainer):
+            train(config, trainer, last_checkpoint(checkpoints))
+            if test_rows and not (config.eval_steps and trainer.state.global_step % config.eval_steps == 0):
+                trainer.evaluate()
         model.config.use_cache = kept
         save(config, trainer, tokenizer, info)
     state.wait_for_everyone()

@@ -11,7 +11,11 @@ from urllib.parse import quote
 
 import pytest
 import sentencepiece
+import torch
+from peft import LoraConfig, get_peft_model
 from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
     M2M100Config,
     M2M100ForConditionalGeneration,
     M2M100Tokenizer,
@@ -206,6 +210,20 @@ def test_a_text_that_a_model_cannot_translate_is_named_and_the_others_are_kept(n
         translator.translate(["dog", "red doghousedog red", "cat"], "en", "de")
     assert caught.value.done == ["Hund", None, "Katze"] and list(caught.value.reasons) == [1]
     assert sqlite3.connect(tmp_path / "cache.sqlite").execute("SELECT count(*) FROM translations").fetchone() == (2,)
+
+
+def test_an_adapter_translates_as_the_model_that_it_is_merged_into(tiny_checkpoint, tmp_path):
+    torch.manual_seed(0)
+    keys = {"r": 2, "target_modules": "all-linear", "init_lora_weights": False, "task_type": "CAUSAL_LM"}
+    adapter = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_checkpoint), LoraConfig(**keys))
+    adapter.save_pretrained(tmp_path / "adapter")
+    adapter.merge_and_unload().save_pretrained(tmp_path / "merged")
+    AutoTokenizer.from_pretrained(tiny_checkpoint).save_pretrained(tmp_path / "merged")
+    texts = [
+        make_translator(str(folder), device="cpu").translate(["A river.", "The sea"], "en", "de")
+        for folder in (tmp_path / "adapter", tmp_path / "merged", tiny_checkpoint)
+    ]
+    assert texts[0] == texts[1] != texts[2]
 
 
 def test_unknown_language_of_a_model_is_refused(nllb):

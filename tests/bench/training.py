@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from common.reporting.provenance import git_commit, now
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "FT")]
-from train import Train, arguments, load_model, training_rows  # noqa: E402
+from train import Train, arguments, load_model, memory_for_logits, training_rows  # noqa: E402
 
 from common.corpus import read_documents  # noqa: E402
 from tests.bench.measure import keep, machine, spread  # noqa: E402
@@ -77,8 +78,8 @@ def prepare(config: Config, folder: Path) -> None:
         save_random_llama(folder, (document.text for document in documents))
 
 
-def make_trainer(config: Config, folder: Path, clock: Clock) -> tuple[Trainer, Dataset]:
-    """The trainer of one side and its packed rows."""
+def make_trainer(config: Config, folder: Path, clock: Clock) -> tuple[Trainer, Dataset, AbstractContextManager]:
+    """The trainer of one side, its packed rows, and what it trains inside of."""
     ours = Train(
         model=config.model or str(folder),
         method=config.method,
@@ -97,7 +98,8 @@ def make_trainer(config: Config, folder: Path, clock: Clock) -> tuple[Trainer, D
         model, rows = load_model(ours), training_rows(ours, tokenizer)
         model.config.use_cache = False
         args = arguments(ours, folder / "ours", len(rows), 1)
-        return Trainer(model=model, args=args, train_dataset=rows, callbacks=[clock]), rows
+        trainer = Trainer(model=model, args=args, train_dataset=rows, callbacks=[clock])
+        return trainer, rows, memory_for_logits(ours, trainer)
     from trl import SFTConfig, SFTTrainer
 
     shared = arguments(ours, folder / "trl", 1, 1).to_dict()
@@ -114,15 +116,16 @@ def make_trainer(config: Config, folder: Path, clock: Clock) -> tuple[Trainer, D
     trainer = SFTTrainer(
         model=load_model(ours), args=args, train_dataset=data, processing_class=tokenizer, callbacks=[clock]
     )
-    return trainer, trainer.train_dataset
+    return trainer, trainer.train_dataset, nullcontext()
 
 
 def run_side(config: Config) -> None:
     """Internal: train one side in this process; prints one line of JSON."""
     keep_freed_memory()  # for both: the side alone is to differ
     clock = Clock()
-    trainer, rows = make_trainer(config, Path(config.folder), clock)
-    trainer.train()
+    trainer, rows, inside = make_trainer(config, Path(config.folder), clock)
+    with inside:
+        trainer.train()
     tokens = sum(len(row) for row in rows["input_ids"]) / len(rows) * config.batch_size * config.steps
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     on_gpu = torch.cuda.is_available()
