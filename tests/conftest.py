@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported; scripts started by tests inherit it
@@ -11,11 +12,27 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 
 from tests.tiny import byte_level_tokenizer, tiny_llama  # noqa: E402
+from tests.warm import WarmPython  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 
 transformers.logging.set_verbosity_error()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell lets background jobs, and theirs, ignore
+
+
+def pytest_configure(config):
+    """One warm Python for all workers, which inherit its name."""
+    if "WARM_PYTHON" not in os.environ:
+        config.warm_folder = tempfile.TemporaryDirectory()
+        config.warm_python = WarmPython(Path(config.warm_folder.name))
+        os.environ["WARM_PYTHON"] = str(config.warm_python.python)
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "warm_python"):
+        config.warm_python.stop()
+        config.warm_folder.cleanup()
+        del os.environ["WARM_PYTHON"]
 
 
 @pytest.fixture

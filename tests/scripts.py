@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+PYTHON = os.environ.get("WARM_PYTHON", sys.executable)  # of scripts that no test kills, see warm.py
 
 
 def load_script(name: str) -> ModuleType:
@@ -48,7 +49,7 @@ def check_killed_training(command: Callable[[str], list[str]], folder: Path) -> 
 
     `command` trains into the folder of a name in `folder`.
     """
-    subprocess.run(command("whole"), check=True, capture_output=True)
+    subprocess.run([PYTHON, *command("whole")[1:]], check=True, capture_output=True)
     process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while process.poll() is None and not list((folder / "killed").glob("checkpoints/*/checkpoint-4")):
@@ -57,6 +58,6 @@ def check_killed_training(command: Callable[[str], list[str]], folder: Path) -> 
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (folder / "killed" / "run.json").exists()
-    subprocess.run(command("killed"), check=True, capture_output=True)
+    subprocess.run([PYTHON, *command("killed")[1:]], check=True, capture_output=True)
     for name in ("model.safetensors", "log.csv"):
         assert (folder / "whole" / name).read_bytes() == (folder / "killed" / name).read_bytes(), name

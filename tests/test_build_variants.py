@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,7 @@ from common.cli import InputError
 from common.questions import FOUR, header_of, monolingual, read_questions, write_questions
 from common.reporting.files import LOCK
 from common.settings import UNFINISHED, settings_in
-from tests.scripts import load_script
+from tests.scripts import PYTHON, load_script
 
 evaluate = load_script("MMLU/evaluate_mmlu.py")
 
@@ -34,7 +33,7 @@ def build(*arguments, cwd=ROOT):
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent", "PYTHONPATH": str(ROOT)}
     if "TEST_HF_HOME" in os.environ:
         environment["HF_HOME"] = os.environ["TEST_HF_HOME"]
-    command = [sys.executable, str(ROOT / "MMLU" / "build_variants.py"), *map(str, arguments)]
+    command = [PYTHON, str(ROOT / "MMLU" / "build_variants.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 

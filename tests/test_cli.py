@@ -1,7 +1,6 @@
 """Configurations from YAML files and the command line, and what bash scripts ask about them."""
 
 import subprocess
-import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from common.cli import InputError, comma_list, config_hash, get, model_name, named_list, parse, run
-from tests.scripts import ROOT
+from tests.scripts import PYTHON, ROOT
 
 
 @dataclass
@@ -182,9 +181,7 @@ def test_named_list():
 
 
 def asked(*words):
-    done = subprocess.run(
-        [sys.executable, "-m", "common.cli", *map(str, words)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([PYTHON, "-m", "common.cli", *map(str, words)], cwd=ROOT, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else done.stderr
 
 

@@ -3,14 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from common.reporting.stats import paired_bootstrap, wilson
-from tests.scripts import call, load_script
+from tests.scripts import PYTHON, call, load_script
 
 script = load_script("Recall/closed_book.py")
 local = load_script("Recall/local_questions.py")
@@ -333,7 +332,7 @@ def test_the_bash_script_asks_what_data_yaml_has(root, tiny_checkpoint, tmp_path
 
     def planned(text, *words):
         data.write_text(text)
-        variables = {"PLAN": "1", "PYTHON": sys.executable, "DATA_CONFIG": str(data), "RESULTS": str(tmp_path / "out")}
+        variables = {"PLAN": "1", "PYTHON": PYTHON, "DATA_CONFIG": str(data), "RESULTS": str(tmp_path / "out")}
         command = ["bash", root / "Recall/scripts/closed_book.sh", tiny_checkpoint, "--num_fewshot", "1", *words]
         done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
         lines = [line.removeprefix("plan: ") for line in done.stdout.splitlines()]

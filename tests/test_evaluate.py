@@ -21,7 +21,7 @@ from common.lm.loglikelihood import loglikelihood
 from common.prompts import mmlu_prompt
 from common.questions import read_questions, write_questions
 from tests.mmlu import LOGPROBS, write_variants
-from tests.scripts import ROOT, load_script
+from tests.scripts import PYTHON, ROOT, load_script
 
 evaluate = load_script("MMLU/evaluate_mmlu.py")
 SUBJECTS = ["abstract_algebra", "law", "english_only_birth", "shared_birth"]
@@ -368,7 +368,9 @@ def many(tmp_path_factory, tiny_checkpoint):
     """Variants of many small shards, and the files of a run of theirs that nobody disturbed."""
     folder = tmp_path_factory.mktemp("many")
     data = write_variants(folder / "data", [f"subject_{n}" for n in range(30)], questions=8)
-    subprocess.run(command(tiny_checkpoint, data, folder / "out"), check=True, env=ONE_THREAD, capture_output=True)
+    subprocess.run(
+        command(tiny_checkpoint, data, folder / "out", PYTHON), check=True, env=ONE_THREAD, capture_output=True
+    )
     return data, csv_files(folder / "out")
 
 
@@ -398,7 +400,7 @@ def test_killed_at_several_points_the_files_are_the_same(many, tiny_checkpoint, 
         killed.append(kill_when(arguments, point))
         finished = {path.name: path.stat().st_mtime_ns for path in units.glob("*/*.csv")}
     assert all(killed[:3])
-    subprocess.run(arguments, check=True, env=ONE_THREAD, capture_output=True)
+    subprocess.run([PYTHON, *arguments[1:]], check=True, env=ONE_THREAD, capture_output=True)
     assert csv_files(tmp_path) == expected
     assert {path.name: path.stat().st_mtime_ns for path in units.glob("*/*.csv")} == finished
     assert not list(tmp_path.rglob("*.tmp"))
@@ -422,7 +424,7 @@ def test_two_processes_write_the_same_files(many, tiny_checkpoint, tmp_path):
 
 def test_bad_input_ends_in_one_sentence_and_code_2(tmp_path):
     arguments = [
-        sys.executable,
+        PYTHON,
         str(ROOT / "MMLU/evaluate_mmlu.py"),
         "--model",
         "x",
@@ -439,7 +441,7 @@ def test_bad_input_ends_in_one_sentence_and_code_2(tmp_path):
 def test_real_belebele(ask, real_data, tmp_path):
     built = tmp_path / "belebele"
     build = ["--source", "belebele", "--data", real_data / "belebele", "--out", built]
-    subprocess.run([sys.executable, ROOT / "MMLU/build_variants.py", *build], check=True, capture_output=True)
+    subprocess.run([PYTHON, ROOT / "MMLU/build_variants.py", *build], check=True, capture_output=True)
     out, _ = ask("--data", built, "--limit", "2", "--settings", "en,full,context,mixup")
     assert {len(pd.read_csv(out / f"{name}.csv")) for name in ("en", "full_de", "context_it", "mixup")} == {2}
 
@@ -447,6 +449,6 @@ def test_real_belebele(ask, real_data, tmp_path):
 def test_real_mmlu_five_shot(ask, real_data, tmp_path):
     built = tmp_path / "mmlu"
     build = ["--source", "mmlu", "--data", real_data / "mmlu", "--languages", "en", "--out", built]
-    subprocess.run([sys.executable, ROOT / "MMLU/build_variants.py", *build], check=True, capture_output=True)
+    subprocess.run([PYTHON, ROOT / "MMLU/build_variants.py", *build], check=True, capture_output=True)
     out, _ = ask("--data", built, "--limit", "1", "--num_fewshot", "5", "--show", "1")
     assert not Path(out).exists()

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from common.cli import parse
-from tests.scripts import ROOT, call, load_script
+from tests.scripts import PYTHON, ROOT, call, load_script
 from tests.tiny import TEXT
 
 script = load_script("FT/train.py")
@@ -178,7 +177,7 @@ def test_released_checkpoints_stand_in_a_table_as_our_arms_do(tiny_checkpoint, t
     quiz = root / "HP/data/sample.csv"
     (tmp_path / "data.yaml").write_text(f"mmlu: mmlu\nmmlu_translations: translated\nquiz: {quiz}\n")
     variables = {"RELEASED": tmp_path, "RESULTS": tmp_path / "results", "DATA_CONFIG": tmp_path / "data.yaml"}
-    variables |= {"PYTHON": sys.executable, "LANGUAGES": "en,de"}
+    variables |= {"PYTHON": PYTHON, "LANGUAGES": "en,de"}
     words = ["bash", root / "FT/scripts/released.sh", tiny_checkpoint, "--settings", "en,full", "--limit", "2"]
     environment = os.environ | {key: str(value) for key, value in variables.items()}
     done = subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True)

@@ -12,7 +12,7 @@ import pytest
 from common.cli import InputError
 from common.plan import MARK
 from tests.mmlu import write_variants
-from tests.scripts import load_script
+from tests.scripts import PYTHON, load_script
 
 parts = load_script("report/parts.py")
 measure = load_script("report/measure.py")
@@ -22,7 +22,7 @@ script = load_script("report/reproduce.py")
 
 def planned(root, script, *words, **variables):
     """What a bash script says with PLAN=1."""
-    environment = os.environ | {"PLAN": "1", "PYTHON": sys.executable} | {k: str(v) for k, v in variables.items()}
+    environment = os.environ | {"PLAN": "1", "PYTHON": PYTHON} | {k: str(v) for k, v in variables.items()}
     done = subprocess.run(["bash", root / script, *map(str, words)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [json.loads(line.removeprefix(MARK)) for line in done.stdout.splitlines() if line.startswith(MARK)]
@@ -108,7 +108,7 @@ def test_a_plan_of_tofu_knows_what_was_translated_and_asked(root, tiny_checkpoin
     assert first[0]["items"] > 0 and first[1]["items"] == 4  # texts to translate, English questions to ask
     done = subprocess.run(
         ["bash", root / words[0], *map(str, words[1:])],
-        env=os.environ | {"PYTHON": sys.executable} | {key: str(value) for key, value in variables.items()},
+        env=os.environ | {"PYTHON": PYTHON} | {key: str(value) for key, value in variables.items()},
         capture_output=True,
     )
     assert done.returncode == 0, done.stderr
@@ -125,7 +125,7 @@ def test_scripts_that_train_refuse_to_plan(root, tiny_checkpoint, data, tmp_path
     ):
         environment = os.environ | {
             "PLAN": "1",
-            "PYTHON": sys.executable,
+            "PYTHON": PYTHON,
             "RESULTS": str(tmp_path),
             "DATA_CONFIG": str(data),
         }

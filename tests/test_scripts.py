@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +15,7 @@ import yaml
 
 from common.cli import get
 from tests.mmlu import write_variants
+from tests.scripts import PYTHON
 
 VARIABLES = (
     "CONFIG",
@@ -80,7 +80,7 @@ DERIVED = {"model", "out", "seed"}  # of the arms, whose names and folders are m
 
 def bash(root, script, *arguments, **variables):
     """Call a script with this Python; the finished process."""
-    environment = ENVIRONMENT | {"PYTHON": sys.executable} | {key: str(value) for key, value in variables.items()}
+    environment = ENVIRONMENT | {"PYTHON": PYTHON} | {key: str(value) for key, value in variables.items()}
     command = ["bash", str(root / script), *map(str, arguments)]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
 
@@ -103,7 +103,7 @@ def copy(root, tmp_path):
     calls = shlex.quote(str(folder.parent / "calls"))
     recorder.write_text(
         f"#!/usr/bin/env bash\n"
-        f'if [[ "$1 ${{2:-}}" = "-m common.cli" ]]; then exec {sys.executable} "$@"; fi\n'
+        f'if [[ "$1 ${{2:-}}" = "-m common.cli" ]]; then exec {PYTHON} "$@"; fi\n'
         f'[[ "$1" = -c ]] || {{ printf "%q " "$@"; echo; }} >> {calls}\n'
     )
     recorder.chmod(0o755)
@@ -313,7 +313,7 @@ def test_a_second_script_on_the_same_results_is_refused_or_waits(root, tmp_path,
         done = bash(root, *keys, RESULTS=tmp_path)
         assert done.returncode == 2 and "process 1 on that machine writes there" in done.stderr, done.stderr
         assert "Traceback" not in done.stderr and not list(tmp_path.glob("by_language*"))
-        environment = ENVIRONMENT | {"PYTHON": sys.executable, "RESULTS": str(tmp_path)}
+        environment = ENVIRONMENT | {"PYTHON": PYTHON, "RESULTS": str(tmp_path)}
         command = ["bash", *map(str, keys), "--wait"]
         waiting = subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True)
         while "waiting for process 1 on that machine" not in (line := waiting.stderr.readline()):

@@ -20,7 +20,7 @@ from common.translation.base import Untranslated
 from common.translation.factory import make_translator
 from tests.loopback import serving
 from tests.mmlu import LOGPROBS
-from tests.scripts import ROOT, call, load_script
+from tests.scripts import PYTHON, ROOT, call, load_script
 
 pytest.importorskip("openai", reason="bash install.sh --dev installs it")
 pytest.importorskip("fastapi", reason="bash install.sh --dev installs it")
@@ -201,7 +201,7 @@ def questions(tmp_path_factory):
         ["MMLU/build_variants.py", "--source", "mmlu", "--data", folder / "world/mmlu/en", "--out", folder / "variants"]
         + ["--translations", folder / "world/mmlu", "--languages", "en,de,fr,es,it"],
     ):
-        subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, check=True, capture_output=True)
+        subprocess.run([PYTHON, *map(str, arguments)], cwd=ROOT, check=True, capture_output=True)
     return folder / "variants"
 
 

@@ -16,7 +16,7 @@ import torch
 
 from common.lm.loading import load
 from common.questions import FOUR
-from tests.scripts import ROOT, call, load_script
+from tests.scripts import PYTHON, ROOT, call, load_script
 from tests.tiny import byte_level_tokenizer
 
 evaluate = load_script("TOFU/evaluate_tofu.py")
@@ -177,7 +177,8 @@ def many(tmp_path_factory, tiny_checkpoint):
     folder = tmp_path_factory.mktemp("many")
     for code in ("en", "de"):
         write(folder / code / "a.json", [row(n, code) for n in range(400)])
-    subprocess.run(command(tiny_checkpoint, folder, folder / "out"), check=True, env=ONE_THREAD, capture_output=True)
+    arguments = command(tiny_checkpoint, folder, folder / "out", PYTHON)
+    subprocess.run(arguments, check=True, env=ONE_THREAD, capture_output=True)
     return folder, answers_of(folder / "out")
 
 
@@ -195,7 +196,7 @@ def test_killed_and_rerun_the_answers_are_the_same(many, tiny_checkpoint, tmp_pa
         process.send_signal(signal.SIGKILL)
         killed.append(process.wait() == -signal.SIGKILL)
     assert all(killed)
-    subprocess.run(arguments, check=True, env=ONE_THREAD, capture_output=True)
+    subprocess.run([PYTHON, *arguments[1:]], check=True, env=ONE_THREAD, capture_output=True)
     assert answers_of(tmp_path) == expected
 
 

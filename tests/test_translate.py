@@ -12,7 +12,7 @@ import torch
 
 from common.reporting.provenance import write_run
 from common.translation.factory import make_translator
-from tests.scripts import ROOT, call, load_script
+from tests.scripts import PYTHON, ROOT, call, load_script
 
 script = load_script("Translation/translate.py")
 SENTENCES = {"en": ["The dog sleeps.", "A red house.", ""], "de": ["Der Hund schläft.", "Ein rotes Haus.", ""]}
@@ -112,7 +112,7 @@ def test_killed_runs_go_on_to_the_same_bytes(small, tiny_checkpoint):
         (small / f"{code}.devtest").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     command = [sys.executable, str(ROOT / "Translation/translate.py"), *map(str, keys(small, tiny_checkpoint))]
     whole, killed = small / "out", small / "killed"
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run([PYTHON, *command[1:]], check=True, capture_output=True)
     command[command.index(str(whole))] = str(killed)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -122,7 +122,7 @@ def test_killed_runs_go_on_to_the_same_bytes(small, tiny_checkpoint):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run([PYTHON, *command[1:]], check=True, capture_output=True)
     for name in ("test-en-de", "test-de-en", "records-en-de.csv", "records-de-en.csv"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
 

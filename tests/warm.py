@@ -1,0 +1,167 @@
+"""A Python that has imported the large packages already and forks for every script, so that a start costs little.
+
+    server = WarmPython(folder)
+    subprocess.run([server.python, "FT/train.py", ...])  # as with Python itself
+
+Importing torch and transformers takes most of a short script's time. What is called runs in a process of its own, with
+the caller's words, environment, working directory, streams and signals, and ends with its exit code; it dies with the
+caller. Calls that are no script and no `-m`, and those whose environment differs in what packages read on import, start
+Python itself; so does everything until the server is ready.
+"""
+
+import gc
+import importlib
+import io
+import marshal
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+PACKAGES = (
+    "torch transformers transformers.modeling_utils transformers.trainer transformers.models.llama.modeling_llama "
+    "accelerate peft datasets pandas scipy.stats sklearn.linear_model statsmodels.stats.multitest jsonargparse "
+    "matplotlib.figure matplotlib.backends.backend_agg sacrebleu yaml tqdm"
+).split()
+# Variables that decide what a package does when it is imported; a call must have those of the server.
+PREFIXES = ("HF_", "TRANSFORMERS_", "TORCH", "OMP_", "MKL_", "CUDA_", "ACCELERATE_", "PYTHON", "HOME")
+OTHERS = ("PYTHON", "TRANSFORMERS_VERBOSITY")  # the first is ours, the second is set anew
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+CALLER = """#!{python} -SEs
+import marshal, os, signal, socket, sys
+
+words, python, prefixes, others = sys.argv[1:], {python!r}, {prefixes!r}, {others!r}
+read = {{key: value for key, value in os.environ.items() if key.startswith(prefixes) and key not in others}}
+server = socket.socket(socket.AF_UNIX)
+try:
+    if not words or not (words[0] == "-m" or words[0].endswith(".py")) or read != {read!r}:
+        raise OSError
+    server.connect({address!r})
+except OSError:
+    os.execv(python, [python, *words])
+ignored = [number for number in {signals!r} if signal.getsignal(number) == signal.SIG_IGN]
+message = marshal.dumps((words, os.getcwd(), dict(os.environ), ignored))
+socket.send_fds(server, [len(message).to_bytes(8, "little")], [0, 1, 2])
+server.sendall(message)
+
+def answer():
+    data = server.recv(8)
+    if not data:
+        os._exit(70)  # the server was killed
+    return int.from_bytes(data, "little")
+
+called = answer()
+for number in set({signals!r}) - set(ignored):
+    signal.signal(number, lambda number, frame: os.kill(called, number))
+status = answer()
+if os.WIFSIGNALED(status):
+    signal.signal(os.WTERMSIG(status), signal.SIG_DFL) if os.WTERMSIG(status) != signal.SIGKILL else None
+    os.kill(os.getpid(), os.WTERMSIG(status))
+os._exit(os.WEXITSTATUS(status))
+"""
+
+
+class WarmPython:
+    """The server, and the executable `python` in `folder` that calls it."""
+
+    def __init__(self, folder: Path):
+        address = str(folder / "socket")
+        read = {k: v for k, v in os.environ.items() if k.startswith(PREFIXES) and k not in OTHERS}
+        self.python = folder / "python"
+        self.python.write_text(
+            CALLER.format(
+                python=sys.executable,
+                prefixes=PREFIXES,
+                others=OTHERS,
+                read=read,
+                address=address,
+                signals=tuple(map(int, SIGNALS)),
+            )
+        )
+        self.python.chmod(0o755)
+        self.server = subprocess.Popen([sys.executable, __file__, address], stdin=subprocess.PIPE)
+
+    def stop(self) -> None:
+        """End the server; what it runs goes on."""
+        self.server.stdin.close()
+        self.server.wait()
+
+
+def serve(address: str) -> None:
+    """Import the packages, then fork for every call until the standard input ends."""
+    for name in PACKAGES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # what is there already need not be looked at, and so copied, in every process
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(address)
+    server.listen(64)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    while True:
+        ready, _, _ = select.select([server, sys.stdin], [], [])
+        if sys.stdin in ready:
+            return
+        connection, _ = server.accept()
+        if not os.fork():
+            server.close()
+            return keep(connection)
+        connection.close()
+
+
+def keep(connection: socket.socket) -> None:
+    """Start what is called in a process of its own, and say its number and how it ended; it ends with its caller."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    size, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    with connection.makefile("rb") as file:
+        message = marshal.loads(file.read(int.from_bytes(size, "little")))
+    child = os.fork()
+    if not child:
+        connection.close()
+        for place, stream in enumerate(streams):
+            os.dup2(stream, place)
+            os.close(stream)
+        return become(*message)
+    for stream in streams:
+        os.close(stream)
+    with suppress(OSError):
+        connection.sendall(child.to_bytes(8, "little"))
+        ended = os.pidfd_open(child)
+        if ended not in select.select([ended, connection], [], [])[0]:
+            os.kill(child, signal.SIGKILL)
+        connection.sendall(os.waitpid(child, 0)[1].to_bytes(8, "little"))
+    os._exit(0)
+
+
+def become(words: list[str], folder: str, environment: dict[str, str], ignored: list[int]) -> None:
+    """Run what is called as Python's own start would."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number in SIGNALS:
+        own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN if number in ignored else own)
+    direct = bool(environment.get("PYTHONUNBUFFERED"))
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
+    for place, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        raw = io.FileIO(place, "w", closefd=False)
+        raw = raw if direct else io.BufferedWriter(raw)
+        lines = name == "stderr" or os.isatty(place)
+        setattr(sys, name, io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines, write_through=direct))
+    logging = sys.modules["transformers"].logging
+    logging.set_verbosity(logging.log_levels[environment.get("TRANSFORMERS_VERBOSITY", "warning")])
+    if words[0] == "-m":
+        sys.argv, sys.path[0] = words[1:], folder
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv, sys.path[0] = words, os.path.dirname(os.path.realpath(words[0]))
+        runpy.run_path(words[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
