@@ -9,6 +9,7 @@ caller. Calls that are no script and no `-m`, and those whose environment differ
 Python itself; so does everything until the server is ready.
 """
 
+import atexit
 import gc
 import importlib
 import io
@@ -20,8 +21,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import traceback
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 PACKAGES = (
     "torch transformers transformers.modeling_utils transformers.trainer transformers.models.llama.modeling_llama "
@@ -94,7 +98,7 @@ class WarmPython:
 
 
 def serve(address: str) -> None:
-    """Import the packages, then fork for every call until the standard input ends."""
+    """Import the packages, then fork for every call, and say how each ended, until the standard input ends."""
     for name in PACKAGES:
         importlib.import_module(name)
     gc.collect()
@@ -102,40 +106,38 @@ def serve(address: str) -> None:
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
     server.listen(64)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    running: dict[int, tuple[int, socket.socket]] = {}  # by a descriptor of the process: its number, and its caller
     while True:
-        ready, _, _ = select.select([server, sys.stdin], [], [])
+        callers = {caller: number for number, caller in running.values()}
+        ready, _, _ = select.select([server, sys.stdin, *running, *callers], [], [])
+        for ended in set(ready) & set(running):
+            number, caller = running.pop(ended)
+            os.close(ended)
+            with suppress(OSError), caller:
+                caller.sendall(os.waitpid(number, 0)[1].to_bytes(8, "little"))
+        for caller in set(ready) & {caller for _, caller in running.values()}:
+            os.kill(callers[caller], signal.SIGKILL)  # its caller is gone
         if sys.stdin in ready:
             return
-        connection, _ = server.accept()
-        if not os.fork():
-            server.close()
-            return keep(connection)
-        connection.close()
-
-
-def keep(connection: socket.socket) -> None:
-    """Start what is called in a process of its own, and say its number and how it ended; it ends with its caller."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    size, streams, _, _ = socket.recv_fds(connection, 8, 3)
-    with connection.makefile("rb") as file:
-        message = marshal.loads(file.read(int.from_bytes(size, "little")))
-    child = os.fork()
-    if not child:
-        connection.close()
-        for place, stream in enumerate(streams):
-            os.dup2(stream, place)
-            os.close(stream)
-        return become(*message)
-    for stream in streams:
-        os.close(stream)
-    with suppress(OSError):
-        connection.sendall(child.to_bytes(8, "little"))
-        ended = os.pidfd_open(child)
-        if ended not in select.select([ended, connection], [], [])[0]:
-            os.kill(child, signal.SIGKILL)
-        connection.sendall(os.waitpid(child, 0)[1].to_bytes(8, "little"))
-    os._exit(0)
+        if server in ready:
+            caller, _ = server.accept()
+            size, streams, _, _ = socket.recv_fds(caller, 8, 3)
+            with caller.makefile("rb") as file:
+                message = marshal.loads(file.read(int.from_bytes(size, "little")))
+            number = os.fork()
+            if not number:
+                for place, stream in enumerate(streams):
+                    os.dup2(stream, place)
+                for other in (server, caller, *callers):
+                    other.close()
+                for other in (*streams, *running):
+                    os.close(other)
+                become(*message)
+            for stream in streams:
+                os.close(stream)
+            running[os.pidfd_open(number)] = number, caller
+            with suppress(OSError):
+                caller.sendall(number.to_bytes(8, "little"))
 
 
 def become(words: list[str], folder: str, environment: dict[str, str], ignored: list[int]) -> None:
@@ -155,12 +157,26 @@ def become(words: list[str], folder: str, environment: dict[str, str], ignored: 
         setattr(sys, name, io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines, write_through=direct))
     logging = sys.modules["transformers"].logging
     logging.set_verbosity(logging.log_levels[environment.get("TRANSFORMERS_VERBOSITY", "warning")])
-    if words[0] == "-m":
-        sys.argv, sys.path[0] = words[1:], folder
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv, sys.path[0] = words, os.path.dirname(os.path.realpath(words[0]))
-        runpy.run_path(words[0], run_name="__main__")
+    code: Any = 0
+    try:
+        if words[0] == "-m":
+            sys.argv, sys.path[0] = words[1:], folder
+            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv, sys.path[0] = words, os.path.dirname(os.path.realpath(words[0]))
+            runpy.run_path(words[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code & 255)  # the end of Python itself would take every package apart
 
 
 if __name__ == "__main__":
