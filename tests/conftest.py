@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported; scripts started by tests inherit it
@@ -12,7 +15,6 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 
 from tests.tiny import byte_level_tokenizer, tiny_llama  # noqa: E402
-from tests.warm import WarmPython  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,16 +23,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell lets b
 
 
 def pytest_configure(config):
-    """One warm Python for all workers, which inherit its name."""
+    """One warm Python for all workers, which inherit its name; until it is ready theirs is Python itself."""
     if "WARM_PYTHON" not in os.environ:
         config.warm_folder = tempfile.TemporaryDirectory()
-        config.warm_python = WarmPython(Path(config.warm_folder.name))
-        os.environ["WARM_PYTHON"] = str(config.warm_python.python)
+        os.environ["WARM_PYTHON"] = str(Path(config.warm_folder.name, "python"))
+        command = [sys.executable, ROOT / "report" / "warm.py", config.warm_folder.name]
+        config.warm_python = subprocess.Popen(command, stdin=subprocess.PIPE)
+        while not Path(os.environ["WARM_PYTHON"]).exists():
+            assert config.warm_python.poll() is None
+            time.sleep(0.01)
 
 
 def pytest_unconfigure(config):
     if hasattr(config, "warm_python"):
-        config.warm_python.stop()
+        config.warm_python.stdin.close()
+        config.warm_python.wait()
         config.warm_folder.cleanup()
         del os.environ["WARM_PYTHON"]
 

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PYTHON = os.environ.get("WARM_PYTHON", sys.executable)  # of scripts that no test kills, see warm.py
+PYTHON = os.environ.get("WARM_PYTHON", sys.executable)  # of scripts that no test kills, see report/warm.py
 
 
 def load_script(name: str) -> ModuleType:

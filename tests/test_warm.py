@@ -1,4 +1,4 @@
-"""warm.py: what it calls is called as by Python itself."""
+"""report/warm.py: what it calls is called as by Python itself."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ sys.exit(int(sys.argv[2]))
 
 @pytest.fixture(scope="module", autouse=True)
 def ready(tmp_path_factory):
-    """The server is there; without tests/conftest.py's there is nothing to test."""
+    """The server of tests/conftest.py has imported what it imports."""
     script = tmp_path_factory.mktemp("ready") / "script.py"
     script.write_text("import sys\nsys.exit('torch' not in sys.modules)")
     deadline = time.monotonic() + 120

@@ -1,12 +1,12 @@
-"""A Python that has imported the large packages already and forks for every script, so that a start costs little.
+"""A Python that has imported the large packages already and forks for every call, so that a start costs little.
 
-    server = WarmPython(folder)
-    subprocess.run([server.python, "FT/train.py", ...])  # as with Python itself
+    python report/warm.py FOLDER < PIPE      writes FOLDER/python, and serves who calls it until the pipe is closed
 
-Importing torch and transformers takes most of a short script's time. What is called runs in a process of its own, with
-the caller's words, environment, working directory, streams and signals, and ends with its exit code; it dies with the
-caller. Calls that are no script and no `-m`, and those whose environment differs in what packages read on import, start
-Python itself; so does everything until the server is ready.
+FOLDER/python is called as Python is: `FOLDER/python FT/train.py ...`. What it runs is a process of its own with the
+caller's words, environment, working directory, streams and signals; it ends with the caller, and the caller with its
+exit code. Importing torch and transformers is most of what a short script takes. Python itself is started for calls
+that are no script and no `-m`, for those whose environment differs in what packages read on import, until the server is
+ready, and where it cannot be (Linux alone has what it needs).
 """
 
 import atexit
@@ -19,13 +19,14 @@ import runpy
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from threadpoolctl import threadpool_limits
 
 PACKAGES = (
     "torch transformers transformers.modeling_utils transformers.trainer transformers.models.llama.modeling_llama "
@@ -34,7 +35,7 @@ PACKAGES = (
 ).split()
 # Variables that decide what a package does when it is imported; a call must have those of the server.
 PREFIXES = ("HF_", "TRANSFORMERS_", "TORCH", "OMP_", "MKL_", "CUDA_", "ACCELERATE_", "PYTHON", "HOME")
-OTHERS = ("PYTHON", "TRANSFORMERS_VERBOSITY")  # the first is ours, the second is set anew
+OTHERS = ("PYTHON", "TRANSFORMERS_VERBOSITY", "OMP_NUM_THREADS")  # the first is ours, the others are set anew
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 CALLER = """#!{python} -SEs
@@ -71,30 +72,14 @@ os._exit(os.WEXITSTATUS(status))
 """
 
 
-class WarmPython:
-    """The server, and the executable `python` in `folder` that calls it."""
-
-    def __init__(self, folder: Path):
-        address = str(folder / "socket")
-        read = {k: v for k, v in os.environ.items() if k.startswith(PREFIXES) and k not in OTHERS}
-        self.python = folder / "python"
-        self.python.write_text(
-            CALLER.format(
-                python=sys.executable,
-                prefixes=PREFIXES,
-                others=OTHERS,
-                read=read,
-                address=address,
-                signals=tuple(map(int, SIGNALS)),
-            )
-        )
-        self.python.chmod(0o755)
-        self.server = subprocess.Popen([sys.executable, __file__, address], stdin=subprocess.PIPE)
-
-    def stop(self) -> None:
-        """End the server; what it runs goes on."""
-        self.server.stdin.close()
-        self.server.wait()
+def write_caller(folder: Path) -> str:
+    """Write the executable `python` into `folder`; returns the address of the server that it asks."""
+    address, caller = str(folder / "socket"), folder / "python"
+    values = {"python": sys.executable, "prefixes": PREFIXES, "others": OTHERS, "address": address}
+    values["read"] = {k: v for k, v in os.environ.items() if k.startswith(PREFIXES) and k not in OTHERS}
+    caller.write_text(CALLER.format(signals=tuple(map(int, SIGNALS)), **values), encoding="utf-8")
+    caller.chmod(0o755)
+    return address
 
 
 def serve(address: str) -> None:
@@ -155,6 +140,9 @@ def become(words: list[str], folder: str, environment: dict[str, str], ignored: 
         raw = raw if direct else io.BufferedWriter(raw)
         lines = name == "stderr" or os.isatty(place)
         setattr(sys, name, io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines, write_through=direct))
+    threads = int(environment.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    sys.modules["torch"].set_num_threads(threads)
+    threadpool_limits(threads)
     logging = sys.modules["transformers"].logging
     logging.set_verbosity(logging.log_levels[environment.get("TRANSFORMERS_VERBOSITY", "warning")])
     code: Any = 0
@@ -180,4 +168,6 @@ def become(words: list[str], folder: str, environment: dict[str, str], ignored: 
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    written = write_caller(Path(sys.argv[1]))
+    if hasattr(os, "pidfd_open"):
+        serve(written)
