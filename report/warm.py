@@ -6,7 +6,7 @@ FOLDER/python is called as Python is: `FOLDER/python FT/train.py ...`. What it r
 caller's words, environment, working directory, streams and signals; it ends with the caller, and the caller with its
 exit code. Importing torch and transformers is most of what a short script takes. Python itself is started for calls
 that are no script and no `-m`, for those whose environment differs in what packages read on import, until the server is
-ready, and where it cannot be (Linux alone has what it needs).
+ready, and where there is none: with PyTorch for GPUs, and elsewhere than on Linux.
 """
 
 import atexit
@@ -29,7 +29,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 PACKAGES = (
-    "torch transformers transformers.modeling_utils transformers.trainer transformers.models.llama.modeling_llama "
+    "transformers transformers.modeling_utils transformers.trainer transformers.models.llama.modeling_llama "
     "accelerate peft datasets pandas scipy.stats sklearn.linear_model statsmodels.stats.multitest jsonargparse "
     "matplotlib.figure matplotlib.backends.backend_agg sacrebleu yaml tqdm"
 ).split()
@@ -84,6 +84,9 @@ def write_caller(folder: Path) -> str:
 
 def serve(address: str) -> None:
     """Import the packages, then fork for every call, and say how each ended, until the standard input ends."""
+    version = importlib.import_module("torch").version
+    if version.cuda or version.hip:
+        return  # a fork of what has looked for a GPU may not use it
     for name in PACKAGES:
         importlib.import_module(name)
     gc.collect()

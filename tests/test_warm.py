@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 from tests.scripts import PYTHON
 
@@ -17,6 +18,12 @@ print("ü", file=sys.stderr)
 print("warm" if "torch" in sys.modules else "cold", file=open(sys.argv[1], "w"))
 sys.exit(int(sys.argv[2]))
 """
+
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open") or bool(torch.version.cuda or torch.version.hip),
+    reason="no server: it needs Linux and PyTorch for CPUs",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
