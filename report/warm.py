@@ -48,12 +48,12 @@ try:
     if not words or not (words[0] == "-m" or words[0].endswith(".py")) or read != {read!r}:
         raise OSError
     server.connect({address!r})
+    ignored = [number for number in {signals!r} if signal.getsignal(number) == signal.SIG_IGN]
+    message = marshal.dumps((words, os.getcwd(), dict(os.environ), ignored))
+    socket.send_fds(server, [len(message).to_bytes(8, "little")], [0, 1, 2])
+    server.sendall(message)
 except OSError:
     os.execv(python, [python, *words])
-ignored = [number for number in {signals!r} if signal.getsignal(number) == signal.SIG_IGN]
-message = marshal.dumps((words, os.getcwd(), dict(os.environ), ignored))
-socket.send_fds(server, [len(message).to_bytes(8, "little")], [0, 1, 2])
-server.sendall(message)
 
 def answer():
     data = server.recv(8)
@@ -91,6 +91,7 @@ def serve(address: str) -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is there already need not be looked at, and so copied, in every process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for what it runs
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
     server.listen(64)
@@ -109,9 +110,13 @@ def serve(address: str) -> None:
             return
         if server in ready:
             caller, _ = server.accept()
-            size, streams, _, _ = socket.recv_fds(caller, 8, 3)
-            with caller.makefile("rb") as file:
-                message = marshal.loads(file.read(int.from_bytes(size, "little")))
+            try:
+                size, streams, _, _ = socket.recv_fds(caller, 8, 3)
+                with caller.makefile("rb") as file:
+                    message = marshal.loads(file.read(int.from_bytes(size, "little")))
+            except (OSError, EOFError):  # it was killed meanwhile
+                caller.close()
+                continue
             number = os.fork()
             if not number:
                 for place, stream in enumerate(streams):
@@ -131,6 +136,10 @@ def serve(address: str) -> None:
 def become(words: list[str], folder: str, environment: dict[str, str], ignored: list[int]) -> None:
     """Run what is called as Python's own start would."""
     os.chdir(folder)
+    threads = environment.get("OMP_NUM_THREADS")
+    if threads != os.environ.get("OMP_NUM_THREADS"):
+        sys.modules["torch"].set_num_threads(int(threads or len(os.sched_getaffinity(0))))
+        threadpool_limits(int(threads or len(os.sched_getaffinity(0))))
     os.environ.clear()
     os.environ.update(environment)
     for number in SIGNALS:
@@ -143,9 +152,6 @@ def become(words: list[str], folder: str, environment: dict[str, str], ignored: 
         raw = raw if direct else io.BufferedWriter(raw)
         lines = name == "stderr" or os.isatty(place)
         setattr(sys, name, io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines, write_through=direct))
-    threads = int(environment.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
-    sys.modules["torch"].set_num_threads(threads)
-    threadpool_limits(threads)
     logging = sys.modules["transformers"].logging
     logging.set_verbosity(logging.log_levels[environment.get("TRANSFORMERS_VERBOSITY", "warning")])
     code: Any = 0
