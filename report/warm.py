@@ -17,6 +17,7 @@ import marshal
 import os
 import runpy
 import select
+import shlex
 import signal
 import socket
 import sys
@@ -38,8 +39,7 @@ PREFIXES = ("HF_", "TRANSFORMERS_", "TORCH", "OMP_", "MKL_", "CUDA_", "ACCELERAT
 OTHERS = ("PYTHON", "TRANSFORMERS_VERBOSITY", "OMP_NUM_THREADS")  # the first is ours, the others are set anew
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-CALLER = """#!{python} -SEs
-import marshal, os, signal, socket, sys
+CALLER = """import marshal, os, signal, socket, sys
 
 words, python, prefixes, others = sys.argv[1:], {python!r}, {prefixes!r}, {others!r}
 read = {{key: value for key, value in os.environ.items() if key.startswith(prefixes) and key not in others}}
@@ -74,11 +74,14 @@ os._exit(os.WEXITSTATUS(status))
 
 def write_caller(folder: Path) -> str:
     """Write the executable `python` into `folder`; returns the address of the server that it asks."""
-    address, caller = str(folder / "socket"), folder / "python"
+    address, caller, python = str(folder / "socket"), folder / "caller.py", folder / "python"
     values = {"python": sys.executable, "prefixes": PREFIXES, "others": OTHERS, "address": address}
     values["read"] = {k: v for k, v in os.environ.items() if k.startswith(PREFIXES) and k not in OTHERS}
     caller.write_text(CALLER.format(signals=tuple(map(int, SIGNALS)), **values), encoding="utf-8")
-    caller.chmod(0o755)
+    # By a shell, since the first line of a script can name no program whose path has blanks.
+    start = shlex.join([sys.executable, "-SEs", str(caller)])
+    python.write_text(f'#!/bin/sh\nexec {start} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
     return address
 
 
@@ -153,7 +156,7 @@ def become(words: list[str], folder: str, environment: dict[str, str], ignored: 
         lines = name == "stderr" or os.isatty(place)
         setattr(sys, name, io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines, write_through=direct))
     logging = sys.modules["transformers"].logging
-    logging.set_verbosity(logging.log_levels[environment.get("TRANSFORMERS_VERBOSITY", "warning")])
+    logging.set_verbosity(logging.log_levels.get(environment.get("TRANSFORMERS_VERBOSITY"), logging.WARNING))
     code: Any = 0
     try:
         if words[0] == "-m":

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from tests.scripts import PYTHON
+from tests.scripts import PYTHON, load_script
 
 TOLD = """
 import os, sys
@@ -72,6 +72,15 @@ def test_python_itself_is_started_for_the_rest(script, tmp_path, words, variable
     words = [{"SCRIPT": script, "TOLD": tmp_path / "told"}.get(word, word) for word in words]
     assert ran(PYTHON, words, tmp_path, **variables)[0] == 0
     assert not (tmp_path / "told").exists() or (tmp_path / "told").read_text() == "cold\n"
+
+
+def test_paths_with_blanks_and_quotes(tmp_path, monkeypatch):
+    folder = tmp_path / """it's "my" $work"""
+    folder.mkdir()
+    (folder / "own python").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(folder / "own python"))
+    load_script("report/warm.py").write_caller(folder)
+    assert ran(folder / "python", ["-c", "import sys; print(sys.argv[1:])", "a b"], tmp_path)[:2] == (0, "['a b']\n")
 
 
 def test_errors_end_with_a_traceback_and_1(tmp_path):
