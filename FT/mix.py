@@ -24,11 +24,11 @@ from typing import Any, Literal
 
 import pandas as pd
 from segments import Layout, Scheme, Span, Unit, draw_languages, mix, unit_spans
-from tqdm import tqdm
 
 from common.cli import InputError, comma_list, config_hash, parse, require_given, require_positive, run
 from common.corpus import Document, corpus_digest, read_documents
 from common.languages import PAPER, get
+from common.progress import Progress
 from common.reporting.files import (
     atomic_file,
     claim,
@@ -118,8 +118,10 @@ class Mix:
         cache = self.cache or str(Path(self.out).with_name("translations.sqlite"))
         return make_translator(self.translator, dictionary=self.dictionary, cache_file=cache, device=self.device)
 
-    def read(self) -> Iterator[Document]:
-        documents = read_documents(self.input, self.subset, self.split, self.documents, bool(self.detokenize))
+    def read(self, *, as_it_is: bool = False) -> Iterator[Document]:
+        """The documents; `as_it_is`: with their tokenization, of which undoing takes the longest."""
+        detokenize = bool(self.detokenize) and not as_it_is
+        documents = read_documents(self.input, self.subset, self.split, self.documents, detokenize)
         return islice(documents, self.limit)
 
 
@@ -135,8 +137,8 @@ def start_worker(config: Mix) -> None:
     _translator = config.make_translator()
 
 
-def write_shard(documents: Sequence[Document], scheme: Scheme, path: Path) -> None:
-    """Mix documents and write them as JSON lines, each with its counts for the summary."""
+def write_shard(documents: Sequence[Document], scheme: Scheme, path: Path, progress: Progress | None = None) -> int:
+    """Mix documents and write them as JSON lines, each with its counts for the summary; returns how many they are."""
     rows = []
     for document in documents:
         source = scheme.languages[0]
@@ -152,7 +154,10 @@ def write_shard(documents: Sequence[Document], scheme: Scheme, path: Path) -> No
         record = {"text": text, "doc_id": document.doc_id, "unit": scheme.unit}
         record["languages"] = [asdict(span) for span in languages]
         rows.append(json.dumps({"record": record, "counts": count(text, languages, units, drawn, scheme)}))
+        if progress:
+            progress.update()
     write_text_atomic(path, "".join(row + "\n" for row in rows))
+    return len(rows)
 
 
 def count(text: str, spans: Sequence[Span], units: Sequence[str], drawn: Sequence[str], scheme: Scheme) -> dict:
@@ -187,25 +192,26 @@ def shards(documents: Iterable[Document]) -> Iterator[list[Document]]:
 def write_shards(config: Mix, folder: Path) -> list[Path]:
     """Write the missing shards, `processes` at a time; returns all of them in order."""
     paths: list[Path] = []
-    with tqdm(unit="document", desc="mixing") as bar:
+    with Progress(sum(1 for _ in config.read(as_it_is=True)), "documents") as progress:
 
         def missing() -> Iterator[tuple[list[Document], Scheme, Path]]:
             for number, shard in enumerate(shards(config.read())):
                 paths.append(folder / f"{number:06d}.jsonl")
-                if not paths[-1].exists():
+                if paths[-1].exists():
+                    progress.update(len(shard))
+                else:
                     yield shard, config.scheme, paths[-1]
-                bar.update(len(shard))
 
         if config.processes == 1:
             start_worker(config)
             for shard in missing():
-                write_shard(*shard)
+                write_shard(*shard, progress)
         else:
-            in_processes(config, missing())
+            in_processes(config, missing(), progress)
     return paths
 
 
-def in_processes(config: Mix, missing: Iterable[tuple[list[Document], Scheme, Path]]) -> None:
+def in_processes(config: Mix, missing: Iterable[tuple[list[Document], Scheme, Path]], progress: Progress) -> None:
     """Write shards in parallel; only a few are read ahead, so that a large corpus does not fill memory."""
     running: deque[Future] = deque()
     # Spawned, not forked: a translator may hold threads or a GPU.
@@ -217,9 +223,9 @@ def in_processes(config: Mix, missing: Iterable[tuple[list[Document], Scheme, Pa
             running.append(pool.submit(write_shard, *shard))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             if len(running) > 2 * config.processes:
-                running.popleft().result()
+                progress.update(running.popleft().result())
         while running:
-            running.popleft().result()
+            progress.update(running.popleft().result())
     except BaseException as error:
         for worker in multiprocessing.active_children():  # a shard is written whole or not at all
             worker.kill()

@@ -12,16 +12,17 @@ documents with min_count of them) and summary.csv; with --index, precision and r
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from tqdm import tqdm
 
 from common.cli import InputError, parse, require_positive, run
-from common.corpus import read_documents
+from common.corpus import Document, read_documents
+from common.progress import Progress
 from common.reporting.files import atomic_file, claim, write_csv_atomic, write_json_atomic
 
 TERMS = Path(__file__).resolve().parent / "data" / "terms.txt"
@@ -57,6 +58,9 @@ class Select:
     def __post_init__(self) -> None:
         require_positive(self, "min_count")
         self.documents = self.documents or ("rows" if self.index else "headings")
+
+    def read(self) -> Iterator[Document]:
+        return read_documents(self.input, self.subset, self.split, self.documents, False)
 
 
 def read_terms(path: str) -> list[str]:
@@ -96,8 +100,8 @@ def split_corpus(config: Select, terms: list[str], index: set[int] | None) -> tu
     related, with_terms, documents, occurrences, total = [], set(), Counter(), Counter(), 0
     with ExitStack() as stack:
         files = [stack.enter_context(atomic_file(out / f"{name}.jsonl")) for name in ("unrelated", "related")]
-        corpus = read_documents(config.input, config.subset, config.split, config.documents, False)
-        for document in tqdm(corpus, unit="document"):
+        progress = stack.enter_context(Progress(sum(1 for _ in config.read()), "documents"))
+        for document in config.read():
             found = Counter(" ".join(match.split()) for match in pattern.findall(document.text))
             if found.total() >= config.min_count:
                 with_terms.add(document.doc_id)
@@ -109,6 +113,7 @@ def split_corpus(config: Select, terms: list[str], index: set[int] | None) -> tu
             row = {"doc_id": document.doc_id, "text": document.text}
             files[is_related].write(json.dumps(row, ensure_ascii=False) + "\n")
             total += 1
+            progress.update()
         row = {"documents": total, "related": len(related), "unrelated": total - len(related)}
         if index is not None:
             row |= agreement(with_terms, index, total)

@@ -64,6 +64,24 @@ def test_equals_slow_version_for_any_token_budget(name):
         np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
+def test_bfloat16_is_as_exact_as_plain_attention():
+    """Products of queries and keys that are large, as in real models, say little in bfloat16."""
+    letters, apart, off = [TOKENIZER(letter).input_ids for letter in LETTERS], [], []
+    for seed in range(4):
+        torch.manual_seed(seed)
+        model = tiny_llama(len(TOKENIZER))
+        for layer in model.model.layers:
+            layer.self_attn.q_proj.weight.data *= 4
+            layer.self_attn.k_proj.weight.data *= 4
+        model = model.to(torch.bfloat16)
+        ours, plain = (loglikelihood(model, TOKENIZER, PROMPTS, letters, alone=alone) for alone in (False, True))
+        exact = loglikelihood(model.float(), TOKENIZER, PROMPTS, letters)
+        apart.append(np.abs(ours - plain).mean())
+        off.append(np.abs(plain - exact).mean())
+    assert np.mean(off) > 0.1, "a model that bfloat16 changes little tests nothing"
+    assert np.mean(apart) < 0.04
+
+
 @pytest.mark.parametrize("name", ["deepseek_v3_latent", "diffllama_called_twice", "afmoe_views"])
 def test_attention_that_takes_liberties_is_scored_right(name):
     torch.manual_seed(6)

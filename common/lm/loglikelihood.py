@@ -73,9 +73,8 @@ def loglikelihood(
     Returns:
         float32 [prompts, most continuations]; NaN for the missing ones of shorter lists.
 
-    Raises:
-        InputError: two different continuations of a prompt have the same tokens, a continuation is empty, or a prompt
-            is longer than the model's context.
+    Raises InputError where two different continuations of a prompt have the same tokens, a continuation is empty, or a
+    prompt is longer than the model's context.
     """
     lists = _one_list_each(prompts, continuations)
     pairs = tokenize_pairs(tokenizer, prompts, lists)

@@ -11,7 +11,7 @@ Generation from few-shot prompts is bound by reading keys and values, most of wh
 import torch
 from transformers import AttentionInterface, DynamicCache
 
-from common.lm.tree_attention import CALLED_TWICE, UnsupportedAttention, check_supported, current
+from common.lm.tree_attention import CALLED_TWICE, UnsupportedAttention, check_supported, current, product
 
 
 class SharedPrefix:
@@ -54,8 +54,7 @@ def prefix_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention function in transformers' interface: query [rows, heads, T, head_dim] -> [rows, T, heads, head_dim].
 
-    Raises:
-        UnsupportedAttention: as in common.lm.tree_attention, and where the cache does not hold keys and values.
+    Raises UnsupportedAttention as in common.lm.tree_attention, and where the cache does not hold keys and values.
     """
     check_supported(module, sliding_window, kwargs)
     prefix = current.get()
@@ -71,21 +70,20 @@ def prefix_attention(
     groups = heads // kv_heads
     scaling = width**-0.5 if scaling is None else scaling
     # Query heads that share a key head become further queries.
-    query = (query * scaling).reshape(rows, kv_heads, groups * length, width)
+    query = query.reshape(rows, kv_heads, groups * length, width)
 
     def for_all_rows(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """[rows, kv_heads, n, a] @ [kv_heads, a, b]: one product a head for all rows."""
-        product = left.transpose(0, 1).flatten(1, 2) @ right
-        return product.unflatten(1, (rows, groups * length)).transpose(0, 1)
+        result = product(left.transpose(0, 1).flatten(1, 2), right)
+        return result.unflatten(1, (rows, groups * length)).transpose(0, 1)
 
-    scores = torch.cat([for_all_rows(query, prefix_key.mT), query @ key.mT], dim=-1)
+    scores = torch.cat([for_all_rows(query, prefix_key.mT), product(query, key.mT)], dim=-1).mul_(scaling)
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
-    own = scores[..., common:].unflatten(2, (groups, length))
-    own += prefix.added(length, scores.dtype).to(scores.device)
+    scores[..., common:].unflatten(2, (groups, length)).add_(prefix.added(length, scores.dtype).to(scores.device))
     weights = torch.softmax(scores, -1)
-    output = for_all_rows(weights[..., :common], prefix_value) + weights[..., common:] @ value
-    output = output.unflatten(2, (groups, length)).permute(0, 3, 1, 2, 4)
+    output = for_all_rows(weights[..., :common], prefix_value) + product(weights[..., common:], value)
+    output = output.unflatten(2, (groups, length)).permute(0, 3, 1, 2, 4).to(value.dtype)
     return output.reshape(rows, length, heads, width), None
 
 

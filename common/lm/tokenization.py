@@ -38,8 +38,7 @@ def tokenize_pairs(
 ) -> list[TokenizedPair]:
     """Tokenize every prompt with each of its continuations (strings, or token ids to append).
 
-    Raises:
-        InputError: different continuations of a prompt have the same tokens, or one of them has no token.
+    Raises InputError where different continuations of a prompt have the same tokens, or one of them has no token.
     """
     bos = leading_tokens(tokenizer)
     alone = _encode(tokenizer, list(prompts))

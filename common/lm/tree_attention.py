@@ -129,8 +129,7 @@ def tree_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention function in transformers' interface: query [1, heads, T, head_dim] -> output [1, T, heads, head_dim].
 
-    Raises:
-        UnsupportedAttention: for attention sinks, position biases or non-causal attention.
+    Raises UnsupportedAttention for attention sinks, position biases or non-causal attention.
     """
     check_supported(module, sliding_window, kwargs)
     batch = current.get()
@@ -142,8 +141,15 @@ def tree_attention(
     next_slots = batch.slots("next", key.device)
     batch.new_past[module.layer_idx] = (key.index_select(2, next_slots), value.index_select(2, next_slots))
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    output = _attend(batch, query[0] * scaling, key[0], value[0], sliding_window, softcap)
-    return output[None].contiguous(), None
+    return _attend(batch, query[0], key[0], value[0], scaling, sliding_window, softcap)[None].contiguous(), None
+
+
+def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """left @ right in float32, as fused kernels keep it: in bfloat16, large scores say little of differences."""
+    if torch.version.cuda and right.is_cuda and right.dtype != torch.float32:
+        both = (one.to(right.dtype).flatten(0, -3) for one in (left, right))
+        return torch.bmm(*both, out_dtype=torch.float32).unflatten(0, left.shape[:-2])
+    return left.float() @ right.float()
 
 
 def check_supported(module: torch.nn.Module, sliding_window: int | None, kwargs: dict) -> None:
@@ -167,10 +173,11 @@ def _attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
+    scaling: float,
     window: int | None,
     softcap: float | None,
 ) -> torch.Tensor:
-    """query [heads, T, head_dim], already scaled; key, value [kv_heads, path + T, head_dim] -> [T, heads, head_dim]."""
+    """query [heads, T, head_dim]; key, value [kv_heads, path + T, head_dim] -> [T, heads, head_dim]."""
     heads, kv_heads, common = query.shape[0], key.shape[0], batch.common
     groups = heads // kv_heads
     slots = batch.slots("gathered", key.device)
@@ -182,20 +189,20 @@ def _attend(
     rows = rows.view(kv_heads, groups, batch.blocks, BLOCK, -1).transpose(1, 2).flatten(2, 3)
     by_block = (batch.blocks, groups * BLOCK)
 
-    common_scores = (rows.flatten(1, 2) @ key[:, :common].mT).unflatten(1, by_block)
-    scores = rows @ gathered_key.mT
+    common_scores = product(rows.flatten(1, 2), key[:, :common].mT).unflatten(1, by_block).mul_(scaling)
+    scores = product(rows, gathered_key.mT).mul_(scaling)
     if softcap is not None:
         common_scores, scores = (softcap * torch.tanh(part / softcap) for part in (common_scores, scores))
     if window is not None:
-        common_scores += batch.mask("common", query, groups, window)
-    scores += batch.mask("gathered", query, groups, window)
+        common_scores += batch.mask("common", scores, groups, window)
+    scores += batch.mask("gathered", scores, groups, window)
     weights = torch.cat([common_scores, scores], dim=-1)
     torch.softmax(weights, -1, out=weights)
-    output = (weights[..., :common].flatten(1, 2) @ value[:, :common]).unflatten(1, by_block)
-    output += weights[..., common:] @ gathered_value
+    output = product(weights[..., :common].flatten(1, 2), value[:, :common]).unflatten(1, by_block)
+    output += product(weights[..., common:], gathered_value)
 
     output = output.unflatten(2, (groups, BLOCK)).permute(1, 3, 0, 2, 4)  # [blocks, BLOCK, kv_heads, groups, head_dim]
-    return output.reshape(batch.blocks * BLOCK, heads, -1)[: batch.size]
+    return output.reshape(batch.blocks * BLOCK, heads, -1)[: batch.size].to(value.dtype)
 
 
 AttentionInterface.register("prefix_tree", tree_attention)
