@@ -17,6 +17,7 @@ from tests.scripts import call, load_script
 
 scoring = load_script("tests/bench/scoring.py")
 growth = load_script("tests/bench/growth.py")
+translation = load_script("tests/bench/translation.py")
 SIDES = ["ours", "one_at_a_time"] + ["harness"] * bool(find_spec("lm_eval"))
 
 
@@ -74,6 +75,20 @@ def test_another_run_replaces_its_rows_and_a_foreign_table_is_refused(bench, tmp
 ])  # fmt: skip
 def test_wrong_keys_are_refused(bench, capsys, key, value):
     assert bench(key, value) == 2 and key[2:] in capsys.readouterr().err
+
+
+def test_translations_are_the_same_whoever_makes_them(tiny_checkpoint, tmp_path, monkeypatch):
+    for code, river in {"en": "river", "de": "Fluss"}.items():
+        lines = [f"The {river} number {number} is deep.\n" for number in range(8)]
+        (tmp_path / f"{code}.devtest").write_text("".join(lines), encoding="utf-8")
+    out = tmp_path / "translation.csv"
+    keys = ["--sentences", tmp_path, "--model", tiny_checkpoint, "--count", "3", "--max_new_tokens", "4"]
+    for _ in range(2):  # a run again replaces its rows
+        assert call(translation, [*keys, "--repeats", "2", "--out", out], monkeypatch) == 0
+    table = pd.read_csv(out)
+    assert list(table["side"]) == ["ours", "batches of 8", "one by one"] and set(table["sentences"]) == {3}
+    assert set(table["same_as_ours"]) == {3} and table["times_ours"].iloc[0] == 1
+    assert ((table["seconds_min"] <= table["seconds"]) & (table["seconds"] <= table["seconds_max"])).all()
 
 
 def test_every_product_of_a_forward_pass_is_seen(data, tiny_checkpoint):

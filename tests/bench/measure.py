@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -71,6 +72,16 @@ def peak_memory(device: torch.device | str) -> Iterator[Callable[[], float]]:
         return
     forget.write_text("5")
     yield lambda: int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+
+def timed(call: Callable, device: torch.device) -> tuple[float, float, Any]:
+    """Seconds, peak memory (MiB) and what the call returns."""
+    with peak_memory(device) as peak:
+        synchronize()
+        start = time.perf_counter()
+        result = call()
+        synchronize()
+        return time.perf_counter() - start, peak(), result
 
 
 @dataclass

@@ -16,7 +16,6 @@ import logging
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -198,16 +197,6 @@ def one_by_one(model, tokenizer, settings: dict[str, Setting], asked: Asked, bat
 SIDES: dict[str, Callable] = {"harness": harness, "one_at_a_time": one_by_one}
 
 
-def timed(call: Callable, device: torch.device) -> tuple[float, float, dict]:
-    """Seconds, peak memory (MiB) and what the call returns."""
-    with measure.peak_memory(device) as peak:
-        measure.synchronize()
-        start = time.perf_counter()
-        result = call()
-        measure.synchronize()
-        return time.perf_counter() - start, peak(), result
-
-
 def fastest_batch(config: Config, model, tokenizer, settings: dict[str, Setting], asked: Asked) -> int:
     """The batch size with which lm-evaluation-harness is fastest, on as many prompts as the largest has."""
     sizes = sorted({max(1, int(word)) for word in comma_list(config.batches)})
@@ -216,7 +205,7 @@ def fastest_batch(config: Config, model, tokenizer, settings: dict[str, Setting]
     harness(model, tokenizer, settings, trial[:1], 1)  # the first call imports and allocates
     seconds = {}
     for size in sizes:
-        seconds[size], *_ = timed(partial(harness, model, tokenizer, settings, trial, size), model.device)
+        seconds[size], *_ = measure.timed(partial(harness, model, tokenizer, settings, trial, size), model.device)
     say({f"harness, batch {size}": round(value, 2) for size, value in seconds.items()})
     return min(seconds, key=seconds.get)
 
@@ -250,7 +239,7 @@ def compare(config: Config, model, tokenizer, shots: int, settings: dict[str, Se
     for number in range(1, config.repeats + 1):
         for side, call in sides.items():
             with measure.counting(model) as tokens:
-                seconds, peak, found = timed(call, model.device)
+                seconds, peak, found = measure.timed(call, model.device)
             rounds.append({"side": side, "seconds": seconds, "peak": peak, "tokens": sum(tokens), "found": found})
             say({"round": number, "side": side, "prompts": len(found), "seconds": round(seconds, 2)})
         rates.append([measure.gemm_rate(model, some) / 1e9 if counted else np.nan for some in (passes, full)])

@@ -1,45 +1,63 @@
 """Speed of translating with a causal LM: this repository, and transformers' generate one by one and in batches of 8.
 
-    python tests/bench/translation.py --sentences DIR [--model MODEL] --out tests/bench/results/translation_cpu.csv
+    python tests/bench/translation.py --sentences DIR [--model MODEL]
 
 DIR has en.devtest and de.devtest. A model, or a random Llama of 58M weights, whose answers are all of the largest
-length, translates greedily in float32 with five few-shot examples; the sides run one after the other in one process,
-and their outputs are compared. Batches of transformers' generate are sorted by length.
+length, translates greedily with five few-shot examples; the sides take turns in one process, and their outputs are
+compared. Batches of transformers' generate are sorted by length. Rows are added to `out`, as by scoring.py.
 """
 
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import torch
 
-from common.cli import parse
+from common.cli import parse, require_positive, run
 from common.lm.generation import generate
 from common.lm.loading import load
 from common.lm.memory import keep_freed_memory
+from common.lm.precision import dtype_name
 from common.prompts import translation_prompt
-from common.reporting.files import write_csv_atomic
+from common.reporting.provenance import git_commit, now
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.bench import measure  # noqa: E402
 from tests.bench.random_llama import save_random_llama  # noqa: E402
 
 NUM_FEWSHOT = 5
+KEYS = ("machine", "model", "dtype", "sentences", "max_new_tokens", "side")
 
 
 @dataclass
 class Config:
-    """What to measure."""
+    """Compare the speed of translating.
 
-    sentences: str  # folder with en.devtest and de.devtest
-    model: str | None = None  # hub name or folder; null: the random Llama
-    out: str = "tests/bench/results/translation_cpu.csv"  # CSV to write
-    count: int = 100  # sentences
-    max_new_tokens: int = 48  # of an answer
+    Attributes:
+        sentences: folder with en.devtest and de.devtest.
+        model: hub name or folder; null is a random Llama.
+        dtype: float32, in which all sides answer alike, or auto, bfloat16, float16.
+        out: table to add to, .csv.
+        count: sentences.
+        max_new_tokens: of an answer.
+        repeats: rounds.
+    """
+
+    sentences: str
+    model: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    out: str = "tests/bench/results/translation.csv"
+    count: int = 100
+    max_new_tokens: int = 48
+    repeats: int = 3
+
+    def __post_init__(self) -> None:
+        require_positive(self, "count", "max_new_tokens", "repeats")
 
 
 def plain(model, tokenizer, prompts: list[str], max_new_tokens: int, batch: int) -> list[str]:
@@ -72,7 +90,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not config.model:
             save_random_llama(Path(folder), [line for own in lines.values() for line in own])
-        model, tokenizer = load(config.model or folder, dtype="float32")
+        model, tokenizer = load(config.model or folder, dtype=config.dtype)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         new = config.max_new_tokens
         sides: dict[str, Callable[[], list[str]]] = {
@@ -80,29 +98,25 @@ def main() -> None:
             "batches of 8": lambda: plain(model, tokenizer, prompts, new, 8),
             "one by one": lambda: plain(model, tokenizer, prompts, new, 1),
         }
-        rows, answers = [], {}
-        for side, answer in sides.items():
-            start = time.perf_counter()
-            answers[side] = answer()
-            seconds = time.perf_counter() - start
-            same = sum(a == b for a, b in zip(answers[side], answers["ours"], strict=True))
-            rows.append(
-                {
-                    "model": Path(config.model or "random Llama, 58M").name,
-                    "side": side,
-                    "sentences": len(prompts),
-                    "seconds": seconds,
-                    "same_as_ours": same,
-                }
-            )
-            print(json.dumps(rows[-1]), flush=True)
-    table = pd.DataFrame(rows)
-    table["times_ours"] = table["seconds"] / table["seconds"].iloc[0]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    table.insert(0, "device", device)
-    write_csv_atomic(Path(config.out), table, float_format="%.4f")
-    print(table.to_string(index=False))
+        generate(model, tokenizer, prompts[:1], new)  # the first call allocates
+        runs: dict[str, list[tuple]] = {side: [] for side in sides}
+        for number in range(1, config.repeats + 1):
+            for side, answer in sides.items():
+                runs[side].append(measure.timed(answer, model.device))
+                print(json.dumps({"round": number, "side": side, "seconds": round(runs[side][-1][0], 2)}), flush=True)
+    shared = {"machine": measure.machine(model.device), "date": now()[:10], "commit": git_commit()}
+    shared |= {"model": Path(config.model or "random Llama (58M)").name, "dtype": dtype_name(model)}
+    shared |= {"sentences": len(prompts), "max_new_tokens": new, "repeats": config.repeats}
+    rows: list[dict] = []
+    for side, own in runs.items():
+        row = shared | {"side": side} | measure.spread([seconds for seconds, *_ in own])
+        row["times_ours"] = row["seconds"] / rows[0]["seconds"] if rows else 1.0
+        row["same_as_ours"] = sum(a == b for a, b in zip(own[0][2], runs["ours"][0][2], strict=True))
+        rows.append(row | {"peak_memory_mib": max(peak for _, peak, _ in own)})
+    measure.keep(config.out, rows, KEYS)
+    shown = ["side", "seconds", "times_ours", "same_as_ours", "peak_memory_mib"]
+    print(pd.DataFrame(rows)[shown].to_string(index=False))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
