@@ -23,6 +23,7 @@ import socket
 import sys
 import threading
 import traceback
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,8 @@ def serve(address: str) -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is there already need not be looked at, and so copied, in every process
+    for end in list(weakref.finalize._registry):
+        end.atexit = False  # those of torch take a third of a short call, and change nothing outside of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for what it runs
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)

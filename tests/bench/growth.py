@@ -33,7 +33,7 @@ from common.lm.loading import ModelConfig
 from common.questions import FOUR, monolingual, write_questions
 from common.reporting.files import read_csv
 from common.reporting.plots import COLORS, MARKERS, PAGE, add_legend, save_figure
-from common.reporting.provenance import git_commit, now, peak_memory, read_run
+from common.reporting.provenance import git_commit, now, read_run
 from common.settings import build_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,15 +152,15 @@ def run_point(config: Config) -> None:
         return made
 
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as out, redirect_stdout(sys.stderr):
+    # Not what the system counts, which begins with the memory of the process that started this one.
+    with measure.peak_memory("cpu") as peak, tempfile.TemporaryDirectory() as out, redirect_stdout(sys.stderr):
         evaluation = EvaluationConfig(out=out, settings=chosen)
         model = ModelConfig(model=config.model, dtype=config.dtype, device="cpu")
         evaluate_fitting(task, mmlu.overlong, evaluation, model, scorer)
         seconds = time.perf_counter() - start - sum(loaded)
-        session = read_run(out)["sessions"][-1]
+        session, memory = read_run(out)["sessions"][-1], {"peak_memory_mib": peak()}
     counts = {"prompts": session["questions"], "tokens_in_prompts": session["prompt_tokens"]}
     counts |= {"distinct_tokens": session["tree_tokens"]}
-    memory = {"peak_memory_mib": peak_memory()["rss_bytes"] / 2**20}
     print("RESULT " + json.dumps(counts | {"seconds": seconds, "dtype": session["dtype"]} | memory))
 
 
