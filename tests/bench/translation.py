@@ -12,13 +12,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 import torch
 
-from common.cli import parse, require_positive, run
+from common.cli import InputError, comma_list, parse, require_positive, run
 from common.lm.generation import generate
 from common.lm.loading import load
 from common.lm.memory import keep_freed_memory
@@ -31,6 +32,7 @@ from tests.bench import measure  # noqa: E402
 from tests.bench.random_llama import save_random_llama  # noqa: E402
 
 NUM_FEWSHOT = 5
+SIDES = {"batches of 8": 8, "one by one": 1}  # of transformers' generate, by the prompts in a batch
 KEYS = ("machine", "model", "dtype", "sentences", "max_new_tokens", "side")
 
 
@@ -45,6 +47,7 @@ class Config:
         out: table to add to, .csv.
         count: sentences.
         max_new_tokens: of an answer.
+        sides: what to compare with ours, separated by commas.
         repeats: rounds.
     """
 
@@ -54,10 +57,13 @@ class Config:
     out: str = "tests/bench/results/translation.csv"
     count: int = 100
     max_new_tokens: int = 48
+    sides: str = ",".join(SIDES)
     repeats: int = 3
 
     def __post_init__(self) -> None:
         require_positive(self, "count", "max_new_tokens", "repeats")
+        if unknown := set(comma_list(self.sides)) - set(SIDES):
+            raise InputError(f"sides: {min(unknown)!r} is not one of {', '.join(SIDES)}")
 
 
 def plain(model, tokenizer, prompts: list[str], max_new_tokens: int, batch: int) -> list[str]:
@@ -93,10 +99,10 @@ def main() -> None:
         model, tokenizer = load(config.model or folder, dtype=config.dtype)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         new = config.max_new_tokens
-        sides: dict[str, Callable[[], list[str]]] = {
-            "ours": lambda: [a.text for a in generate(model, tokenizer, prompts, new)],
-            "batches of 8": lambda: plain(model, tokenizer, prompts, new, 8),
-            "one by one": lambda: plain(model, tokenizer, prompts, new, 1),
+        sides: dict[str, Callable[[], list[str]]] = {}
+        sides["ours"] = lambda: [answer.text for answer in generate(model, tokenizer, prompts, new)]
+        sides |= {
+            side: partial(plain, model, tokenizer, prompts, new, SIDES[side]) for side in comma_list(config.sides)
         }
         generate(model, tokenizer, prompts[:1], new)  # the first call allocates
         runs: dict[str, list[tuple]] = {side: [] for side in sides}
