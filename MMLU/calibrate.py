@@ -155,7 +155,7 @@ def main() -> None:
     info = {"config": source["config"] | {"calibrate": asdict(config)}, "hash": digest, "model": source["model"]}
     session = begun() | {"end": now(), "computed_tokens": 0}
     write_run(out, info | {"records": written, "sessions": [session]})
-    write_summaries(out, load_records(out), category)
+    write_summaries(out, category)
     write_result(__file__, out / "bias", {config.run: config.run}, bias(records))
 
 

@@ -84,11 +84,9 @@ def _end(code: int, message: str) -> None:
 
 
 ADVICE = {
-    errno.ENOSPC: "make room and run the same command again",
-    errno.EDQUOT: "make room and run the same command again",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room and run the same command again"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "change its permissions or name another place"),
     errno.EROFS: "name a folder that can be written to",
-    errno.EACCES: "change its permissions or name another place",
-    errno.EPERM: "change its permissions or name another place",
     errno.ENOENT: "see that its folder is there",
     errno.ENOTDIR: "a part of this path is no folder; name another place",
     errno.EISDIR: "name a file, not a folder",

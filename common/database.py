@@ -13,9 +13,7 @@ ADVICE = {
     sqlite3.SQLITE_FULL: "make room and run the same command again",
     sqlite3.SQLITE_IOERR: "make room or mend the disk, and run the same command again",
     sqlite3.SQLITE_BUSY: "let the other process that writes to it end",
-    sqlite3.SQLITE_CANTOPEN: "name a file in a folder that can be written to",
-    sqlite3.SQLITE_READONLY: "name a file in a folder that can be written to",
-}
+} | dict.fromkeys((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY), "name a file in a folder that can be written to")
 
 
 @contextmanager

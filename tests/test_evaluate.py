@@ -1,5 +1,6 @@
 """evaluate_mmlu.py on a tiny model: records, resumption, kills, several processes, and what it refuses."""
 
+import gc
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from common.evaluation.resume import Shard, share
 from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
 from common.prompts import mmlu_prompt
-from common.questions import read_questions, write_questions
+from common.questions import Question, read_questions, write_questions
 from tests.mmlu import LOGPROBS, write_variants
 from tests.scripts import PYTHON, ROOT, load_script
 
@@ -70,6 +71,20 @@ def test_records_are_complete_and_right(ask, data, tiny_checkpoint):
     assert np.abs(records[LOGPROBS].to_numpy() - expected).max() < 1e-5
     assert list(records["prediction"]) == ["ABCD"[best] for best in records[LOGPROBS].to_numpy().argmax(1)]
     assert list(records["correct"]) == [int(row.prediction == row.answer) for row in records.itertuples()]
+
+
+def test_questions_that_are_not_being_asked_are_not_in_memory(ask, monkeypatch):
+    def alive():
+        gc.collect()
+        return sum(type(one) is Question for one in gc.get_objects())
+
+    before, most, score = alive(), [], scorers.loglikelihood
+    monkeypatch.setitem(
+        vars(scorers), "loglikelihood", lambda *args, **keys: most.append(alive()) or score(*args, **keys)
+    )
+    _, scored = ask("--settings", "en,full,mixup")
+    assert scored == 120 and len(most) == len(SUBJECTS)
+    assert max(most) - before == 6 * 5 + 6, "those of a subject in six settings, and the first of each setting"
 
 
 def test_summaries_and_run_json(ask):

@@ -109,18 +109,20 @@ def test_units_are_found_under_their_hash_only(tmp_path):
     assert set(read["mixup"]["prediction"]) == {"D"} and set(read["en"]["prediction"]) == {"B"}
 
 
-def test_a_few_columns_are_read_at_a_time(tmp_path, monkeypatch):
-    rows, shards = items(), list(shards_of(items()))
-    store = UnitStore(tmp_path, dict.fromkeys(("en", "mixup", "full_de"), "1"))
-    store.write(shards[0], pd.concat([records(rows, name, best=k) for k, name in enumerate(store.hashes)]))
-    whole = dict(store.read(shards))
-    monkeypatch.setattr(resume, "KEPT", 2 * resume.SHARD_SIZE)
-    opened = []
-    read_text = resume.read_text
+def test_every_unit_is_opened_once_and_the_newest_one_counts(tmp_path, monkeypatch):
+    rows, shards = items(count=SHARD_SIZE + 1), list(shards_of(items(count=SHARD_SIZE + 1)))
+    names, opened, read_text = ("en", "mixup", "full_de"), [], resume.read_text
+    store, old = UnitStore(tmp_path, dict.fromkeys(names, "1")), UnitStore(tmp_path, {"en": "0", "mixup": "1"})
+    whole = {name: records(rows, name, best=k) for k, name in enumerate(names)}
+    for shard in shards:
+        old.write(shard, records(shard.of(rows), "mixup", best=1))
+        store.write(shard, pd.concat([whole[name].iloc[shard.number * SHARD_SIZE :][:SHARD_SIZE] for name in names]))
     monkeypatch.setattr(resume, "read_text", lambda path: opened.append(path) or read_text(path))
-    for (name, table), (expected, rows) in zip(store.read(shards), whole.items(), strict=True):
-        assert name == expected and table.equals(rows)
-    assert len(opened) == 2, "once for two columns, and once for the third"
+    found = dict(store.read(shards))
+    assert list(found) == list(names) and len(opened) == len(set(opened)) <= 4
+    for name, table in found.items():
+        assert list(table["id"]) == [row.id for row in rows]
+        assert list(table["prediction"]) == list(whole[name]["prediction"])
 
 
 def test_a_batch_without_shards_is_no_unit(tmp_path):

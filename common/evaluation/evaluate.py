@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol
 import pandas as pd
 
 from common.cli import InputError, comma_list, config_hash, require_positive
-from common.evaluation.records import load_records, write_setting, write_summaries
-from common.evaluation.resume import Shard, UnitStore, Worker, compute_missing, shards_of
+from common.evaluation.records import write_setting, write_summaries
+from common.evaluation.resume import Shard, Spool, UnitStore, Worker, compute_missing, shards_of
 from common.evaluation.scorers import LogprobScorer, Parts, ServerScorer, shard_prompts
 from common.lm.loading import DTYPES, ModelConfig, pick_device
 from common.lm.loglikelihood import ScoringStats
@@ -134,8 +134,7 @@ def evaluate(
             " answer_token follow and chat false (chat:MODEL asks in a chat)"
         )
     started, out = time.monotonic(), Path(config.out)
-    settings = {name: task.read(name) for name in expand_settings(comma_list(config.settings), task.names)}
-    check_parallel(settings)
+    settings, ids, parts = read_settings(task, config)
     preparation = round(time.monotonic() - started, 1)
     if config.show:
         show(settings, config)
@@ -146,14 +145,10 @@ def evaluate(
     base = base_of(task, config, model)
     hashes = {name: hash_of(config, base, setting) for name, setting in settings.items()}
     info = open_run(task, config, model, base, hashes)
-    parts: dict[Shard, dict[str, list[Question]]] = {}
-    for name, setting in settings.items():
-        for shard, questions in shards_of(setting.questions).items():
-            parts.setdefault(shard, {})[name] = questions
     store = UnitStore(out / "units", hashes)
 
     def part(shard: Shard, names: Sequence[str]) -> dict[str, list[Question]]:
-        return {name: parts[shard][name] for name in names if name in parts[shard]}
+        return {name: parts[shard, name] for name in names if (shard, name) in parts.places}
 
     def start() -> Worker:
         made = scorer(config, model)
@@ -163,13 +158,13 @@ def evaluate(
         return shard_prompts(part(*unit), settings, config.answer_format)
 
     more = {"written": task.written, "preparation_seconds": preparation}
-    compute_missing(store, parts, start, info, state, texts=texts, **more)
+    shards = list(dict.fromkeys(shard for shard, _ in parts.places))
+    compute_missing(store, shards, start, info, state, texts=texts, **more)
     if state.is_main_process:
-        for name, table in store.read(parts):
-            ids = [question.id for question in settings[name].questions]
-            info["records"][name] = {"hash": hashes[name], **write_setting(out, table, ids)}
+        for name, table in store.read(shards):
+            info["records"][name] = {"hash": hashes[name], **write_setting(out, table, ids[name])}
         write_run(out, info)
-        summary = write_summaries(out, load_records(out, ["id", "subject", "setting", "correct"]), task.category)
+        summary = write_summaries(out, task.category)
         print(summary.to_string(index=False, float_format="{:.4f}".format), f"\n{out}/summary.csv")
 
 
@@ -182,15 +177,26 @@ def paper_dtype(dtype: str, device: str, say: bool) -> str:
     return "float32"
 
 
-def check_parallel(settings: Mapping[str, Setting]) -> None:
-    """InputError where a setting has other questions or answers than English, as where a file was edited."""
-    english = {(q.id, q.answer) for q in settings["en"].questions} if "en" in settings else ()
-    for name, setting in settings.items() if english else ():
-        if different := english ^ {(q.id, q.answer) for q in setting.questions}:
+def read_settings(task: Task, config: EvaluationConfig) -> tuple[dict[str, Setting], dict[str, list[str]], Spool]:
+    """The settings that `config` names, each with its first questions alone; the ids of all; all, by shard and setting.
+
+    InputError where a setting has other questions or answers than English, as where a file was edited.
+    """
+    settings, ids, parts, english = {}, {}, Spool(), set()
+    for name in expand_settings(comma_list(config.settings), task.names):  # English first
+        setting = task.read(name)
+        answers = {(question.id, question.answer) for question in setting.questions}
+        english = answers if name == "en" else english
+        if different := english and english ^ answers:
             raise InputError(
                 f"question {min(different)[0]} is in only one of en.csv and {name}.csv, or its answers differ; build"
                 " both again"
             )
+        for shard, questions in shards_of(setting.questions).items():
+            parts.extend((shard, name), questions)
+        ids[name] = [question.id for question in setting.questions]
+        settings[name] = replace(setting, questions=setting.questions[: max(1, config.show)])
+    return settings, ids, parts
 
 
 def show(settings: Mapping[str, Setting], config: EvaluationConfig) -> None:

@@ -3,7 +3,7 @@
 records = load_records("MMLU/results/world")  # every setting of a run, checked against its run.json
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,30 +90,33 @@ def write_setting(out: Path, table: pd.DataFrame, ids: Sequence[str]) -> dict[st
     return {"rows": len(table), "sha256": file_digest(path)}
 
 
-def load_records(out: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """All records of a run folder, settings in table order; `correct` is int, log-probabilities (if any) float64.
-
-    With `columns`, these alone.
+def each_setting(out: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """The records of a run folder, a setting at a time in table order, all cells text; with `columns`, these alone.
 
     Raises InputError, naming the file, for a record file that is missing, was changed after it was written, or does
     not belong to the run that run.json describes.
     """
-    out = Path(out)
     written = read_run(out).get("records")
     if written is None:
         raise InputError(f"{out}/run.json: a run without records of questions; name the folder of an evaluation")
-    tables = []
+    if not written:
+        raise InputError(f"{out}/run.json: no finished setting; rerun the interrupted evaluation")
+    for path in sorted(out.glob("*.csv")):
+        if path.stem not in written and path.is_file() and path.read_bytes().startswith(b"id,subject,setting"):
+            raise InputError(f"{path}: not of the run that run.json describes; delete it or evaluate its setting again")
     for setting in sort_settings(written):
         path = out / f"{setting}.csv"
         if not path.exists() or file_digest(path) != written[setting]["sha256"]:
             raise InputError(f"{path}: not the file that run.json describes; run the evaluation again to rewrite it")
-        tables.append(read_text(path, usecols=columns))
-    for path in sorted(out.glob("*.csv")):
-        if path.stem not in written and path.is_file() and path.read_bytes().startswith(b"id,subject,setting"):
-            raise InputError(f"{path}: not of the run that run.json describes; delete it or evaluate its setting again")
-    if not tables:
-        raise InputError(f"{out}/run.json: no finished setting; rerun the interrupted evaluation")
-    records = pd.concat(tables, ignore_index=True).fillna("")
+        yield read_text(path, usecols=columns)
+
+
+def load_records(out: Path) -> pd.DataFrame:
+    """All records of a run folder, settings in table order; `correct` is int, log-probabilities (if any) float64.
+
+    Raises InputError as `each_setting`.
+    """
+    records = pd.concat(each_setting(Path(out)), ignore_index=True).fillna("")
     scores = list(logprobs_of(records))
     records[scores] = records[scores].replace("", np.nan)
     return records.astype({"correct": int} | dict.fromkeys(scores, float))
@@ -159,12 +162,18 @@ def by_language(records: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="setting")
 
 
-def write_summaries(out: Path, records: pd.DataFrame, category: Callable[[str], str]) -> pd.DataFrame:
+def write_summaries(out: Path, category: Callable[[str], str]) -> pd.DataFrame:
     """Write summary.csv and summary_by_category.csv of a run folder; returns the first."""
-    parts = records.groupby(records["subject"].map(category))
-    by_category = pd.concat([summarize(rows).assign(category=name) for name, rows in parts])
-    by_category.insert(0, "category", by_category.pop("category"))
-    write_csv_atomic(out / "summary_by_category.csv", by_category, float_format="%.6g")
-    summary = summarize(records)
+    found, english = {"": []}, pd.DataFrame()
+    for table in each_setting(out, ["id", "subject", "setting", "correct"]):
+        records = pd.concat([english, table.astype({"correct": int})])
+        if table["setting"].iloc[0] == "en":
+            english = records
+        parts = records.groupby(records["subject"].map(category))
+        for name, rows in [("", records), *parts]:
+            found.setdefault(name, []).append(summarize(rows).tail(1))
+    summary = pd.concat(found.pop(""))
+    by_category = pd.concat({name: pd.concat(found[name]) for name in sorted(found)}, names=["category"])
+    write_csv_atomic(out / "summary_by_category.csv", by_category.reset_index(0), float_format="%.6g")
     write_csv_atomic(out / "summary.csv", summary, float_format="%.6g")
     return summary

@@ -12,10 +12,16 @@ byte-identical after any interruption and for any number of processes.
 
 import hashlib
 import json
+import os
+import pickle
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import tempfile
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -37,7 +43,6 @@ from common.reporting.files import claim, csv_text, read_text, write_csv_atomic,
 from common.reporting.provenance import begun, device_name, file_digest, now, peak_memory, read_run, write_run
 
 SHARD_SIZE = 100
-KEPT = 200_000  # rows of units in memory
 DIGITS = 12  # of a file's digest
 LONGEST = 150  # characters of a subject in a file's name
 COLUMN = "setting"  # of a unit's rows
@@ -71,6 +76,22 @@ def shards_of(items: Iterable[Question]) -> dict[Shard, list[Question]]:
     }
 
 
+class Spool:
+    """Lists by key, which lie in a temporary file instead of memory; `places` has the keys."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the spool is there)
+        self.places: dict[Hashable, list[int]] = {}
+        weakref.finalize(self, self._file.close)
+
+    def extend(self, key: Hashable, items: list) -> None:
+        self.places.setdefault(key, []).append(self._file.seek(0, os.SEEK_END))
+        pickle.dump(items, self._file)
+
+    def __getitem__(self, key: Hashable) -> list:
+        return [item for place in self.places[key] if self._file.seek(place) >= 0 for item in pickle.load(self._file)]
+
+
 @dataclass
 class UnitStore:
     """The finished units of a run folder, read and written under the hashes of the present configuration.
@@ -101,15 +122,12 @@ class UnitStore:
     def _batch(self, folder: Path) -> dict[str, str]:
         """The columns of a batch and their hashes; nothing where they are not those that its folder is named after."""
         path = folder / "settings.json"
-        try:
+        with suppress(OSError, ValueError):
             batch = json.loads(path.read_text(encoding="utf-8"))
             if config_hash(batch) == folder.name:
                 return batch
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError):
-            pass
-        print(f"note: {path} is cut short or changed, and its units are computed again", file=sys.stderr)
+        if path.exists():
+            print(f"note: {path} is cut short or changed, and its units are computed again", file=sys.stderr)
         return {}
 
     def pending(self, shards: Iterable[Shard]) -> dict[Shard, list[str]]:
@@ -130,18 +148,16 @@ class UnitStore:
             shutil.rmtree(path)
         write_text_atomic(path, text)
 
-    def read(self, shards: Collection[Shard]) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Every column with its rows in the order of `shards`, all cells text as written; KEPT rows at a time."""
-        finished, columns = self._finished(), list(self.hashes)
-        count = max(1, KEPT // (SHARD_SIZE * max(1, len(shards))))
-        for chosen in (columns[place : place + count] for place in range(0, len(columns), count)):
-            parts: dict[str, list[pd.DataFrame]] = {column: [] for column in chosen}
-            for shard in shards:
-                units = {c: path for c, path in finished.get(shard.name, {}).items() if c in parts}
-                tables = {path: read_text(path).groupby(COLUMN) for path in set(units.values())}
-                for column, path in units.items():
-                    parts[column].append(tables[path].get_group(column))
-            yield from ((column, pd.concat(tables, ignore_index=True)) for column, tables in parts.items() if tables)
+    def read(self, shards: Iterable[Shard]) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Every column with its rows in the order of `shards`, all cells text as written; one column in memory."""
+        finished, rows = self._finished(), Spool()
+        for units in (finished.get(shard.name, {}) for shard in shards):
+            for path in set(units.values()):
+                for column, table in read_text(path).groupby(COLUMN):
+                    if units.get(column) == path:
+                        rows.extend(column, [table])
+        for column in filter(rows.places.__contains__, self.hashes):
+            yield column, pd.concat(rows[column], ignore_index=True)
 
 
 @dataclass
@@ -183,9 +199,9 @@ def compute_missing(
     pending = list(store.pending(shards).items())
     state.wait_for_everyone()  # every process must list the pending units before the first one is finished
     if planning():
-        read = [texts(*unit) for unit in pending]
-        rows = sum(map(len, read))
-        say_plan(Work(rows, sum(map(tree_size, read)), rows * written, "".join(texts[0] for texts in read[:5])))
+        counts = [(len(read), tree_size(read)) for read in starmap(texts, pending)]
+        rows, size = map(sum, zip((0, 0), *counts, strict=True))
+        say_plan(Work(rows, size, rows * written, "".join(texts(*unit)[0] for unit in pending[:5])))
     if state.is_main_process:
         claim(store.folder.parent)
     if not pending:

@@ -8,10 +8,13 @@
 Generation from few-shot prompts is bound by reading keys and values, most of which belong to the shared examples.
 """
 
+from typing import Any
+
 import torch
+from torch import Tensor, nn
 from transformers import AttentionInterface, DynamicCache
 
-from common.lm.tree_attention import CALLED_TWICE, UnsupportedAttention, check_supported, current, product
+from common.lm.tree_attention import CALLED_TWICE, UnsupportedAttention, current, product, supported
 
 
 class SharedPrefix:
@@ -24,14 +27,14 @@ class SharedPrefix:
     def __init__(self, cache: DynamicCache):
         self.layers = [(layer.keys[0], layer.values[0]) for layer in cache.layers]
         self.length = self.layers[0][0].shape[1]
-        self.mask: torch.Tensor | None = None
+        self.mask: Tensor | None = None
         self.called: set[int] = set()
 
-    def begin(self, mask: torch.Tensor) -> None:
+    def begin(self, mask: Tensor) -> None:
         """Call before each forward pass: mask [rows, own keys] is 1 for text and 0 for padding."""
         self.mask, self.called = mask, set()
 
-    def added(self, queries: int, dtype: torch.dtype) -> torch.Tensor:
+    def added(self, queries: int, dtype: torch.dtype) -> Tensor:
         """Additive causal and padding mask of own keys, [rows, 1, 1, queries, own keys]."""
         keys = self.mask.shape[1]
         place = torch.arange(keys, device=self.mask.device)
@@ -41,22 +44,13 @@ class SharedPrefix:
 
 
 def prefix_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    **kwargs,
-) -> tuple[torch.Tensor, None]:
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_: Any, **keys: Any
+) -> tuple[Tensor, None]:
     """Attention function in transformers' interface: query [rows, heads, T, head_dim] -> [rows, T, heads, head_dim].
 
     Raises UnsupportedAttention as in common.lm.tree_attention, and where the cache does not hold keys and values.
     """
-    check_supported(module, sliding_window, kwargs)
+    scaling, _, softcap = supported(module, query, keys)  # a prefix is shared only within the window
     prefix = current.get()
     prefix_key, prefix_value = prefix.layers[module.layer_idx]
     if module.layer_idx in prefix.called:
@@ -68,11 +62,10 @@ def prefix_attention(
     rows, heads, length, width = query.shape
     kv_heads, common = key.shape[1], prefix.length
     groups = heads // kv_heads
-    scaling = width**-0.5 if scaling is None else scaling
     # Query heads that share a key head become further queries.
     query = query.reshape(rows, kv_heads, groups * length, width)
 
-    def for_all_rows(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    def for_all_rows(left: Tensor, right: Tensor) -> Tensor:
         """[rows, kv_heads, n, a] @ [kv_heads, a, b]: one product a head for all rows."""
         result = product(left.transpose(0, 1).flatten(1, 2), right)
         return result.unflatten(1, (rows, groups * length)).transpose(0, 1)

@@ -11,6 +11,7 @@ import math
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -205,10 +206,8 @@ def _is_address(url: str) -> bool:
 def _kept_reply(kept: sqlite3.Connection, key: str) -> Reply | None:
     """The reply under a key; None where there is none, or none that can be used."""
     row = kept.execute("SELECT reply FROM replies WHERE key=?", (key,)).fetchone()
-    try:
+    with suppress(ValueError, TypeError, AttributeError):
         return Reply(**json.loads(row[0])) if row else None
-    except (ValueError, TypeError, AttributeError):
-        return None
 
 
 def same_model(asked: str, said: Any) -> bool:

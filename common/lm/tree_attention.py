@@ -7,13 +7,14 @@ depth, not with nodes squared as with one dense mask. Of keys and values only th
 first node are kept.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import AttentionInterface, PreTrainedModel
 
@@ -26,6 +27,7 @@ LONG_STEM = 128  # nodes without a branch that are worth a forward pass of their
 # What the attention layers of a forward pass work on: here a TreeBatch, in prefix_attention.py a SharedPrefix.
 current: ContextVar = ContextVar("current")
 
+How = tuple[float, int | None, float | None]  # scaling, sliding window, soft cap
 CALLED_TWICE = "its attention layers are called more than once in a forward pass"
 
 
@@ -63,7 +65,7 @@ class TreeBatch:
         self.past, self.new_past = past, {}
         self.tree, self.start, self.size = tree, start, stop - start
         self.common = int(tree.depth[start:stop].min())
-        self._on_device: dict[tuple, torch.Tensor] = {}
+        self._on_device: dict[tuple, Tensor] = {}
         # The keys that every block of queries gathers, and the path that the next batch needs.
         start_depth = int(tree.depth[start])
         path = np.empty(max(start_depth, int(tree.depth[start:stop].max()) + 1), np.int64)
@@ -88,14 +90,14 @@ class TreeBatch:
         places = np.append(tree.depth[:start], start_depth + np.arange(stop - start))
         self._slots = {"gathered": np.where(keys < 0, 0, places[keys]).ravel(), "next": places[next_path]}
 
-    def slots(self, name: str, device: torch.device) -> torch.Tensor:
+    def slots(self, name: str, device: torch.device) -> Tensor:
         """Slots of `gathered` keys, [blocks * width], or of the path to the `next` batch's first node, [its depth]."""
         return self._cached((name, device), lambda: torch.from_numpy(self._slots[name]).to(device))
 
-    def mask(self, keys: str, like: torch.Tensor, groups: int, window: int | None) -> torch.Tensor:
+    def mask(self, keys: str, like: Tensor, groups: int, window: int | None) -> Tensor:
         """Additive mask [blocks, groups * BLOCK, keys] of `gathered` or `common`: a query sees its path in `window`."""
 
-        def make() -> torch.Tensor:
+        def make() -> Tensor:
             nodes, depths, ends = self._keys[keys], self.tree.depth[self._keys[keys]], self.tree.end[self._keys[keys]]
             nodes, depths, ends = (torch.from_numpy(one).to(like.device)[:, None, :] for one in (nodes, depths, ends))
             own = (self._queries, self.tree.depth[self._queries])
@@ -109,29 +111,20 @@ class TreeBatch:
 
         return self._cached((keys, like.dtype, like.device, groups, window), make)
 
-    def _cached(self, name: tuple, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+    def _cached(self, name: tuple, make: Callable[[], Tensor]) -> Tensor:
         if name not in self._on_device:
             self._on_device[name] = make()
         return self._on_device[name]
 
 
 def tree_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    **kwargs,
-) -> tuple[torch.Tensor, None]:
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_: Any, **keys: Any
+) -> tuple[Tensor, None]:
     """Attention function in transformers' interface: query [1, heads, T, head_dim] -> output [1, T, heads, head_dim].
 
     Raises UnsupportedAttention for attention sinks, position biases or non-causal attention.
     """
-    check_supported(module, sliding_window, kwargs)
+    how = supported(module, query, keys)
     batch = current.get()
     if module.layer_idx in batch.new_past:
         raise UnsupportedAttention(CALLED_TWICE)
@@ -140,11 +133,10 @@ def tree_attention(
         key, value = torch.cat([past_key, key], dim=2), torch.cat([past_value, value], dim=2)
     next_slots = batch.slots("next", key.device)
     batch.new_past[module.layer_idx] = (key.index_select(2, next_slots), value.index_select(2, next_slots))
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return _attend(batch, query[0], key[0], value[0], scaling, sliding_window, softcap)[None].contiguous(), None
+    return _attend(batch, query[0], key[0], value[0], how)[None].contiguous(), None
 
 
-def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def product(left: Tensor, right: Tensor) -> Tensor:
     """left @ right in float32, as fused kernels keep it: in bfloat16, large scores say little of differences."""
     if torch.version.cuda and right.is_cuda and right.dtype != torch.float32:
         both = (one.to(right.dtype).flatten(0, -3) for one in (left, right))
@@ -152,32 +144,27 @@ def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return left.float() @ right.float()
 
 
-def check_supported(module: torch.nn.Module, sliding_window: int | None, kwargs: dict) -> None:
-    """UnsupportedAttention where an attention layer uses a feature that is not supported here."""
+def supported(module: nn.Module, query: Tensor, keys: Mapping[str, Any]) -> How:
+    """How an attention layer attends; UnsupportedAttention where it uses anything else."""
+    scaling, window, softcap = (keys.get(name) for name in ("scaling", "sliding_window", "softcap"))
     for name in ("s_aux", "position_bias"):
-        if kwargs.get(name) is not None:
+        if keys.get(name) is not None:
             raise UnsupportedAttention(f"its attention uses {name}")
-    if not getattr(module, "is_causal", True) or kwargs.get("is_causal") is False:
+    if not getattr(module, "is_causal", True) or keys.get("is_causal") is False:
         raise UnsupportedAttention("its attention is not causal")
     layer_types = getattr(module.config, "layer_types", None)
     if layer_types is None:
         has_window = getattr(module.config, "sliding_window", None) is not None
     else:
         has_window = layer_types[module.layer_idx] == "sliding_attention"
-    if has_window and sliding_window is None:
+    if has_window and window is None:
         raise UnsupportedAttention("its attention layers do not pass on the length of their sliding window")
+    return query.shape[-1] ** -0.5 if scaling is None else scaling, window, softcap
 
 
-def _attend(
-    batch: TreeBatch,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scaling: float,
-    window: int | None,
-    softcap: float | None,
-) -> torch.Tensor:
+def _attend(batch: TreeBatch, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
     """query [heads, T, head_dim]; key, value [kv_heads, path + T, head_dim] -> [T, heads, head_dim]."""
+    scaling, window, softcap = how
     heads, kv_heads, common = query.shape[0], key.shape[0], batch.common
     groups = heads // kv_heads
     slots = batch.slots("gathered", key.device)

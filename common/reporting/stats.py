@@ -97,13 +97,7 @@ def gap_closed(
 
 
 def conductivity(
-    correct_taught: Sequence[float],
-    correct_elsewhere: Sequence[float],
-    chance: float,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
+    taught: Sequence[float], elsewhere: Sequence[float], chance: float, *, seed: int, level: float = LEVEL
 ) -> tuple[float, float, float]:
     """Share of what is taught in one language that is known in others: 0 none, 1 all; may lie below and above.
 
@@ -111,12 +105,12 @@ def conductivity(
     [facts] each, 0 or 1, or a fact's mean over languages. All NaN, with a RuntimeWarning, without facts or where what
     is taught is not known above chance; resamples in which it is not are left out.
     """
-    taught, elsewhere = _paired(correct_taught, correct_elsewhere)
+    taught, elsewhere = _paired(taught, elsewhere)
     if not len(taught) or taught.mean() <= chance:
         reason = "what was taught is not known above chance" if len(taught) else "no facts"
         warnings.warn(f"conductivity: {reason}", RuntimeWarning, stacklevel=2)
         return (float("nan"),) * 3
-    draws = np.random.default_rng(seed).integers(0, len(taught), (resamples, len(taught)))
+    draws = np.random.default_rng(seed).integers(0, len(taught), (RESAMPLES, len(taught)))
     above = taught[draws].mean(axis=1) - chance
     ratios = (elsewhere[draws].mean(axis=1) - chance)[above > 0] / above[above > 0]
     return float((elsewhere.mean() - chance) / (taught.mean() - chance)), *_percentiles(ratios, level)
