@@ -41,7 +41,7 @@ while [ ! -x "$warm/python" ] && kill -0 $! 2>/dev/null; do sleep 0.1; done
 [ ! -x "$warm/python" ] || PYTHON=$warm/python
 out=results/world_$seed
 model=assets/world run=$out/zero_shot
-number=0 total=$((13 + retrain))
+number=0 total=$((14 + retrain))
 mkdir -p "$out/logs"
 
 # step NAME COMMAND...: a line with number, name and seconds when it has ended; what the command prints is kept in $out/logs, and
@@ -82,11 +82,18 @@ fi
 step "build the world's data" "$PYTHON" -m world.build --out "$out/data" --seed "$seed"
 export DATA_CONFIG=$out/data/data.yaml
 
+# The lane of fine-tuning is the longest, so that one of its arms is trained beside it; whichever comes to it second waits.
+export WAIT=1
 fine_tuning() {
   ARMS=en,anchor,word RESULTS=$run/remedy step "fine-tuning on mixed-language text" bash FT/scripts/remedy.sh "$model"
 }
-all_others() {
+one_arm() {
   number=$((number + 1))
+  ARMS=en,anchor,word ONLY=word RESULTS=$run/remedy \
+    step "one of its arms, beside it" bash FT/scripts/remedy.sh "$model"
+}
+all_others() {
+  number=$((number + 2))
   RESULTS=$run step "MMLU, 0-shot" bash MMLU/scripts/zero_shot.sh "$model"
   RESULTS=$run/translation step "translation" bash Translation/scripts/translation.sh "$model"
   RESULTS=$run/translation step "mixed-language embeddings" bash Translation/scripts/embeddings.sh "$model"
@@ -96,8 +103,8 @@ all_others() {
   METHODS=hint_various,shots_english RESULTS=$run/mitigation \
     step "fixes without training" bash MMLU/scripts/mitigation.sh "$model" --settings en,full,mixup
 }
-side_by_side fine_tuning all_others
-number=$((number + 8))
+side_by_side fine_tuning one_arm all_others
+number=$((number + 9))
 clika=(--chance 0.25 --reference 1)
 step "consistency" "$PYTHON" CLiKA/consistency.py --runs "world=$run" --out "$run/consistency" "${clika[@]}"
 step "conductivity" "$PYTHON" CLiKA/consistency.py --runs "taught=$run/tofu/taught" --taught en --out "$run/conductivity" \

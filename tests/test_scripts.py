@@ -27,6 +27,7 @@ VARIABLES = (
     "LAUNCH",
     "METHODS",
     "ARMS",
+    "ONLY",
     "FAMILY",
     "TRAINED_ON",
     "RELEASED",
@@ -238,6 +239,13 @@ def test_arms_are_the_papers_unless_named(copy):
     assert trained(calls(copy, "FT/scripts/remedy.sh")) == ["en", "document", "sentence", "words"]
     made = calls(copy, "FT/scripts/remedy.sh", ARMS="en,parallel,word")
     assert trained(made) == ["en", "parallel", "word"]
+    alone = calls(copy, "FT/scripts/remedy.sh", ARMS="en,parallel,word", ONLY="word")
+    assert trained(alone) == ["word"] and {call[0] for call in alone} == {
+        "MMLU/build_variants.py", "FT/mix.py", "FT/train.py", "MMLU/evaluate_mmlu.py", "HP/evaluate_quiz.py"
+    }, "no model before training, and no tables"  # fmt: skip
+    assert [call for call in alone if call[0] == "FT/train.py"] == [call for call in made if call[0] == "FT/train.py"][
+        -1:
+    ]
     findings = [call for call in made if call[0] == "FT/finding.py"]
     assert len(findings) == 1 and get("arm", findings[0][1:]) == "word"
     assert (
@@ -252,8 +260,9 @@ def test_arms_are_the_papers_unless_named(copy):
         ("en,wrod", "no arm 'wrod' in ARMS"),
         ("word", "ARMS is word; write en"),
         ("en,,word", "no arm ''"),
+        ("en,words", "ONLY is word, which is not in ARMS: en words"),
     ):
-        done = bash(copy, "FT/scripts/remedy.sh", ARMS=arms, PYTHON=copy.parent / "python")
+        done = bash(copy, "FT/scripts/remedy.sh", ARMS=arms, ONLY="word", PYTHON=copy.parent / "python")
         assert done.returncode == 2 and said in done.stderr
 
 

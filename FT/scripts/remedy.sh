@@ -4,6 +4,7 @@
 # ARMS: en, then any arm of FT/README.md; default: en,document,sentence,words. The sentence at the end is about the last one.
 # SEEDS: of mixing and training, each in a folder of its own; default: one, SEED or that of the YAML. The questions and the
 # model before training are the same for all. TOKENS: so many in every arm with text, in packed rows (--protocol ours).
+# ONLY: train and evaluate this one of ARMS alone, as on a GPU of its own; the call without it finds it and makes the tables.
 # MEASURES: x_geo, perplexity, translation, beside MMLU and the quiz. EVALUATE: a YAML in the place of
 # FT/configs/evaluate.yaml. --limit N: only so many documents, questions of each subject, lines and sentences. Other keys are
 # those of FT/train.py. PLAN=1 says what is to train, and what there is to evaluate.
@@ -15,6 +16,7 @@ IFS=, read -ra chosen <<< "${ARMS:-en,document,sentence,words}"
 for one in "${chosen[@]}"; do
     [[ -n "$one" && -v "texts[$one]" ]] || fail "no arm '$one' in ARMS; there are: ${!texts[*]}"
 done
+[[ -z "${ONLY:-}" || " ${chosen[*]} " = *" $ONLY "* ]] || fail "ONLY is $ONLY, which is not in ARMS: ${chosen[*]}"
 IFS=, read -ra measures <<< "${MEASURES:-}"
 for one in "${measures[@]}"; do
     [[ "$one" =~ ^(x_geo|perplexity|translation)$ ]] || fail "no measure '$one' in MEASURES; there are: x_geo perplexity translation"
@@ -56,7 +58,7 @@ if [[ -n "${TOKENS:-}" ]]; then
     step=$((step * ${row:-1024}))
     steps=(--max_steps $(((TOKENS + step - 1) / step)))
 fi
-evaluate none "$model"
+[[ -n "${ONLY:-}" ]] || evaluate none "$model"
 before=("${arms[@]}") asked_before=("${quizzes[@]}") shared=("${keys[@]}") tables=()
 for number in "${seeds[@]:-}"; do
     arms=("${before[@]}") quizzes=("${asked_before[@]}") logs=() keys=("${shared[@]}")
@@ -64,13 +66,13 @@ for number in "${seeds[@]:-}"; do
         place=$results/seed_$number keys+=(--seed "$number")
         export SEED=$number # of the corpora
     fi
-    train_arms "${chosen[@]}"
-    [[ -z "${PLAN:-}" ]] || continue
+    train_arms "${ONLY:-${chosen[@]}}"
+    [[ -z "${PLAN:-}${ONLY:-}" ]] || continue
     table remedy
     tables+=("$(get seed)=$place/remedy.csv")
     "$python" FT/finding.py --tables "${tables[-1]}" --arm "${chosen[-1]}" --out "$place/finding.csv"
 done
-[[ -z "${PLAN:-}" ]] || exit 0
+[[ -z "${PLAN:-}${ONLY:-}" ]] || exit 0
 if [[ ${#seeds[@]} -gt 1 ]]; then
     "$python" FT/finding.py --tables "$(IFS=, && echo "${tables[*]}")" --arm "${chosen[-1]}" --out "$results/seeds.csv"
 fi
