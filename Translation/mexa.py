@@ -6,7 +6,7 @@ A pair of parallel sentences counts if its cosine is strictly the largest of its
 arXiv 2410.05873; cisnlp/MEXA, compute_mexa.py), with two embeddings of a sentence: the mean of its tokens weighted by
 their positions 1, 2, ..., and its last token, special tokens included. Over layers the mean and the largest are taken.
 With --run, the correlation over languages of MEXA with English and accuracy in that run. Writes scores.csv (layer and
-pair), languages.csv, correlation.csv and plots.
+pair), sentences.csv (each sentence with English, weighted mean), languages.csv, correlation.csv and plots.
 """
 
 from collections.abc import Sequence
@@ -119,10 +119,15 @@ def embeddings(model, ids: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def mexa(cosines: np.ndarray) -> int:
-    """Number of pairs whose cosine [sentences, sentences] is strictly the largest of its row and of its column."""
+    """Number of pairs that are aligned."""
+    return int(aligned(cosines).sum())
+
+
+def aligned(cosines: np.ndarray) -> np.ndarray:
+    """Whether the cosine of each pair, [sentences, sentences], is strictly the largest of its row and of its column."""
     own = np.diagonal(cosines)
     others = np.where(np.eye(len(cosines), dtype=bool), -np.inf, cosines)
-    return int(((own > others.max(axis=0)) & (own > others.max(axis=1))).sum())
+    return (own > others.max(axis=0)) & (own > others.max(axis=1))
 
 
 def scores_of(vectors: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -144,6 +149,20 @@ def scores_of(vectors: dict[str, np.ndarray]) -> pd.DataFrame:
                 }
                 rows.append(row | dict(zip(("ci_low", "ci_high"), wilson(found, n), strict=True)))
     return pd.DataFrame(rows)
+
+
+def sentences_of(vectors: dict[str, np.ndarray]) -> pd.DataFrame:
+    """One row per language, layer and sentence: whether it is aligned with English by the position-weighted mean."""
+    tables = []
+    english, *others = (
+        (code, own[0] / np.linalg.norm(own[0], axis=-1, keepdims=True)) for code, own in vectors.items()
+    )
+    for code, own in others:
+        for layer in range(own.shape[1]):
+            found = aligned(english[1][:, layer] @ own[:, layer].T)
+            columns = {"language": code, "layer": layer, "sentence": range(1, len(found) + 1)}
+            tables.append(pd.DataFrame(columns | {"aligned": found.astype(int)}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def by_pool(scores: pd.DataFrame) -> pd.DataFrame:
@@ -222,13 +241,13 @@ def plot_accuracy(table: pd.DataFrame) -> Figure:
 
 
 def compute(config: Mexa, sentences: dict[str, list[str]], digest: str) -> pd.DataFrame:
-    """The scores of a run, computed unless they are there."""
-    out, path = Path(config.out), Path(config.out) / "scores.csv"
+    """The scores of a run, computed unless they are there; writes scores.csv and sentences.csv."""
+    out, paths = Path(config.out), [Path(config.out) / name for name in ("scores.csv", "sentences.csv")]
     old = read_run(out) if (out / "run.json").exists() else {}
     if old and old.get("hash") != digest:
         raise InputError(f"{out}: holds scores of another model, data or config; use another --out or delete it")
-    if old and path.exists() and file_digest(path) == old["files"][path.name]:
-        return read_csv(path)
+    if old and all(path.exists() and file_digest(path) == old["files"].get(path.name) for path in paths):
+        return read_csv(paths[0])
     start = now()
     model, tokenizer = load(config.model, dtype=config.dtype, device=config.device)
     vectors = {}
@@ -236,11 +255,12 @@ def compute(config: Mexa, sentences: dict[str, list[str]], digest: str) -> pd.Da
         for code, lines in sentences.items():
             vectors[code] = embeddings(model, tokenizer(lines).input_ids)
             progress.update()
-    scores = scores_of(vectors)
-    write_csv_atomic(path, scores, "%.6g")
-    info = {"config": asdict(config), "hash": digest, "model": config.model, "files": {path.name: file_digest(path)}}
+    for path, table in zip(paths, (scores_of(vectors), sentences_of(vectors)), strict=True):
+        write_csv_atomic(path, table, "%.6g")
+    files = {path.name: file_digest(path) for path in paths}
+    info = {"config": asdict(config), "hash": digest, "model": config.model, "files": files}
     write_run(out, info | session(start))
-    return read_csv(path)
+    return read_csv(paths[0])
 
 
 def main() -> None:
@@ -261,7 +281,7 @@ def main() -> None:
     for name, own in files.items():
         write_csv_atomic(out / name, own, "%.6g")
     curves = scores[scores["language"] == PIVOT].assign(model=config.model)
-    written = [*(out / name for name in files), out / "scores.csv"]
+    written = [*(out / name for name in files), out / "scores.csv", out / "sentences.csv"]
     written += save_figure(out / "mexa", plot_curves, curves, "mexa", "other", "embedding", "MEXA with English")
     if config.run:
         written += save_figure(out / "accuracy", plot_accuracy, table)

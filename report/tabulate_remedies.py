@@ -48,6 +48,7 @@ TITLES = {
     "perplexity_other": "perplexity, others",
     "perplexity_held_out": "perplexity, held out",
     "translation": "chrF++",
+    "mexa": "MEXA",
 }
 SHOWN = tuple(TITLES)[:4]  # in the plot
 BARRIER = ("mixup", "full")
@@ -76,7 +77,8 @@ def read_arm(place: Path, arm: str, held_out: list[str], subjects: str) -> tuple
     """{column: value of each unit} of a trained arm or of none, and the runs behind it.
 
     Units are questions (0 or 1, or the mean over languages), lines of text (nats of log-probability, the mean over
-    languages, by the mean number of tokens) or sentences (chrF++ as a fraction, the mean over directions).
+    languages, by the mean number of tokens) or sentences (chrF++ as a fraction, the mean over directions; MEXA, the
+    mean over languages and layers).
     """
     columns, runs = {}, []
     for folder, prefix in (("records", ""), ("quiz", "quiz_"), ("x_geo", "x_geo_")):
@@ -113,7 +115,17 @@ def read_arm(place: Path, arm: str, held_out: list[str], subjects: str) -> tuple
         scores = read_csv(path / "scores.sentences.csv")
         scores["value"] = scores["chrf"].astype(float) / 100
         columns["translation"] = means(scores, "direction", "sentence", "value", path)
+    path = place / "mexa" / arm
+    if (path / "run.json").exists():
+        runs.append(path)
+        columns["mexa"] = aligned(path).mean(axis=1)
     return columns, runs
+
+
+def aligned(folder: Path) -> pd.DataFrame:
+    """The share of languages in which a sentence is aligned with English (Translation/mexa.py), [sentences, layers]."""
+    rows = read_csv(folder / "sentences.csv")
+    return rows.pivot_table("aligned", "sentence", "layer", "mean")
 
 
 def means(rows: pd.DataFrame, column: str, unit: str, value: str, path: Path) -> pd.Series:

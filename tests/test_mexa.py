@@ -42,6 +42,8 @@ def test_mexa_is_that_of_plain_loops():
             for layer in range(3):
                 slow = slow_mexa(one[place, :, layer], other[place, :, layer])
                 assert table.loc[(embedding, layer), "mexa"] == pytest.approx(slow / 12)
+        each = script.sentences_of({"en": one, "de": other}).groupby("layer")["aligned"]
+        assert each.sum().tolist() == [slow_mexa(one[0, :, layer], other[0, :, layer]) for layer in range(3)]
     assert script.mexa(np.eye(4)) == 4 and script.mexa(np.ones((4, 4))) == 0  # equal is not larger
     assert script.mexa(np.array([[0.9, 0.1, 0.1], [0.95, 0.9, 0.1], [0.1, 0.1, 0.9]])) == 1  # row and column both count
 

@@ -18,6 +18,7 @@ from tests.test_scripts import bash, calls, copy, edit, trained
 
 assert copy  # a fixture
 script = load_script("report/tabulate_remedies.py")
+layers = load_script("report/tabulate_layers.py")
 perplexity = load_script("FT/perplexity.py")
 REMEDY = "FT/scripts/remedy.sh"
 
@@ -76,7 +77,7 @@ def test_tokens_are_those_of_every_arm(copy):
 
 def test_limit_measures_and_settings_reach_every_step(copy):
     (copy / "mine.yaml").write_text("settings: en,mixup\nanswer_format: text\n")
-    variables = {"ARMS": "en,word", "MEASURES": "x_geo,perplexity,translation", "EVALUATE": "mine.yaml"}
+    variables = {"ARMS": "en,word", "MEASURES": "x_geo,perplexity,translation,mexa", "EVALUATE": "mine.yaml"}
     made = calls(copy, REMEDY, "", "--limit", 3, "--method", "lora", RESULTS=copy.parent / "r", **variables)
     programs = ("FT/mix.py", "MMLU/evaluate_mmlu.py", "HP/evaluate_quiz.py", "FT/perplexity.py")
     for program in (*programs, "Translation/translate.py"):
@@ -89,6 +90,11 @@ def test_limit_measures_and_settings_reach_every_step(copy):
     assert {get("answer_format", call) for call in asked} == {"text"}
     assert [get("texts", call) for call in of(made, "FT/perplexity.py")] == ["perplexity_texts_data"] * 3
     assert [Path(get("out", call)).name for call in of(made, "Translation/translate.py")] == ["none", "en", "word"]
+    aligned = of(made, "Translation/mexa.py")
+    assert [(Path(get("out", call)).name, get("count", call)) for call in aligned] == [
+        ("none", "3"), ("en", "3"), ("word", "3")
+    ]  # fmt: skip
+    assert get("runs", of(made, "report/tabulate_layers.py")[0]).endswith(f"={copy.parent / 'r'}")
 
 
 @pytest.mark.parametrize(
@@ -268,6 +274,50 @@ def test_results_that_do_not_fit_end_in_a_sentence(tmp_path, monkeypatch, capsys
     break_it(folder)
     assert call(script, ["--out", tmp_path / "all", "--runs", f"m={folder}"], monkeypatch) == 2
     assert said in capsys.readouterr().err and not list(tmp_path.glob("all*"))
+
+
+# Alignment by layer.
+
+
+def write_alignment(folder: Path, shares: list[float], sentences: int = 40) -> None:
+    """Sentences of two languages, a share of which is aligned with English in each layer."""
+    folder.mkdir(parents=True)
+    rows = [
+        (code, layer, n + 1, int(n < share * sentences))
+        for code in ("de", "fr")
+        for layer, share in enumerate(shares)
+        for n in range(sentences)
+    ]
+    table = pd.DataFrame(rows, columns=["language", "layer", "sentence", "aligned"])
+    table.to_csv(folder / "sentences.csv", index=False)
+    provenance.write_run(folder, {"hash": "4" * 12, "config": {"model": "m"}})
+
+
+def test_alignment_is_set_beside_accuracy_layer_by_layer(tmp_path, monkeypatch, capsys):
+    arms = {"en": {"other": -0.4}, "words": {"other": 0.6}, "middle": {}, "anchor": {"other": 0.3}}
+    folder = model(tmp_path / "m", arms, seeds=2)
+    shares = {"en": [0.4, 0.5], "words": [0.5, 0.9], "middle": [0.5, 1.0], "anchor": [0.5, 0.6]}
+    keys = ["--runs", f"m={folder}", "--out", tmp_path / "layers"]
+    assert call(layers, keys, monkeypatch) == 2 and "no alignment of none" in capsys.readouterr().err
+    write_alignment(folder / "mexa/none", [0.5, 0.6])
+    for seed in range(2):
+        for arm, own in shares.items():
+            write_alignment(folder / f"seed_{seed}/mexa" / arm, own)
+    table = tabulate(tmp_path, monkeypatch, "--runs", f"m={folder}")
+    assert table.loc["m", "words", "mexa"]["change"] == pytest.approx(0.15) and table.loc["m", "en", "mexa"]["n"] == 40
+    capsys.readouterr()
+    assert call(layers, keys, monkeypatch) == 0
+    said = capsys.readouterr().out
+    found = pd.read_csv(tmp_path / "layers.csv").set_index(["arm", "layer"])
+    assert list(found.loc["words", "change"].round(6)) == [0.15, 0.0, 0.3] and len(found) == 4 * 3
+    assert list(found.loc["en", "after"].round(6)) == [0.45, 0.4, 0.5]
+    alike = table.loc["m", "words", "full"]
+    assert found.loc["words", "all"]["accuracy_change"] == pytest.approx(alike["change"], abs=1e-6)
+    assert found.loc["words", "all"]["accuracy_change_low"] == pytest.approx(alike["change_low"], abs=1e-6)
+    assert found.loc["words", "1"]["change_low"] > 0 >= found.loc["anchor", "1"]["change_low"]
+    assert "On m alignment rises, mean over layers, with words, middle; accuracy with words, anchor." in said
+    # Ranks 1, 3, 4, 2 of alignment and 1, 4, 2, 3 of accuracy.
+    assert "Over 4 arms the ranks of the two correlate by 0.40" in said and (tmp_path / "layers.png").exists()
 
 
 # Perplexity.

@@ -152,6 +152,15 @@ measure_translation() {
         "${prefix[@]}" --out "$place/translation/$1/scores"
 }
 
+# measure_mexa NAME MODEL: the share of sentences of flores that are nearest to their translation both ways, by layer.
+measure_mexa() {
+    local keys=(--config Translation/configs/mexa.yaml --model "$2" ${DTYPE:+--dtype "$DTYPE"} --out "$place/mexa/$1")
+    [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
+    [[ ${#limit[@]} -eq 0 ]] || keys+=(--count "$((limit[1] > 1 ? limit[1] : 2))")
+    fill sentences=flores!
+    "$python" Translation/mexa.py "${keys[@]}"
+}
+
 # table NAME: all arms so far, MMLU and the quiz.
 table() {
     local IFS=,

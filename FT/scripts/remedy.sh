@@ -5,7 +5,7 @@
 # SEEDS: of mixing and training, each in a folder of its own; default: one, SEED or that of the YAML. The questions and the
 # model before training are the same for all. TOKENS: so many in every arm with text, in packed rows (--protocol ours).
 # ONLY: train and evaluate this one of ARMS alone, as on a GPU of its own; the call without it finds it and makes the tables.
-# MEASURES: x_geo, perplexity, translation, beside MMLU and the quiz. EVALUATE: a YAML in the place of
+# MEASURES: x_geo, perplexity, translation, mexa, beside MMLU and the quiz. EVALUATE: a YAML in the place of
 # FT/configs/evaluate.yaml. --limit N: only so many documents, questions of each subject, lines and sentences. Other keys are
 # those of FT/train.py. PLAN=1 says what is to train, and what there is to evaluate.
 # shellcheck source=FT/scripts/lib.sh
@@ -19,7 +19,8 @@ done
 [[ -z "${ONLY:-}" || " ${chosen[*]} " = *" $ONLY "* ]] || fail "ONLY is $ONLY, which is not in ARMS: ${chosen[*]}"
 IFS=, read -ra measures <<< "${MEASURES:-}"
 for one in "${measures[@]}"; do
-    [[ "$one" =~ ^(x_geo|perplexity|translation)$ ]] || fail "no measure '$one' in MEASURES; there are: x_geo perplexity translation"
+    [[ "$one" =~ ^(x_geo|perplexity|translation|mexa)$ ]] ||
+        fail "no measure '$one' in MEASURES; there are: x_geo perplexity translation mexa"
 done
 IFS=, read -ra seeds <<< "${SEEDS:-}"
 for one in "${seeds[@]}"; do
@@ -79,3 +80,6 @@ fi
 compare=(--held_out "$(data_set held_out_languages)")
 ! is_world || compare+=(--subjects "$name=english_only")
 "$python" report/tabulate_remedies.py --runs "$name=$results" --out "$results/remedies" "${compare[@]}"
+if [[ " ${measures[*]} " = *" mexa "* ]]; then
+    "$python" report/tabulate_layers.py --runs "$name=$results" --out "$results/layers" "${compare[@]}"
+fi
