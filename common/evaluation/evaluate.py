@@ -177,12 +177,12 @@ def paper_dtype(dtype: str, device: str, say: bool) -> str:
     return "float32"
 
 
-def read_settings(task: Task, config: EvaluationConfig) -> tuple[dict[str, Setting], dict[str, list[str]], Spool]:
+def read_settings(task: Task, config: EvaluationConfig) -> tuple[dict[str, Setting], Spool, Spool]:
     """The settings that `config` names, each with its first questions alone; the ids of all; all, by shard and setting.
 
     InputError where a setting has other questions or answers than English, as where a file was edited.
     """
-    settings, ids, parts, english = {}, {}, Spool(), set()
+    settings, ids, parts, english = {}, Spool(), Spool(), set()
     for name in expand_settings(comma_list(config.settings), task.names):  # English first
         setting = task.read(name)
         answers = {(question.id, question.answer) for question in setting.questions}
@@ -194,7 +194,7 @@ def read_settings(task: Task, config: EvaluationConfig) -> tuple[dict[str, Setti
             )
         for shard, questions in shards_of(setting.questions).items():
             parts.extend((shard, name), questions)
-        ids[name] = [question.id for question in setting.questions]
+        ids.extend(name, [question.id for question in setting.questions])
         settings[name] = replace(setting, questions=setting.questions[: max(1, config.show)])
     return settings, ids, parts
 
