@@ -45,6 +45,8 @@ class Translate:
         num_fewshot: solved examples in a causal LM's prompt.
         examples: folder with <code>.dev, or a data set: its first sentences; needed with num_fewshot.
         dictionary: folder of en-de.tsv and so on, for the translator dictionary.
+        dtype: precision of a model: auto (as its configuration says; of an encoder-decoder bfloat16 on a GPU, float32
+            elsewhere), float32, bfloat16 or float16.
         device: device of a model: auto, cpu, cuda, cuda:N.
         limit: number of sentences, from the first; null is all.
     """
@@ -58,6 +60,7 @@ class Translate:
     num_fewshot: int = 0
     examples: str | None = None
     dictionary: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     limit: int | None = None
 
@@ -105,12 +108,13 @@ def translator_of(config: Translate, pairs: list[tuple[str, str]]) -> Translator
     """The translator, whose translations are kept in the folder `out`."""
     cache = str(Path(config.out) / "translations.sqlite")
     if config.protocol == "paper":
-        return CachedTranslator(paper_translator(config.translator, config.device), cache)
+        return CachedTranslator(paper_translator(config.translator, config.device, config.dtype), cache)
     return make_translator(
         config.translator,
         dictionary=config.dictionary,
         cache_file=cache,
         device=config.device,
+        dtype=config.dtype,
         examples=read_examples(config, pairs),
     )
 

@@ -43,8 +43,8 @@ class PaperBeamTranslator(PromptedTranslator):
     leaves that to the model; the seed is set before each text, so that a translation does not depend on the others.
     """
 
-    def __init__(self, name: str, *, device: str = "auto"):
-        greedy = CausalTranslator(name, device=device)
+    def __init__(self, name: str, *, device: str = "auto", dtype: str = "auto"):
+        greedy = CausalTranslator(name, device=device, dtype=dtype)
         super().__init__(name, None)
         self.identity = f"paper {greedy.identity} beams {BEAMS} of {BEAM_TOKENS} seed {SEED}"
         self.loaded = greedy.loaded
@@ -90,7 +90,7 @@ def first_line(said: str, target: str) -> str:
     return others[0].split("\n")[0].strip() if others else ""
 
 
-def paper_translator(name: str, device: str = "auto") -> Translator:
+def paper_translator(name: str, device: str = "auto", dtype: str = "auto") -> Translator:
     """The translator for `chat:MODEL` or a causal LM; InputError for any other."""
     model, chat = split_server(name) or (name, False)
     if chat:
@@ -101,4 +101,4 @@ def paper_translator(name: str, device: str = "auto") -> Translator:
         )
     if name in ("dictionary", *SERVICES) or name.startswith("command:") or is_encoder_decoder(name):
         raise InputError(f"translator {name!r}: protocol paper is for causal LMs and chat:NAME; leave it out")
-    return PaperBeamTranslator(name, device=device)
+    return PaperBeamTranslator(name, device=device, dtype=dtype)

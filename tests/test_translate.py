@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
+from common.lm import loading
 from common.reporting.provenance import write_run
+from common.translation.encoder_decoder import EncoderDecoderTranslator
 from common.translation.factory import make_translator
 from tests.scripts import PYTHON, ROOT, call, load_script
 
@@ -71,6 +73,18 @@ def test_a_causal_lm_is_shown_examples(small, tiny_checkpoint, monkeypatch):
     assert written == [*(" ".join(answer.split()) for answer in answers), ""]
     zero_shot = make_translator(str(tiny_checkpoint), device="cpu")
     assert zero_shot.identity != expected.identity
+
+
+def test_the_precision_reaches_the_model(small, tiny_checkpoint, monkeypatch, capsys):
+    arguments = [*keys(small, tiny_checkpoint), "--directions", "en-de", "--limit", "1"]
+    loaded, load = [], loading.load
+    monkeypatch.setattr(loading, "load", lambda *args, **given: loaded.append(given["dtype"]) or load(*args, **given))
+    assert call(script, [*arguments, "--dtype", "bfloat16"], monkeypatch) == 0 and loaded == ["bfloat16"]
+    assert call(script, arguments, monkeypatch) == 2 and "made by another translator" in capsys.readouterr().err
+    assert call(script, [*arguments, "--dtype", "half"], monkeypatch) == 2 and "half" in capsys.readouterr().err
+    for given, found in (("auto", "float32"), ("float32", "float32"), ("float16", "float16")):
+        translator = EncoderDecoderTranslator("opus-mt-{source}-{target}", device="cpu", dtype=given)
+        assert str(translator.dtype) == f"torch.{found}" and translator.identity.endswith(found)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ measure_perplexity() {
 
 # measure_translation NAME MODEL: chrF++ from and into English.
 measure_translation() {
-    local keys=(--config Translation/configs/translation.yaml --translator "$2" "${limit[@]}") prefix=()
+    local keys=(--config Translation/configs/translation.yaml --translator "$2" ${DTYPE:+--dtype "$DTYPE"} "${limit[@]}")
+    local prefix=()
     [[ -z "${LANGUAGES:-}" ]] || keys+=(--languages "$LANGUAGES")
     fill sentences=flores!
     "$python" Translation/translate.py "${keys[@]}" --out "$place/translation/$1/systems/$1"

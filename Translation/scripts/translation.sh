@@ -5,7 +5,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 model_key=translator
-start Translation/configs/translation.yaml "LANGUAGES" "$@"
+start Translation/configs/translation.yaml "DTYPE LANGUAGES" "$@"
 find_data
 fill sentences=flores!
 "$python" Translation/translate.py "${keys[@]}" --out "$out/systems/$name"

@@ -135,7 +135,7 @@ def evaluate(
         )
     started, out = time.monotonic(), Path(config.out)
     settings, ids, parts = read_settings(task, config)
-    preparation = round(time.monotonic() - started, 1)
+    more = {"written": task.written, "preparation_seconds": round(time.monotonic() - started, 1)}
     if config.show:
         show(settings, config)
         return
@@ -157,7 +157,6 @@ def evaluate(
     def texts(*unit) -> list[str]:
         return shard_prompts(part(*unit), settings, config.answer_format)
 
-    more = {"written": task.written, "preparation_seconds": preparation}
     shards = list(dict.fromkeys(shard for shard, _ in parts.places))
     compute_missing(store, shards, start, info, state, texts=texts, **more)
     if state.is_main_process:

@@ -80,8 +80,7 @@ class Spool:
     """Lists by key, which lie in a temporary file instead of memory; `places` has the keys."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the spool is there)
-        self.places: dict[Hashable, list[int]] = {}
+        self._file, self.places = tempfile.TemporaryFile(), {}  # noqa: SIM115 (as long as the spool is there)
         weakref.finalize(self, self._file.close)
 
     def extend(self, key: Hashable, items: list) -> None:

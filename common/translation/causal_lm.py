@@ -51,15 +51,15 @@ class PromptedTranslator:
 
 
 class CausalTranslator(PromptedTranslator):
-    """A model that is loaded here; `device` is that of `common.lm.loading.load`."""
+    """A model that is loaded here; `device` and `dtype` are those of `common.lm.loading.load`."""
 
-    def __init__(self, name: str, *, device: str = "auto", examples: Examples | None = None):
+    def __init__(self, name: str, *, device: str = "auto", dtype: str = "auto", examples: Examples | None = None):
         from common.lm.loading import load, pick_device  # takes seconds to import
 
         if device != "map":
             pick_device(device)  # refuses an unknown one, before the model is loaded
-        super().__init__(f"causal {model_content_hash(name)} auto", examples)
-        self.loaded = cache(lambda: load(name, device=device))
+        super().__init__(f"causal {model_content_hash(name)} {dtype}", examples)
+        self.loaded = cache(lambda: load(name, dtype=dtype, device=device))
 
     def answers(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See PromptedTranslator."""

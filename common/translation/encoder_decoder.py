@@ -9,7 +9,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 from common.cli import InputError
 from common.languages import get
-from common.lm.loading import load_tokenizer, pick_device, whole_model
+from common.lm.loading import DTYPES, load_tokenizer, pick_device, whole_model
 from common.progress import Progress
 from common.reporting.provenance import model_content_hash
 from common.translation.base import Untranslated, respace
@@ -26,14 +26,16 @@ class EncoderDecoderTranslator:
 
     Args:
         name: hub name or folder; `{source}` and `{target}` in it stand for the two ISO codes.
-        device: auto, cpu, cuda, cuda:N; the weights are bfloat16 on a GPU and float32 elsewhere.
+        device: auto, cpu, cuda, cuda:N.
+        dtype: auto (bfloat16 on a GPU, float32 elsewhere), float32, bfloat16 or float16.
     """
 
-    def __init__(self, name: str, *, device: str = "auto"):
+    def __init__(self, name: str, *, device: str = "auto", dtype: str = "auto"):
         if unknown := set(re.findall("{(.*?)}", name)) - {"source", "target"}:
             raise InputError(f"translator {name!r}: {{{min(unknown)}}} is not {{source}} or {{target}}")
         self.name, self.device = name, pick_device(device)
-        self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        auto = "bfloat16" if self.device.type == "cuda" else "float32"
+        self.dtype = DTYPES[auto if dtype == "auto" else dtype]
         self._load = cache(self._from_pretrained)
         weights = name if "{" in name else model_content_hash(name)
         self.identity = f"model {weights} greedy {str(self.dtype).removeprefix('torch.')}"

@@ -21,6 +21,7 @@ def make_translator(
     dictionary: str | None = None,
     cache_file: str | None = None,
     device: str = "auto",
+    dtype: str = "auto",
     examples: Examples | None = None,
 ) -> Translator:
     """The translator called `name`.
@@ -41,7 +42,6 @@ def make_translator(
         if not dictionary:
             raise InputError("translator dictionary: name with --dictionary the folder of en-de.tsv and so on")
         return DictionaryTranslator(dictionary)
-    translator: Translator
     if server := split_server(name):
         translator = ServerTranslator(server[0], chat=server[1], examples=examples)
     elif name.startswith("command:"):
@@ -51,9 +51,9 @@ def make_translator(
     elif is_encoder_decoder(name):
         from common.translation.encoder_decoder import EncoderDecoderTranslator  # takes seconds to import
 
-        translator = EncoderDecoderTranslator(name, device=device)
+        translator = EncoderDecoderTranslator(name, device=device, dtype=dtype)
     else:
-        translator = CausalTranslator(name, device=device, examples=examples)
+        translator = CausalTranslator(name, device=device, dtype=dtype, examples=examples)
     return CachedTranslator(translator, cache_file) if cache_file else translator
 
 
