@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from experiment import SEED, Experiment, Tables, change, draw_series, percent, tables_of
+from experiment import SEED, Experiment, Tables, change, draw_series, named, percent, tables_of
 from matplotlib.figure import Figure
 from read_results import Result
 
@@ -329,6 +329,21 @@ def draw_mexa(tables: Tables, width: float) -> Figure:
     return plot_curves(shown, "mexa", "name", "panel", title, width)
 
 
+def read_layers(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Changes of alignment, the mean over layers, and of accuracy by arm of fine-tuning; and the script's sentence."""
+    for result, table in tables_of(results, "report/tabulate_layers.py", "layers.csv"):
+        own = table[table["layer"].astype(str) == "all"]
+        arms = own["arm"].map(named)
+        measures = {"change": "alignment (MEXA), mean over layers", "accuracy_change": "accuracy in other languages"}
+        both = [part("both", own, series, arms, name) for name, series in measures.items()]
+        return pd.concat([*both, part("alignment", own, "", arms, "change")]).assign(sentence=result.sentence)
+    return None
+
+
+def draw_layers(tables: Tables, width: float) -> Figure:
+    return draw_part(tables, "both", "alignment", "change (points), 95% interval", width, zero="before")
+
+
 def read_probe(results: Sequence[Result]) -> pd.DataFrame | None:
     """Balanced accuracy by layer, in the language of training and in others; `part` own, others, shift: at the best."""
     for result, summary in tables_of(results, "Translation/probe.py", "summary.csv"):
@@ -426,6 +441,15 @@ FURTHER = (
         read_mexa,
         found_mexa,
         draw_mexa,
+    ),
+    Experiment(
+        "Alignment and fine-tuning",
+        ("report/tabulate_layers.py",),
+        "bash FT/scripts/remedy.sh",
+        "Where fine-tuning brings sentences and their translations closer, does accuracy rise?",
+        read_layers,
+        lambda table: str(table["sentence"].iloc[0]),
+        draw_layers,
     ),
     Experiment(
         "A probe for right answers",

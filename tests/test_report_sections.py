@@ -92,6 +92,23 @@ def test_opposite_numbers_turn_the_sentence(title, make, less, nothing, more):
         assert text.endswith(".") and "nan" not in text and "-0.0" not in text
 
 
+def test_alignment_is_shown_beside_accuracy_by_arm(tmp_path):
+    both = {"change": [0.1, 0.2], "accuracy_change": [0.0, -0.1]}
+    table = pd.DataFrame({"model": "m", "arm": ["en", "middle"], "layer": "all"} | both)
+    for name in both:
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.05, table[name] + 0.05
+    pd.concat([table, table.assign(layer="0")]).to_csv(tmp_path / "layers.csv", index=False)
+    files = {"layers.csv": file_digest(tmp_path / "layers.csv")}
+    one = experiment("Alignment and fine-tuning")
+    result = found.Result(tmp_path / "x.provenance.json", one.scripts[0], "command", "A sentence.", {}, files, 0)
+    shown = one.read([result])
+    assert one.found(shown) == "A sentence." and list(shown["value"]) == [0.1, 0.2, 0.0, -0.1, 0.1, 0.2]
+    assert set(shown["row"]) == {"English text", "English text, sentences aligned"}
+    figure = one.draw({"a": shown}, PAGE)
+    assert len(figure.legends[0].get_texts()) == 2 and figure.axes[0].get_xlabel().startswith("change")
+    assert {text.get_text() for text in one.draw({"a": shown, "b": shown}, COLUMN).legends[0].get_texts()} == {"a", "b"}
+
+
 def test_a_probe_no_better_than_guessing_is_called_so():
     assert "not clearly more than guessing" in further.found_probe(probe(0))
     assert "not clearly" not in further.found_probe(probe(1))
