@@ -97,6 +97,16 @@ def test_limit_measures_and_settings_reach_every_step(copy):
     assert get("runs", of(made, "report/tabulate_layers.py")[0]).endswith(f"={copy.parent / 'r'}")
 
 
+@pytest.mark.parametrize("script", ["arms", "switch_rate", "anchor"])
+def test_every_script_of_arms_takes_a_limit(copy, script):
+    made = calls(copy, f"FT/scripts/{script}.sh", "", "--limit=3", RESULTS=copy.parent / "r")
+    for program in ("MMLU/evaluate_mmlu.py", "HP/evaluate_quiz.py", *["FT/mix.py"] * (script != "anchor")):
+        assert of(made, program) and {get("limit", call) for call in of(made, program)} == {"3"}, program
+    assert not [call for call in of(made, "FT/train.py") + of(made, "FT/anchor.py") if "--limit" in " ".join(call)]
+    done = bash(copy, f"FT/scripts/{script}.sh", "", "--limit", "0", PYTHON=copy.parent / "python")
+    assert done.returncode == 2 and "--limit is '0'" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("variables", "keys", "said"),
     [

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Words moved towards their English translations in the input embeddings; nothing is trained.
-#   [WEIGHTS=0.25,0.5,0.75,1] bash FT/scripts/anchor.sh [MODEL] [--key value ...]      keys of FT/anchor.py
+#   [WEIGHTS=0.25,0.5,0.75,1] bash FT/scripts/anchor.sh [MODEL] [--limit N] [--key value ...]      keys of FT/anchor.py
 # WEIGHTS: how far; if not set, as far as the YAML says. EVALUATE: as for FT/scripts/remedy.sh.
 # shellcheck source=FT/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-start FT/configs/anchor.yaml "LANGUAGES" "$@"
+take_limit "$@"
+start FT/configs/anchor.yaml "LANGUAGES" "${words[@]}"
 anchoring=("${keys[@]}")
 find_data
 results=${RESULTS:-$(dirname "$(dirname "$out")")} # out is that of one arm's model, RESULTS/models/ARM

@@ -3,9 +3,24 @@
 # shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
-# begin [MODEL] [--key value ...]: keys of FT/train.py.
+# take_limit WORDS...: sets `limit`, --limit N: only so many documents, questions of each subject, lines and sentences; and
+# `words`, the others.
+limit=() words=()
+take_limit() {
+    while (($#)); do
+        case "$1" in
+            --limit) limit=(--limit "${2:-}") && shift $(($# > 1 ? 2 : 1)) ;;
+            --limit=*) limit=(--limit "${1#*=}") && shift ;;
+            *) words+=("$1") && shift ;;
+        esac
+    done
+    [[ ${#limit[@]} -eq 0 || "${limit[1]}" =~ ^[1-9][0-9]*$ ]] || fail "--limit is '${limit[1]}'; it must be 1 or more"
+}
+
+# begin [MODEL] [--limit N] [--key value ...]: keys of FT/train.py.
 begin() {
-    start "$(training_config "$@")" "SEED" "$@"
+    take_limit "$@"
+    start "$(training_config "${words[@]}")" "SEED" "${words[@]}"
     find_data
     protocol=$(get protocol)
     results=${RESULTS:-$(dirname "$(dirname "$out")")} # out is that of one arm's model, RESULTS/models/ARM
@@ -111,7 +126,7 @@ languages_of_text() {
 
 # evaluate NAME MODEL: MMLU and the domain quiz, in the settings of FT/configs/evaluate.yaml, or of EVALUATE, or other keys in
 # `asked`; and what else is in `measures`.
-arms=() quizzes=() logs=() limit=() measures=() asked=(--config FT/configs/evaluate.yaml)
+arms=() quizzes=() logs=() measures=() asked=(--config FT/configs/evaluate.yaml)
 [[ -z "${EVALUATE:-}" ]] || asked=(--config "$(absolute "$EVALUATE")")
 evaluate() {
     local shared=("${asked[@]}" --model "$2" ${DTYPE:+--dtype "$DTYPE"}) measure
@@ -125,7 +140,7 @@ evaluate() {
     for measure in "${measures[@]}"; do "measure_$measure" "$1" "$2"; done
 }
 
-# measure_x_geo NAME MODEL: CLiKA's questions on geography, in English and in those of the arms' languages that it has.
+# measure_x_geo NAME MODEL: CLiKA's questions on geography, in LANGUAGES, else in those of the paper's that it has.
 measure_x_geo() {
     build_variants clika "$results/variants_x_geo" "${LANGUAGES:-en,de,fr,it}" --clika_task x_geo --on_mismatch drop
     "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml "${asked[@]}" --model "$2" \

@@ -6,8 +6,8 @@
 # model before training are the same for all. TOKENS: so many in every arm with text, in packed rows (--protocol ours).
 # ONLY: train and evaluate this one of ARMS alone, as on a GPU of its own; the call without it finds it and makes the tables.
 # MEASURES: x_geo, perplexity, translation, mexa, beside MMLU and the quiz. EVALUATE: a YAML in the place of
-# FT/configs/evaluate.yaml. --limit N: only so many documents, questions of each subject, lines and sentences. Other keys are
-# those of FT/train.py. PLAN=1 says what is to train, and what there is to evaluate.
+# FT/configs/evaluate.yaml. --limit as in FT/scripts/lib.sh; other keys are those of FT/train.py. PLAN=1 says what is to train,
+# and what there is to evaluate.
 # shellcheck source=FT/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -26,17 +26,8 @@ IFS=, read -ra seeds <<< "${SEEDS:-}"
 for one in "${seeds[@]}"; do
     [[ "$one" =~ ^[0-9]+$ ]] || fail "SEEDS is $SEEDS; write numbers with commas between"
 done
-words=()
-while (($#)); do
-    case "$1" in
-        --limit) limit=(--limit "${2:-}") && shift $(($# > 1 ? 2 : 1)) ;;
-        --limit=*) limit=(--limit "${1#*=}") && shift ;;
-        *) words+=("$1") && shift ;;
-    esac
-done
-[[ ${#limit[@]} -eq 0 || "${limit[1]}" =~ ^[1-9][0-9]*$ ]] || fail "--limit is '${limit[1]}'; it must be 1 or more"
 
-begin "${words[@]}"
+begin "$@"
 if [[ " ${chosen[*]} " = *" dpo "* ]]; then
     examples=("$variants"/dev/full_*.csv)
     [[ ! -f "$variants/dev/en.csv" || -f "${examples[0]}" ]] ||

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How often the language changes, with the share of text that is not English held at 0.8: units of 1 to 32 words.
-#   bash FT/scripts/switch_rate.sh [MODEL] [--key value ...]      keys of FT/train.py
+#   bash FT/scripts/switch_rate.sh [MODEL] [--limit N] [--key value ...]      keys of FT/train.py
 # shellcheck source=FT/scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
