@@ -118,6 +118,8 @@ def main() -> None:
     if not found:
         raise InputError(f"{config.dictionary}: no word in it is one token of {config.model}, as its translation is")
     claim(out)
+    if finished(out, info["hash"]):  # by a call that was waited for
+        return
     move(model, found, config.weight)
     stated = without_weights(unpacked(config.model), None)[1].dtype  # whatever this CPU computes in
     model.to(stated or model.dtype).save_pretrained(out)

@@ -72,6 +72,8 @@ def main() -> None:
     info = {"config": asdict(config) | asdict(model), "model": {"name": model.model, "content": model.content_hash()}}
     info["texts"] = {code: file_digest(path) for code, path in files.items()}
     info["hash"] = config_hash({"limit": config.limit, "dtype": model.dtype} | {k: info[k] for k in ("model", "texts")})
+    if not planning():
+        claim(out)
     done = (out / "run.json").exists() and read_run(out)["hash"] == info["hash"]
     if not done and (out / "run.json").exists():
         raise InputError(f"{out}: of another model, limit or text; use another --out or delete it")
@@ -82,7 +84,6 @@ def main() -> None:
     if planning():
         say_plan(Work.of([] if done else [line for lines in texts.values() for line in lines]))
     if not done:
-        claim(out)
         table, device = measure(model, texts)
         write_csv_atomic(out / "lines.csv", table)
         write_run(out, info | {"sessions": [session(start) | {"device": [device]}]})

@@ -6,9 +6,11 @@ Writes <out>/<setting>.csv for the settings of common/settings.py, <out>/dev/<se
 there are any, and <out>/build.json. Nothing is written unless the whole input is valid.
 """
 
+import errno
+import json
 import random
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +22,7 @@ from sources import PAPER_MIXUP, Splits, read_belebele, read_csv_source, read_gl
 from common.cli import InputError, comma_list, parse, require_given, run
 from common.languages import PAPER
 from common.parallel_data import Tables, align, check_languages, refuse_duplicates
-from common.questions import Question, by_subject, write_questions
+from common.questions import Question, by_subject, read_questions, write_questions
 from common.reporting.files import claim, temporary_file, write_json_atomic
 from common.settings import UNFINISHED, build_settings, settings_in, sort_settings
 
@@ -175,21 +177,42 @@ def build_split(parallel: Parallel, seed: int, held_out: Sequence[str] = ()) -> 
 def write(out: Path, splits: Mapping[str, Mapping[str, list[Question]]], record: dict) -> None:
     """Write a new folder, whole or not at all; in an older one replace each file and delete settings not built now.
 
-    While an older folder is being changed, a file UNFINISHED keeps evaluate_mmlu.py from reading a mixture of both.
+    While an older folder is being changed, a file UNFINISHED keeps evaluate_mmlu.py from reading a mixture of both. One
+    that is as it would be written is left alone: another call may be reading it.
     """
     if out.exists():
         claim(out, RECORD)
-    with nullcontext(out) if out.exists() else temporary_file(out) as target:
-        target.mkdir(exist_ok=True)
-        (target / UNFINISHED).touch()
-        for split, folder in (("test", target), ("dev", target / "dev")):
-            settings = splits.get(split, {})
-            for name, items in settings.items():
-                write_questions(folder / f"{name}.csv", items)
-            for name in set(settings_in(folder)) - set(settings):
-                (folder / f"{name}.csv").unlink()
-        write_json_atomic(target / RECORD, record)
-        (target / UNFINISHED).unlink()
+        if is_written(out, splits, record):
+            return
+    try:
+        with nullcontext(out) if out.exists() else temporary_file(out) as target:
+            target.mkdir(exist_ok=True)
+            (target / UNFINISHED).touch()
+            for split, folder in (("test", target), ("dev", target / "dev")):
+                settings = splits.get(split, {})
+                for name, items in settings.items():
+                    write_questions(folder / f"{name}.csv", items)
+                for name in set(settings_in(folder)) - set(settings):
+                    (folder / f"{name}.csv").unlink()
+            write_json_atomic(target / RECORD, record)
+            (target / UNFINISHED).unlink()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        write(out, splits, record)  # another call has made the folder meanwhile
+
+
+def is_written(out: Path, splits: Mapping[str, Mapping[str, list[Question]]], record: dict) -> bool:
+    """Whether a folder holds just these settings, whole and unchanged."""
+    if (out / UNFINISHED).exists():
+        return False
+    with suppress(InputError, OSError, ValueError):
+        return json.loads((out / RECORD).read_text(encoding="utf-8")) == json.loads(json.dumps(record)) and all(
+            settings_in(folder) == list(settings := splits.get(split, {}))
+            and all(read_questions(folder / f"{name}.csv") == items for name, items in settings.items())
+            for split, folder in (("test", out), ("dev", out / "dev"))
+        )
+    return False
 
 
 if __name__ == "__main__":

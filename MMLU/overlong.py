@@ -85,7 +85,7 @@ class Fitting:
             count, change = len(shots), shots
             subjects = {question.id: question.subject for question in setting.questions}
             examples = sum(len(setting.fewshot_examples[subjects[key]]) - left for key, left in shots.items())
-            fitted = replace(setting, write_prompt=self.with_fewer(setting, shots))
+            fitted = replace(setting, write_prompt=self.with_fewer(replace(setting, questions=[]), shots))
         if not count:
             return setting
         self.dropped[name] = {"questions": count, "examples": examples}

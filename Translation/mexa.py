@@ -39,6 +39,7 @@ from common.settings import family, label, settings_in
 EMBEDDINGS = ("weighted", "last")
 POOLS = ("mean", "max")  # over layers
 PIVOT = "en"
+FILES = ("scores.csv", "sentences.csv")
 FEWEST = 8  # languages for a correlation
 
 
@@ -240,13 +241,20 @@ def plot_accuracy(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def is_done(out: Path, digest: str) -> bool:
+    """Whether the scores of this configuration are there, as they were written."""
+    old = read_run(out) if (out / "run.json").exists() else {}
+    files = {name: file_digest(out / name) for name in FILES if (out / name).exists()}
+    return old.get("hash") == digest and old["files"] == files
+
+
 def compute(config: Mexa, sentences: dict[str, list[str]], digest: str) -> pd.DataFrame:
     """The scores of a run, computed unless they are there; writes scores.csv and sentences.csv."""
-    out, paths = Path(config.out), [Path(config.out) / name for name in ("scores.csv", "sentences.csv")]
-    old = read_run(out) if (out / "run.json").exists() else {}
-    if old and old.get("hash") != digest:
+    out = Path(config.out)
+    paths = [out / name for name in FILES]
+    if (out / "run.json").exists() and read_run(out).get("hash") != digest:
         raise InputError(f"{out}: holds scores of another model, data or config; use another --out or delete it")
-    if old and all(path.exists() and file_digest(path) == old["files"].get(path.name) for path in paths):
+    if is_done(out, digest):
         return read_csv(paths[0])
     start = now()
     model, tokenizer = load(config.model, dtype=config.dtype, device=config.device)
@@ -269,8 +277,7 @@ def main() -> None:
     keys = {"count": config.count, "dtype": config.dtype, "sentences": sentences}
     digest = config_hash(keys | {"model": model_content_hash(config.model)})
     if planning():
-        done = (out / "run.json").exists() and read_run(out).get("hash") == digest
-        say_plan(Work.of([] if done else [line for lines in sentences.values() for line in lines]))
+        say_plan(Work.of([] if is_done(out, digest) else [line for lines in sentences.values() for line in lines]))
     claim(out)
     scores = compute(config, sentences, digest)
     table = by_pool(scores)

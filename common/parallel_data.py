@@ -97,9 +97,7 @@ def compare(english: list[Row], rows: list[Row], on_mismatch: str) -> list[str]:
         if len(a.options) != len(b.options):
             raise InputError(f"{row.where}: {len(b.options)} options where English has {len(a.options)} ({base.where})")
         if bool(a.context) != bool(b.context):
-            raise InputError(
-                f"{row.where}: a passage in one language only, see {base.where}; give it in all or in none"
-            )
+            raise InputError(f"{row.where}: a passage in one language only, see {base.where}; give all or none one")
         if not all(map(str.strip, b.options)):  # refused by the reader unless such questions are to be dropped
             differing.append(a.id)
         elif a.answer != b.answer:

@@ -65,7 +65,8 @@ def by_model(results: Sequence[Result], folders: Sequence[str]) -> dict[str, lis
         most.setdefault(result.place, Counter()).update(names)
     overall = sum(most.values(), Counter())
     groups: dict[str, list[Result]] = {}
-    for result, names in zip(results, named, strict=True):
+    # Those of trained models alone come last: what is read first is about the model before training.
+    for result, names in sorted(zip(results, named, strict=True), key=lambda pair: not pair[1]):
         usual = (most[result.place] or overall).most_common(1)
         chosen = usual[0][0] if usual and (not names or usual[0][0] in names) else next(iter(names), "")
         groups.setdefault(chosen, []).append(result)
@@ -79,7 +80,7 @@ def by_model(results: Sequence[Result], folders: Sequence[str]) -> dict[str, lis
 def _models(result: Result, searched: Path) -> list[str]:
     """The models of a result but for those that a script has trained, each once."""
     names = dict.fromkeys(source.model for source in result.runs.values())
-    trained = [n for n in names if Path(n).parent.name == "models" and Path(n).is_relative_to(searched)]
+    trained = [n for n in names if Path(n).parent.name == "models" and Path(n).resolve().is_relative_to(searched)]
     return [name for name in names if name not in (*TRANSLATORS, *trained)]
 
 

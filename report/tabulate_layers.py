@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.stats import spearmanr
+from scipy.stats import permutation_test, spearmanr
 from tabulate_remedies import BASE, Tabulate, aligned, arms_of, changed, named, places_of, read_arm, stacked
 
 from common.cli import InputError, comma_list, named_list, parse, run
@@ -32,12 +32,14 @@ def compare(model: str, folder: Path, config: Tabulate, runs: dict[str, Path]) -
     if not (folder / "mexa" / BASE / "run.json").exists():
         raise InputError(f"{folder}: no alignment of {BASE}; run FT/scripts/remedy.sh with MEASURES=mexa")
     before, (columns, _) = aligned(folder / "mexa" / BASE), read_arm(folder, BASE, held_out, prefix)
-    runs[f"{model} {BASE}"] = folder / "mexa" / BASE
+    if "full" not in columns:
+        raise InputError(f"{folder}: no records of {BASE} in other languages; evaluate with settings en,full")
+    behind = {f"{model} {BASE}": folder / "{}" / BASE}
     rows = []
     for arm in arms_of(places, folder):
         own = [aligned(place / "mexa" / arm) for place in places]
         read = [read_arm(place, arm, held_out, prefix)[0] for place in places]
-        runs |= {f"{model} {arm} {place.name}": place / "mexa" / arm for place in places}
+        behind |= {f"{model} {arm} {place.name}": place / "{}" / arm for place in places}
         where, base = f"{folder}, arm {arm}", columns["full"]
         gain = stacked(read, "full", base.index, where) - base.to_numpy(float)
         accuracy = named("accuracy_change", changed(gain, None, config.seed))
@@ -48,6 +50,8 @@ def compare(model: str, folder: Path, config: Tabulate, runs: dict[str, Path]) -
             row |= {"before": one.mean(), "after": found.mean()}
             row |= named("change", changed(found - one.to_numpy(float), None, config.seed))
             rows.append(row | (accuracy if layer == ALL else {}))
+    for kind in ("mexa", "records"):
+        runs |= {f"{name} {kind}": Path(str(path).format(kind)) for name, path in behind.items()}
     return pd.DataFrame(rows)
 
 
@@ -59,9 +63,17 @@ def sentence_of(table: pd.DataFrame) -> str:
         parts = [", ".join(arm for arm in own["arm"] if arm in arms) or "no arm" for arms in both.values()]
         said.append(f"On {model} alignment rises, mean over layers, with {parts[0]}; accuracy with {parts[1]}.")
         if len(own) >= FEWEST and own["change"].nunique() > 1 and own["accuracy_change"].nunique() > 1:
-            rho, p = spearmanr(own["change"], own["accuracy_change"])
+            rho, p = ranks_together(own["change"], own["accuracy_change"])
             said.append(f"Over {len(own)} arms the ranks of the two correlate by {rho:.2f} (p = {p:.2g}).")
     return " ".join(said)
+
+
+def ranks_together(one: pd.Series, other: pd.Series) -> tuple[float, float]:
+    """Spearman's correlation, and p by exchanging the pairs: in every way for few arms, 9,999 times for many."""
+    test = permutation_test(
+        (one.to_numpy(),), lambda own: spearmanr(own, other).statistic, permutation_type="pairings", rng=0
+    )
+    return float(test.statistic), float(test.pvalue)
 
 
 def plot_layers(table: pd.DataFrame) -> Figure:

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -492,6 +494,46 @@ def test_a_folder_that_is_not_finished_is_not_read(plain):
         config.task(None)
     built(*plain_arguments(plain))
     assert not (out / UNFINISHED).exists()
+
+
+def test_a_folder_that_another_call_reads_is_left_alone_unless_it_differs(plain):
+    out = plain / "out"
+    built(*plain_arguments(plain))
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name != LOCK]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    built(*plain_arguments(plain))
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files} == before
+    for change in (lambda: files[1].write_text("x"), files[1].unlink, lambda: (out / "full_xx.csv").touch()):
+        change()
+        built(*plain_arguments(plain))
+        assert {path: path.read_bytes() for path in files} == {path: content for path, (content, _) in before.items()}
+
+
+def test_two_calls_at_once_make_one_folder(plain):
+    command = [sys.executable, str(ROOT / "MMLU" / "build_variants.py"), *map(str, plain_arguments(plain))]
+    calls = [
+        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {"WAIT": "1"})
+        for _ in range(4)
+    ]
+    said = [call.communicate()[1] for call in calls]
+    assert [call.returncode for call in calls] == [0] * 4, said
+    assert not (plain / "out" / UNFINISHED).exists() and len(read_questions(plain / "out" / "en.csv")) == 3
+    assert not [path for path in plain.iterdir() if "unfinished" in path.name]
+
+
+def test_a_folder_that_comes_into_being_meanwhile_is_taken_as_it_is(plain, monkeypatch):
+    """As when two calls begin in a folder that is not there yet."""
+    builder = load_script("MMLU/build_variants.py")
+    items = {"en": [monolingual("q", "law", "", "what?", ("a", "b"), "A", "en")]}
+
+    def meanwhile(path, *arguments):
+        monkeypatch.undo()
+        builder.write(plain / "out", {"test": items}, {"seed": 1})
+        write_questions(path, *arguments)
+
+    monkeypatch.setitem(vars(builder), "write_questions", meanwhile)
+    builder.write(plain / "out", {"test": items}, {"seed": 1})
+    assert read_questions(plain / "out" / "en.csv") == items["en"]
 
 
 def test_a_broken_or_short_belebele_file_is_refused(belebele):

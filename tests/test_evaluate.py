@@ -1,6 +1,7 @@
 """evaluate_mmlu.py on a tiny model: records, resumption, kills, several processes, and what it refuses."""
 
 import gc
+import io
 import json
 import os
 import signal
@@ -467,3 +468,31 @@ def test_real_mmlu_five_shot(ask, real_data, tmp_path):
     subprocess.run([PYTHON, ROOT / "MMLU/build_variants.py", *build], check=True, capture_output=True)
     out, _ = ask("--data", built, "--limit", "1", "--num_fewshot", "5", "--show", "1")
     assert not Path(out).exists()
+
+
+def test_a_call_that_waits_takes_what_the_other_has_found(many, tiny_checkpoint, tmp_path):
+    """Two at once in one folder: every question is asked once, and what both name is kept."""
+    data, expected = many
+    base = command(tiny_checkpoint, data, tmp_path)
+    place = base.index("--settings") + 1
+    calls = []
+    for settings in ("en,full,mixup", "en,mixup"):
+        arguments = [*base[:place], settings, *base[place + 1 :]]
+        keys = {
+            "env": ONE_THREAD | {"WAIT": "1"},
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.PIPE,
+            "text": True,
+        }
+        calls.append(subprocess.Popen(arguments, **keys))
+    said = [call.communicate()[1] for call in calls]
+    assert [call.returncode for call in calls] == [0, 0], said
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert sum(session["questions"] for session in run["sessions"]) == 30 * 8 * len(run["records"])
+    assert len(run["records"]) == 6 and set(csv_files(tmp_path)) == set(expected)
+    for name in run["records"]:  # what is computed together may change the last bit
+        ours, theirs = pd.read_csv(tmp_path / f"{name}.csv"), pd.read_csv(io.BytesIO(expected[f"{name}.csv"]))
+        assert (
+            list(ours["id"]) == list(theirs["id"])
+            and np.abs((ours[LOGPROBS] - theirs[LOGPROBS]).to_numpy()).max() < 1e-5
+        )

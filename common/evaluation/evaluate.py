@@ -14,7 +14,7 @@ import pandas as pd
 
 from common.cli import InputError, comma_list, config_hash, require_positive
 from common.evaluation.records import write_setting, write_summaries
-from common.evaluation.resume import Shard, Spool, UnitStore, Worker, compute_missing, shards_of
+from common.evaluation.resume import Shard, Spool, UnitStore, Worker, compute_missing, hold, shards_of
 from common.evaluation.scorers import LogprobScorer, Parts, ServerScorer, shard_prompts
 from common.lm.loading import DTYPES, ModelConfig, pick_device
 from common.lm.loglikelihood import ScoringStats
@@ -144,6 +144,7 @@ def evaluate(
         model = replace(model, dtype=paper_dtype(task.paper_dtype, model.device, state.is_main_process))
     base = base_of(task, config, model)
     hashes = {name: hash_of(config, base, setting) for name, setting in settings.items()}
+    hold(out, state)
     info = open_run(task, config, model, base, hashes)
     store = UnitStore(out / "units", hashes)
 

@@ -166,12 +166,11 @@ def write_summaries(out: Path, category: Callable[[str], str]) -> pd.DataFrame:
     """Write summary.csv and summary_by_category.csv of a run folder; returns the first."""
     found, english = {"": []}, pd.DataFrame()
     for table in each_setting(out, ["id", "subject", "setting", "correct"]):
-        records = pd.concat([english, table.astype({"correct": int})])
-        if table["setting"].iloc[0] == "en":
-            english = records
+        records, setting = pd.concat([english, table.astype({"correct": int})]), table["setting"].iloc[0]
+        english = records if setting == "en" else english
         parts = records.groupby(records["subject"].map(category))
         for name, rows in [("", records), *parts]:
-            found.setdefault(name, []).append(summarize(rows).tail(1))
+            found.setdefault(name, []).append(summarize(rows).query("setting == @setting"))
     summary = pd.concat(found.pop(""))
     by_category = pd.concat({name: pd.concat(found[name]) for name in sorted(found)}, names=["category"])
     write_csv_atomic(out / "summary_by_category.csv", by_category.reset_index(0), float_format="%.6g")

@@ -121,12 +121,13 @@ class UnitStore:
     def _batch(self, folder: Path) -> dict[str, str]:
         """The columns of a batch and their hashes; nothing where they are not those that its folder is named after."""
         path = folder / "settings.json"
+        if not path.exists():
+            return {}
         with suppress(OSError, ValueError):
             batch = json.loads(path.read_text(encoding="utf-8"))
             if config_hash(batch) == folder.name:
                 return batch
-        if path.exists():
-            print(f"note: {path} is cut short or changed, and its units are computed again", file=sys.stderr)
+        print(f"note: {path} is cut short or changed, and its units are computed again", file=sys.stderr)
         return {}
 
     def pending(self, shards: Iterable[Shard]) -> dict[Shard, list[str]]:
@@ -169,6 +170,13 @@ class Worker:
     stats: Any = None
 
 
+def hold(out: Path, state: PartialState) -> None:
+    """Make these processes the only ones that write to a run folder; call it before anything in it is read."""
+    if state.is_main_process and not planning():
+        claim(out)
+    state.wait_for_everyone()
+
+
 def compute_missing(
     store: UnitStore,
     shards: Iterable[Shard],
@@ -201,8 +209,6 @@ def compute_missing(
         counts = [(len(read), tree_size(read)) for read in starmap(texts, pending)]
         rows, size = map(sum, zip((0, 0), *counts, strict=True))
         say_plan(Work(rows, size, rows * written, "".join(texts(*unit)[0] for unit in pending[:5])))
-    if state.is_main_process:
-        claim(store.folder.parent)
     if not pending:
         return
     if not together:
@@ -265,7 +271,8 @@ def by_language(
     """
     depends = {**depends, "dtype": model.dtype, "attention": model.attention, "model": model.content_hash()}
     hashes = {code: config_hash(depends | {"rows": [asdict(row) for row in rows]}) for code, rows in parallel.items()}
-    info = {"hash": config_hash(depends), "languages": {}, "sessions": []}
+    info, state = {"hash": config_hash(depends), "languages": {}, "sessions": []}, model.processes()
+    hold(out, state)
     old = read_run(out) if (out / "run.json").exists() else info
     done = old.get("languages")
     same = old["hash"] == info["hash"]
@@ -273,7 +280,7 @@ def by_language(
         raise InputError(f"{out}: answers of another configuration or data; use another --out or delete the folder")
     info = (old if same else info) | {"config": dict(config)}
     shards = [Shard("questions", number) for number in range(-(-len(next(iter(parallel.values()))) // SHARD_SIZE))]
-    store, state = UnitStore(out / "units", hashes), model.processes()
+    store = UnitStore(out / "units", hashes)
 
     def start() -> Worker:
         loaded, tokenizer = model.load()

@@ -133,9 +133,8 @@ def _rows_that_fit(model: PreTrainedModel, longest: int, own: int, new: int) -> 
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     cache = 2 * config.num_hidden_layers * kv_heads * width * (own + new)
-    return BATCH_BYTES.get(model.device.type, BATCH_BYTES["cuda"]) // (
-        compute_dtype(model).itemsize * (cache + heads * own * longest)
-    )
+    each = compute_dtype(model).itemsize * (cache + heads * own * longest)
+    return BATCH_BYTES.get(model.device.type, BATCH_BYTES["cuda"]) // each
 
 
 def common_prefix(ids: Sequence[Sequence[int]]) -> int:

@@ -135,13 +135,9 @@ def whole_model(family: type, name: str, **keys: Any) -> PreTrainedModel:
         model, found = family.from_pretrained(name, use_safetensors=True, output_loading_info=True, **keys)
     lacking = sorted(found["missing_keys"]) + sorted(str(key) for key in found["mismatched_keys"])
     if lacking:
-        raise InputError(
-            f"model {name!r}: config.json asks for {_some(lacking)}, which the weights lack; repair the folder"
-        )
-    if found["unexpected_keys"]:
-        print(
-            f"note: {name} has weights that its model does not use: {_some(found['unexpected_keys'])}", file=sys.stderr
-        )
+        raise InputError(f"model {name!r}: config.json asks for {_some(lacking)}, which the weights lack; repair it")
+    if more := found["unexpected_keys"]:
+        print(f"note: {name} has weights that its model does not use: {_some(more)}", file=sys.stderr)
     return model
 
 

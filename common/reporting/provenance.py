@@ -107,9 +107,7 @@ def base_of_adapter(folder: Path) -> str:
             raise InputError(f"{path}: its base {base} is an adapter too; merge that one into its model first")
         return base
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: no JSON object with a base_model_name_or_path, the model it was trained from ({error!r})"
-        ) from error
+        raise InputError(f"{path}: no JSON object with a base_model_name_or_path, its model ({error!r})") from error
 
 
 def device_name(device: "torch.device | str") -> str:
