@@ -3,6 +3,7 @@
 python assets/figures.py --out assets
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from common.reporting.plots import (
 from common.settings import label
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "report")]
+from tabulate_layers import plot_layers  # noqa: E402
+
 FORWARD = ["en", "full", "mixup", "question", "options", "gt", "gt_question", "onewrong", "threewrong"]
 REAL, WORLD = "Qwen2.5-Coder-1.5B-Instruct", "synthetic world"
 CHANCE = 0.25
@@ -184,9 +188,14 @@ def recall() -> Figure:
     return in_rows(shown, "same prediction (%), 95% interval", joined=True)
 
 
+def layers() -> Figure:
+    """Alignment by layer of fine-tuned models, and what it does for accuracy."""
+    return plot_layers(expected("FT/expected/layers_world_42.csv"))
+
+
 PICTURES = {
-    "barrier": barrier, "mmlu": mmlu, "quiz": quiz, "taught": taught, "tuning": tuning, "lens": lens, "clika": clika,
-    "world": world, "recall": recall,
+    "barrier": barrier, "mmlu": mmlu, "quiz": quiz, "taught": taught, "tuning": tuning, "layers": layers, "lens": lens,
+    "clika": clika, "world": world, "recall": recall,
 }  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def plot_layers(table: pd.DataFrame) -> Figure:
         first = curves[curves["arm"] == curves["arm"].iloc[0]]
         lines = {BASE: first["before"], **{arm: rows["after"] for arm, rows in curves.groupby("arm", sort=False)}}
         for arm, values in lines.items():
-            style = {"color": "black", "marker": "o"} if arm == BASE else language_style(arm, arms)
+            style = {"color": "black", "linestyle": "--"} if arm == BASE else language_style(arm, arms)
             left.plot(first["layer"].astype(int), values, markersize=3, label=arm, **style)
         for row in own[own["layer"] == ALL].itertuples():
             reach = [[100 * (row.change - row.change_low)], [100 * (row.change_high - row.change)]]
@@ -100,7 +100,7 @@ def plot_layers(table: pd.DataFrame) -> Figure:
         left.set_xlabel("layer")
         left.set_ylabel("MEXA with English")
         right.set_xlabel("change of MEXA, mean over layers (points)")
-        right.set_ylabel("change on `full` (points)")
+        right.set_ylabel("change of accuracy (points)")
     add_legend(figure, axes[:, 0])
     return figure
 
