@@ -82,7 +82,7 @@ fi
 step "build the world's data" "$PYTHON" -m world.build --out "$out/data" --seed "$seed"
 export DATA_CONFIG=$out/data/data.yaml
 
-# The lane of fine-tuning is the longest, so that one of its arms is trained beside it; whichever comes to it second waits.
+# Fine-tuning takes longest, so that one of its arms is trained in a lane of its own; whichever comes to it second waits.
 export WAIT=1
 fine_tuning() {
   ARMS=en,anchor,word RESULTS=$run/remedy step "fine-tuning on mixed-language text" bash FT/scripts/remedy.sh "$model"
@@ -91,17 +91,17 @@ one_arm() {
   number=$((number + 1))
   ARMS=en,anchor,word ONLY=word RESULTS=$run/remedy \
     step "one of its arms, beside it" bash FT/scripts/remedy.sh "$model"
+  METHODS=hint_various,shots_english RESULTS=$run/mitigation \
+    step "fixes without training" bash MMLU/scripts/mitigation.sh "$model" --settings en,full,mixup
 }
 all_others() {
-  number=$((number + 2))
+  number=$((number + 3))
   RESULTS=$run step "MMLU, 0-shot" bash MMLU/scripts/zero_shot.sh "$model"
   RESULTS=$run/translation step "translation" bash Translation/scripts/translation.sh "$model"
   RESULTS=$run/translation step "mixed-language embeddings" bash Translation/scripts/embeddings.sh "$model"
   RESULTS=$run/translation step "logit lens" bash Translation/scripts/lens.sh "$model"
   RESULTS=$run step "domain quiz" bash HP/scripts/quiz.sh "$model"
   RESULTS=$run/tofu step "facts taught in English" bash TOFU/scripts/authors.sh "$model"
-  METHODS=hint_various,shots_english RESULTS=$run/mitigation \
-    step "fixes without training" bash MMLU/scripts/mitigation.sh "$model" --settings en,full,mixup
 }
 side_by_side fine_tuning one_arm all_others
 number=$((number + 9))

@@ -47,7 +47,7 @@ def test_a_line_an_experiment_and_the_report_last(copy, arguments):
 def test_a_step_that_fails_is_named_with_the_end_of_its_log(copy):
     (copy / "HP" / "scripts" / "quiz.sh").write_text(f"{TALKS}exit 2\n")
     done = call(copy)
-    said = "[8 of 14] domain quiz: failed, see results/world_42/logs/08.log"
+    said = "[9 of 14] domain quiz: failed, see results/world_42/logs/09.log"
     assert done.returncode == 2 and said in done.stdout.splitlines()
     assert "noise" in done.stderr and done.stderr.count("\n") == 15
     assert "fine-tuning" in done.stdout, "what runs beside it is finished"
