@@ -180,12 +180,13 @@ def write(out: Path, splits: Mapping[str, Mapping[str, list[Question]]], record:
     While an older folder is being changed, a file UNFINISHED keeps evaluate_mmlu.py from reading a mixture of both. One
     that is as it would be written is left alone: another call may be reading it.
     """
-    if out.exists():
+    new = not out.exists()
+    if not new:
         claim(out, RECORD)
         if is_written(out, splits, record):
             return
     try:
-        with nullcontext(out) if out.exists() else temporary_file(out) as target:
+        with temporary_file(out) if new else nullcontext(out) as target:
             target.mkdir(exist_ok=True)
             (target / UNFINISHED).touch()
             for split, folder in (("test", target), ("dev", target / "dev")):
@@ -197,7 +198,7 @@ def write(out: Path, splits: Mapping[str, Mapping[str, list[Question]]], record:
             write_json_atomic(target / RECORD, record)
             (target / UNFINISHED).unlink()
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if not (new and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
             raise
         write(out, splits, record)  # another call has made the folder meanwhile
 

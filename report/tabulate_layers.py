@@ -34,12 +34,12 @@ def compare(model: str, folder: Path, config: Tabulate, runs: dict[str, Path]) -
     before, (columns, _) = aligned(folder / "mexa" / BASE), read_arm(folder, BASE, held_out, prefix)
     if "full" not in columns:
         raise InputError(f"{folder}: no records of {BASE} in other languages; evaluate with settings en,full")
-    behind = {f"{model} {BASE}": folder / "{}" / BASE}
+    behind = {f"{model} {BASE}": (folder, BASE)}
     rows = []
     for arm in arms_of(places, folder):
         own = [aligned(place / "mexa" / arm) for place in places]
         read = [read_arm(place, arm, held_out, prefix)[0] for place in places]
-        behind |= {f"{model} {arm} {place.name}": place / "{}" / arm for place in places}
+        behind |= {f"{model} {arm} {place.name}": (place, arm) for place in places}
         where, base = f"{folder}, arm {arm}", columns["full"]
         gain = stacked(read, "full", base.index, where) - base.to_numpy(float)
         accuracy = named("accuracy_change", changed(gain, None, config.seed))
@@ -51,7 +51,7 @@ def compare(model: str, folder: Path, config: Tabulate, runs: dict[str, Path]) -
             row |= named("change", changed(found - one.to_numpy(float), None, config.seed))
             rows.append(row | (accuracy if layer == ALL else {}))
     for kind in ("mexa", "records"):
-        runs |= {f"{name} {kind}": Path(str(path).format(kind)) for name, path in behind.items()}
+        runs |= {f"{name} {kind}": place / kind / arm for name, (place, arm) in behind.items()}
     return pd.DataFrame(rows)
 
 

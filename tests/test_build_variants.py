@@ -445,6 +445,10 @@ def test_out_must_not_be_a_file_and_translations_go_with_mmlu_only(belebele):
     (belebele / "file").write_text("")
     result = build(*arguments, belebele / "file")
     assert result.returncode == 2 and f"{belebele / 'file'}: File exists; what is there is no folder" in result.stderr
+    built(*arguments, belebele / "older")
+    (belebele / "older" / "dev").write_text("")
+    result = build(*arguments, belebele / "older", "--num_fewshot", "1")
+    assert result.returncode == 2 and f"{belebele / 'older' / 'dev'}: " in result.stderr
     result = build(*arguments, belebele / "out", "--translations", belebele)
     refused(result, belebele / "out", {}, "--translations goes with --source mmlu")
 

@@ -109,7 +109,7 @@ def test_units_are_found_under_their_hash_only(tmp_path):
     assert set(read["mixup"]["prediction"]) == {"D"} and set(read["en"]["prediction"]) == {"B"}
 
 
-def test_every_unit_is_opened_once_and_the_newest_one_counts(tmp_path, monkeypatch):
+def test_every_unit_is_opened_once_and_rows_that_are_there_twice_count_once(tmp_path, monkeypatch):
     rows, shards = items(count=SHARD_SIZE + 1), list(shards_of(items(count=SHARD_SIZE + 1)))
     names, opened, read_text = ("en", "mixup", "full_de"), [], resume.read_text
     store, old = UnitStore(tmp_path, dict.fromkeys(names, "1")), UnitStore(tmp_path, {"en": "0", "mixup": "1"})

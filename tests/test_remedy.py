@@ -305,7 +305,7 @@ def write_alignment(folder: Path, shares: list[float], sentences: int = 40) -> N
 
 def test_alignment_is_set_beside_accuracy_layer_by_layer(tmp_path, monkeypatch, capsys):
     arms = {"en": {"other": -0.4}, "words": {"other": 0.6}, "middle": {}, "anchor": {"other": 0.3}}
-    folder = model(tmp_path / "m", arms, seeds=2)
+    folder = model(tmp_path / "a {0} {x}", arms, seeds=2)
     shares = {"en": [0.4, 0.5], "words": [0.5, 0.9], "middle": [0.5, 1.0], "anchor": [0.5, 0.6]}
     keys = ["--runs", f"m={folder}", "--out", tmp_path / "layers"]
     assert call(layers, keys, monkeypatch) == 2 and "no alignment of none" in capsys.readouterr().err

@@ -145,7 +145,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def supported(module: nn.Module, query: Tensor, keys: Mapping[str, Any]) -> How:
-    """How an attention layer attends; UnsupportedAttention where it uses anything else."""
+    """How an attention layer attends; UnsupportedAttention where it uses what is not supported here."""
     scaling, window, softcap = (keys.get(name) for name in ("scaling", "sliding_window", "softcap"))
     for name in ("s_aux", "position_bias"):
         if keys.get(name) is not None:
