@@ -14,7 +14,7 @@ add a language, add its rows.
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -104,8 +104,11 @@ def read_design(path: str, languages: list[str]) -> dict[tuple[str, str], Wordin
         lacking = sorted(value for value in values if (code, value) not in design)
         if lacking:
             raise InputError(f"{path}: no row for {code}, {lacking[0]}; every language needs a row for every value")
-    if len(values) < len(FOUR):
-        raise InputError(f"{path}: {len(values)} values; a question has four options, so four or more are needed")
+    if len(values) <= len(FOUR):
+        raise InputError(
+            f"{path}: {len(values)} values; a question has four options, in lessons others than in the test, so that"
+            " five or more are needed"
+        )
     return design
 
 
@@ -127,10 +130,14 @@ def invent(places: int, values: list[str], rng: random.Random) -> list[Place]:
     return [Place(f"{n:04d}", stem, value) for n, (stem, value) in enumerate(zip(stem_list, drawn, strict=True), 1)]
 
 
-def draw_options(place: Place, answer: str, values: list[str], rng: random.Random) -> list[str]:
-    """Four values, with the place's own at the letter `answer`."""
-    options = rng.sample([value for value in values if value != place.value], len(FOUR) - 1)
-    options.insert(FOUR.index(answer), place.value)
+def draw_options(
+    place: Place, answer: str, values: list[str], rng: random.Random, besides: Collection[str] = ()
+) -> list[str]:
+    """Four values, with the place's own at the letter `answer`; in any order not those of `besides`."""
+    others = [value for value in values if value != place.value]
+    while set(options := [*rng.sample(others, len(FOUR) - 1), place.value]) == set(besides):
+        pass
+    options.insert(FOUR.index(answer), options.pop())
     return options
 
 
@@ -145,16 +152,20 @@ def ask(
 
 
 def lesson(
-    place: Place, design: Mapping[tuple[str, str], Wording], config: Conductivity, rng: random.Random
+    place: Place,
+    tested: Collection[str],
+    design: Mapping[tuple[str, str], Wording],
+    config: Conductivity,
+    rng: random.Random,
 ) -> list[str]:
-    """The texts that teach one fact in the taught language."""
+    """The texts that teach one fact in the taught language; their questions have other options than the `tested`."""
     wording = design[config.taught, place.value]
     name = wording.name.replace("{stem}", place.stem)
     texts = [statement.replace("{name}", name) for statement in wording.statements]
     values = [value for code, value in design if code == config.taught]
     for _ in range(config.questions):
         answer = rng.choice(FOUR)
-        item = ask(place, draw_options(place, answer, values, rng), answer, design, config.taught)
+        item = ask(place, draw_options(place, answer, values, rng, tested), answer, design, config.taught)
         texts.append(f"{mmlu_prompt(item)} {answer}")
     return texts
 
@@ -167,17 +178,17 @@ def main() -> None:
     design = read_design(config.design or str(DESIGN), languages)
     values = sorted({value for _, value in design})
     places = invent(config.places, values, random.Random(f"places {config.seed}"))
-    rng, out = random.Random(f"lessons {config.seed}"), Path(config.out)
-    for folder in (out, out / "variants"):
-        claim(folder)
-    texts = [text for place in places for text in lesson(place, design, config, rng)]
-    rng.shuffle(texts)
-    lines = [json.dumps({"text": text, "doc_id": number}, ensure_ascii=False) for number, text in enumerate(texts)]
-    write_text_atomic(out / "train.jsonl", "".join(line + "\n" for line in lines))
-    rng = random.Random(f"test {config.seed}")
+    rng, out = random.Random(f"test {config.seed}"), Path(config.out)
     letters = [FOUR[number % len(FOUR)] for number in range(len(places))]
     rng.shuffle(letters)
     options = [draw_options(place, answer, values, rng) for place, answer in zip(places, letters, strict=True)]
+    rng = random.Random(f"lessons {config.seed}")
+    texts = [text for asked in zip(places, options, strict=True) for text in lesson(*asked, design, config, rng)]
+    rng.shuffle(texts)
+    lines = [json.dumps({"text": text, "doc_id": number}, ensure_ascii=False) for number, text in enumerate(texts)]
+    for folder in (out, out / "variants"):
+        claim(folder)
+    write_text_atomic(out / "train.jsonl", "".join(line + "\n" for line in lines))
     for code in languages:
         items = [ask(*asked, design, code) for asked in zip(places, options, letters, strict=True)]
         write_questions(out / "variants" / f"{'en' if code == 'en' else f'full_{code}'}.csv", items)

@@ -202,6 +202,8 @@ def main() -> None:
         pd.concat(parts, ignore_index=True).sort_values("model", key=lambda names: names.map(order), kind="stable")
         for parts in (scored, pairs)
     )
+    if "agreement_kappa_en" not in scores:
+        raise InputError(f"{config.data}: no model has answers to a task in English and in another language")
     scores, pairs = (part[["model", "task", *part.columns.drop(["model", "task"])]] for part in (scores, pairs))
     changes = compare_families(table, families, config.seed)
     text = markdown(scores, changes)

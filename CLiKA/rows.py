@@ -14,7 +14,7 @@ from common.questions import read_csv_rows
 
 def read_rows(path: str | os.PathLike, columns: Sequence[str]) -> pd.DataFrame:
     """The table; InputError naming file and row for a missing or repeated column, no rows, or too many or few cells."""
-    header, *rows = read_csv_rows(path) or [[]]
+    header, *rows = list(read_csv_rows(path)) or [[]]
     if missing := [column for column in columns if column not in header]:
         raise InputError(f"{path}: no column {', '.join(missing)}; it needs {','.join(columns)}")
     if twice := [column for column in columns if header.count(column) > 1]:

@@ -35,6 +35,7 @@ PLAIN = {
     "prompt": "paper",
     "protocol": "ours",
     "write": "nothing",
+    "translator": None,
 }
 
 

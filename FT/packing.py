@@ -15,22 +15,30 @@ NO_LABEL = -100
 MAP_BATCH = 1000  # documents that are packed together
 
 
-def pack(data: Dataset, tokenizer: PreTrainedTokenizerBase, row_length: int, processes: int = 1) -> Dataset:
+def pack(
+    data: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    row_length: int,
+    processes: int = 1,
+    together: int = MAP_BATCH,
+) -> Dataset:
     """Rows `input_ids`, `labels`, `position_ids` of exactly `row_length` tokens, from a column `text`.
 
     Every document ends with the tokenizer's end-of-text token. A document that does not fit into the rest of a row
-    continues in the next one, as a document of its own. Only the last row of MAP_BATCH documents may be padded. Raises
+    continues in the next one, as a document of its own. Only the last row of `together` documents may be padded. Raises
     InputError where the tokenizer has no end-of-text token.
     """
     if tokenizer.eos_token_id is None:
         raise InputError("the tokenizer has no end-of-text token, which is needed between documents")
 
     def rows(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        return pack_ids(_tokenized(tokenizer, batch["text"]), row_length, tokenizer.eos_token_id)
+        (texts,) = batch["text"]
+        return pack_ids(_tokenized(tokenizer, texts), row_length, tokenizer.eos_token_id)
 
-    workers = processes if processes > 1 else None
+    # In batches before it is shared out among processes, so that rows do not depend on their number.
+    data, workers = data.batch(together), processes if processes > 1 else None
     return data.map(
-        rows, batched=True, batch_size=MAP_BATCH, remove_columns=data.column_names, num_proc=workers, desc="packing"
+        rows, batched=True, batch_size=1, remove_columns=data.column_names, num_proc=workers, desc="packing"
     )
 
 

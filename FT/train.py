@@ -15,9 +15,10 @@ PROTOCOLS where they are null. A value in the YAML file or on the command line a
     ours    documents packed into rows without padding; each token of a step counts alike; gradients clipped to norm 1
     paper   as TOFU's finetune.py, with which the paper's models were trained (FT/README.md of
             google-research/crosslingual-knowledge-barriers, commit 8060e7d): a document a row, cut, its question
-            masked (truncation.py); whole steps only; the rate rises through the first epoch (finetune.py of
-            locuslab/tofu, commit 8c49eee, lines 70 and 78); a step is the mean of its passes, each the mean over its
-            tokens (dataloader.py, CustomTrainer); no clipping (config/ds_config.json sets none)
+            masked (truncation.py); as many steps as are whole, of one epoch none is partial; the rate rises through the
+            first epoch (finetune.py of locuslab/tofu, commit 8c49eee, lines 70 and 78); a step is the mean of its
+            passes, each the mean over its tokens (dataloader.py, CustomTrainer); no clipping (config/ds_config.json
+            sets none)
 """
 
 import errno
@@ -270,21 +271,26 @@ def training_rows(config: Train, tokenizer) -> Dataset:
     return make(Dataset.from_generator(documents, gen_kwargs=keys), tokenizer, config.row_length, config.processes)
 
 
-def evaluation_rows(config: Train, tokenizer) -> dict[str, Dataset] | None:
-    """Packed rows of each language's test text."""
+def evaluation_files(config: Train) -> dict[str, Path]:
+    """Each language's test text; InputError for a folder without any."""
     if config.eval_data is None:
-        return None
+        return {}
     paths = {code: Path(config.eval_data, f"{code}.test.txt") for code in sorted(LANGUAGES)}
     files = {code: path for code, path in paths.items() if path.exists()}
     if not files:
         raise InputError(f"eval_data {config.eval_data!r}: no files such as en.test.txt in this folder")
+    return files
+
+
+def evaluation_rows(config: Train, tokenizer) -> dict[str, Dataset] | None:
+    """Packed rows of each language's test text."""
     rows = {}
-    for code, path in files.items():
+    for code, path in evaluation_files(config).items():
         documents = read_documents(str(path), None, "train", "rows", detokenize=False)
         texts = [document.text for document in documents]
         length = even_length(texts, tokenizer, config.row_length)
-        rows[code] = pack(Dataset.from_dict({"text": texts}), tokenizer, length)
-    return rows
+        rows[code] = pack(Dataset.from_dict({"text": texts}), tokenizer, length, together=len(texts))
+    return rows or None
 
 
 def arguments(config: Train, checkpoints: Path, rows: int, processes: int) -> TrainingArguments:
@@ -494,7 +500,10 @@ def main() -> None:
     info["data"] = file_digest(config.data)
     if config.align:
         info["pairs"] = pairs_digest(config.align_data)
-    info["hash"] = config_hash(config.used | {key: info[key] for key in ("model", "data", "pairs") if key in info})
+    if config.eval_data:
+        info["eval_texts"] = {code: file_digest(path) for code, path in evaluation_files(config).items()}
+    sources = {key: info[key] for key in ("model", "data", "pairs", "eval_texts") if key in info}
+    info["hash"] = config_hash(config.used | sources)
     if finished(out, info["hash"]):
         print(f"{out}: up to date")
         return

@@ -12,6 +12,7 @@ from common.questions import FOUR, check_question, monolingual, read_csv_rows
 CELLS = ("question", *FOUR)
 ANSWER = "GT"
 SUBJECT = "quiz"  # of a question without a category
+EVERYTHING = "all"  # of all questions together, in tables
 
 
 def read_quiz(data: str, languages: Sequence[str]) -> dict[str, Tables]:
@@ -42,7 +43,7 @@ def read_quiz(data: str, languages: Sequence[str]) -> dict[str, Tables]:
 
 def named_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file by column name."""
-    header, *rows = read_csv_rows(path) or [[]]
+    header, *rows = list(read_csv_rows(path)) or [[]]
     for number, row in enumerate(rows, 1):
         if len(row) != len(header):
             raise InputError(f"{path}, row {number}: {len(row)} cells where the header has {len(header)}")
@@ -62,6 +63,8 @@ def table(name: str, records: Iterable[Mapping[str, Any]], language: str) -> Tab
         where = f"{name}, row {number}"
         question, *options, answer = (text_of(cell, where) for cell in take(record, (*CELLS, ANSWER), where))
         subject = str(record.get("category") or SUBJECT)
+        if subject == EVERYTHING:
+            raise InputError(f"{where}: category {EVERYTHING!r} is that of all questions together; name it otherwise")
         name_of_row = str(record.get("id") or f"{number:04d}")
         item = monolingual(name_of_row, subject, "", question, options, answer.strip(), language)
         check_question(item, where)

@@ -21,7 +21,7 @@ from typing import Literal
 import pandas as pd
 
 from common.cli import InputError, parse, require_positive, run
-from common.corpus import Document, read_documents
+from common.corpus import JOINER, Document, read_documents
 from common.progress import Progress
 from common.reporting.files import atomic_file, claim, write_csv_atomic, write_json_atomic
 
@@ -76,10 +76,19 @@ def read_terms(path: str) -> list[str]:
 
 
 def pattern_of(terms: list[str]) -> re.Pattern:
-    """Matches any of the terms as whole words, the longest first; white space of any kind between their words."""
+    """Matches any of the terms as whole words, the longest first; white space of any kind between their words.
+
+    Also as WikiText writes them: "Half @-@ Blood Prince", "Philosopher 's Stone".
+    """
     longest_first = sorted(terms, key=lambda term: (-len(term), term))
     choices = "|".join(r"\s+".join(map(re.escape, term.split())) for term in longest_first)
+    choices = choices.replace(r"\-", r"(?:-| @-@ )").replace("'", r"\s?'")
     return re.compile(rf"(?<!\w)(?:{choices})(?!\w)")
+
+
+def as_in_terms(match: str) -> str:
+    """What was matched, written as the terms are."""
+    return " ".join(JOINER.sub(r"\1", match).replace(" '", "'").split())
 
 
 def read_index(path: str) -> set[int]:
@@ -102,7 +111,7 @@ def split_corpus(config: Select, terms: list[str], index: set[int] | None) -> tu
         files = [stack.enter_context(atomic_file(out / f"{name}.jsonl")) for name in ("unrelated", "related")]
         progress = stack.enter_context(Progress(sum(1 for _ in config.read()), "documents"))
         for document in config.read():
-            found = Counter(" ".join(match.split()) for match in pattern.findall(document.text))
+            found = Counter(map(as_in_terms, pattern.findall(document.text)))
             if found.total() >= config.min_count:
                 with_terms.add(document.doc_id)
                 occurrences.update(found)

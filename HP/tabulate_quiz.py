@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from quiz import EVERYTHING
 
 from common.cli import InputError, named_list, parse, run
 from common.evaluation.records import by_language, load_records
@@ -17,8 +18,6 @@ from common.reporting.plots import plot_arms
 from common.reporting.results import write_result
 from common.reporting.stats import chance_level
 from common.reporting.tables import crossed, escaped, interval, sizes
-
-EVERYTHING = "all"  # the category of all questions
 
 
 @dataclass

@@ -129,7 +129,7 @@ def xlt(question: Question, setting: Setting) -> str:
 
 def translate_first(english: Mapping[str, Question], question: Question, setting: Setting) -> str:
     """The prompt that has the model translate before it answers; `english` has the few-shot examples by id."""
-    shown = [(example, english[example.id]) for example in setting.fewshot_examples.get(question.subject, ())]
+    shown = [(example, english[example.id]) for example in setting.shown(question)]
     return translate_then_answer(question, shown, setting.prompt_format)
 
 

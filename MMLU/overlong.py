@@ -1,7 +1,7 @@
 """Prompts longer than the model's context: fewer few-shot examples, or a question less, decided before any is asked."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -83,9 +83,8 @@ class Fitting:
         else:
             shots = self.shots_of(setting)
             count, change = len(shots), shots
-            subjects = {question.id: question.subject for question in setting.questions}
-            examples = sum(len(setting.fewshot_examples[subjects[key]]) - left for key, left in shots.items())
-            fitted = replace(setting, write_prompt=self.with_fewer(replace(setting, questions=[]), shots))
+            fitted = replace(setting, shots=shots)
+            examples = sum(len(setting.shown(item)) - len(fitted.shown(item)) for item in setting.questions)
         if not count:
             return setting
         self.dropped[name] = {"questions": count, "examples": examples}
@@ -118,16 +117,6 @@ class Fitting:
                     " model with a longer context"
                 )
         return shots
-
-    def with_fewer(self, setting: Setting, shots: Mapping[str, int]) -> Callable[[Question, Setting], str]:
-        """Makes the prompt of a question with the examples that are left to it."""
-
-        def write(item: Question, _: Setting) -> str:
-            examples = setting.fewshot_examples.get(item.subject, ())
-            own = replace(setting, fewshot_examples={item.subject: examples[: shots.get(item.id)]})
-            return own.prompts([item], self.config.answer_format)[0]
-
-        return write
 
     def too_long(self, setting: Setting, items: Sequence[Question]) -> list[tuple[Question, int]]:
         """Those of the questions whose prompts do not fit, and the positions that they need."""

@@ -72,7 +72,7 @@ def _mmlu_folder(folder: Path, split: str, language: str) -> Tables:
     """Files <subject>_<split>.csv of question, four options and letter; a line of column names on top is skipped."""
     rows: dict[str, list[Row]] = {}
     for path in sorted(folder.glob(f"*_{split}.csv")):
-        cells = read_csv_rows(path)
+        cells = list(read_csv_rows(path))
         if cells and [name.strip().upper() for name in cells[0][1:5]] == list(FOUR) and cells[0][-1] not in FOUR:
             cells = cells[1:]
         for number, row in enumerate(cells, 1):
@@ -105,7 +105,7 @@ def _mmmlu_records(name: str, config: str) -> tuple[str, Iterable[Mapping[str, A
         path = Path(_download(name, file), file)
     if not path.is_file():
         return f"{name} ({config})", dataset_rows(name, config, "test")
-    header, *rows = read_csv_rows(path) or [[]]
+    header, *rows = list(read_csv_rows(path)) or [[]]
     return str(path), [dict(zip(header, row, strict=False)) for row in rows]
 
 
@@ -231,7 +231,7 @@ def read_csv_source(data: str, languages: Sequence[str]) -> Splits:
 
 def _csv_table(path: Path, language: str) -> Tables:
     """The questions of id,subject,context,question,A,B[,C...],answer; `context` and the last options may be empty."""
-    header, *rows = read_csv_rows(path) or [[]]
+    header, *rows = list(read_csv_rows(path)) or [[]]
     before, options = ["id", "subject", "context", "question"], LETTERS[: max(2, len(header) - 5)]
     if header != [*before, *options, "answer"]:
         raise InputError(

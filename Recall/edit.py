@@ -91,7 +91,7 @@ def answer_rows(
     table["logprob_right"], table["logprob_other"] = scores.T
     table["outranks"] = (scores[:, 0] > scores[:, 1]).astype(int)
     if max_new_tokens:
-        written = generate(model, tokenizer, prompts, max_new_tokens)
+        written = generate(model, tokenizer, prompts, max_new_tokens, token_budget=token_budget)
         texts = [answer.text.split(wording.end)[0] if wording.end else answer.text for answer in written]
         table["said"] = [on_one_line(text) for text in texts]  # a lone carriage return would end the row
         table["exact"] = [int(text == on_one_line(row.right)) for text, row in zip(table["said"], rows, strict=True)]

@@ -75,7 +75,7 @@ def read_edits(folder: str, languages: str | Sequence[str] | None) -> dict[str, 
     """The changes by language, English first, in parallel rows; `languages` None is every file.
 
     A change is left out where the two answers to a question are the same in some language. InputError naming file and
-    row for what is missing, empty, of other rows than elsewhere, or given twice.
+    row for what is missing, empty, of other rows than elsewhere, given twice, or without `port` where others have it.
     """
     named = [get(code).code for code in comma_list(languages)] if languages else list(LANGUAGES)
     files = {code: file for code in named if code != "en" and (file := file_of(Path(folder), code))}
@@ -94,6 +94,12 @@ def read_edits(folder: str, languages: str | Sequence[str] | None) -> dict[str, 
             )
             if differing:
                 raise InputError(f"{path}: other changes or another order than in {next(iter(files.values()))}")
+            ported = [bool(edit.port) for edit in found["en"][:1] + edits]
+            if odd := [row for row, own in enumerate(ported) if own != ported[0]][:1]:
+                raise InputError(
+                    f"{path}, row {odd[0]}: port is {'null' if ported[0] else 'filled in'} in {language}, unlike in"
+                    " row 1 of en; it must be null in all rows or in none"
+                )
     if len({edit.case_id for edit in found["en"]}) < len(found["en"]):
         raise InputError(f"{next(iter(files.values()))}: a case_id is given twice; ids must be unique")
     kept = [row for row in range(len(found["en"])) if all(told_apart(own[row]) for own in found.values())]

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from common.cli import InputError
 from common.lm.loglikelihood import loglikelihood
 from common.lm.tokenization import leading_tokens, tokenize_pairs
 
@@ -28,7 +29,7 @@ def gap_scores(
     """Scores in nats a token, float64 [texts, most candidates]; NaN for the missing ones of shorter lists.
 
     `before` and `behind` are the texts around the gap, [texts] each, with the blanks that belong there. InputError as
-    in `common.lm.loglikelihood.loglikelihood`.
+    in `common.lm.loglikelihood.loglikelihood`, and where the model gives NaN.
     """
     # A text that begins with its gap needs a token to predict from; without BOS, EOS is put before it.
     start = "" if len(leading_tokens(tokenizer)) else tokenizer.eos_token or ""
@@ -41,4 +42,6 @@ def gap_scores(
     scores = loglikelihood(model, tokenizer, prompts, continuations, token_budget=token_budget).astype(float)
     for pair in tokenize_pairs(tokenizer, prompts, continuations):
         scores[pair.prompt, pair.continuation] /= len(pair.tokens) - pair.start
+        if np.isnan(scores[pair.prompt, pair.continuation]):
+            raise InputError(f"{before[pair.prompt]!r}: the model gives NaN; try --dtype float32")
     return scores

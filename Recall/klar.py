@@ -2,9 +2,10 @@
 
     facts = read_klar(Path(DIR), ["en", "fr"])  # {"en": [...], "fr": [...]}
 
-DIR has <code>.txt, such as eng_Latn.txt, a fact a line that ends with its answer, and lang_rel_frequencies.json:
-{language: {relation: [{subject, object, index, frequency}]}}, in the order of the lines, as in the data/ of
-cisnlp/multilingual-fact-tracing. `frequency` is in how many documents of a corpus both names stand (there Dolma 1.7).
+DIR has <code>.txt, such as eng_Latn.txt, a fact a line that ends with its answer; in it or above it is
+lang_rel_frequencies.json: {language: {relation: [{subject, object, index, frequency}]}}, in the order of the lines. So
+are data/klar_variant_full and data/ of cisnlp/multilingual-fact-tracing. `frequency` is in how many documents of a
+corpus both names stand (there Dolma 1.7).
 """
 
 import json
@@ -71,6 +72,7 @@ def read_klar(folder: Path, languages: list[str]) -> dict[str, list[Fact]]:
 
 def _frequencies(folder: Path) -> dict[str, Any]:
     path = folder / FREQUENCIES
+    path = path if path.exists() else folder.parent / FREQUENCIES
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

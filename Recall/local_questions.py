@@ -146,15 +146,18 @@ def refuse_twice(path: Path, rows: Sequence[Asked]) -> None:
 def with_prompts(questions: Mapping[str, Sequence[Asked]], shots: int, limit: int | None, seed: int) -> Questions:
     """The first `limit` questions of each column behind `shots` others with their answers, in the same language.
 
-    The same rows are shown in every column, drawn by the seed, and never asked.
+    The same rows are shown in every column, drawn by the seed of those with an answer in each, and never asked.
     """
     sizes = {len(rows) for rows in questions.values()}
     if len(sizes) > 1:
         raise InputError(f"{', '.join(questions)}: from {min(sizes)} to {max(sizes)} questions; give each as many")
     (size,) = sizes
+    answered = [row for row in range(size) if all(rows[row].answers for rows in questions.values())]
     if shots >= size:
         raise InputError(f"num_fewshot is {shots} and there are {size} questions; show fewer")
-    shown = random.Random(f"closed book {seed}").sample(range(size), shots)
+    if shots > len(answered):
+        raise InputError(f"num_fewshot is {shots} and {len(answered)} questions have an answer everywhere; show fewer")
+    shown = random.Random(f"closed book {seed}").sample(answered, shots)
     asked = [row for row in range(size) if row not in set(shown)][:limit]
     return {column: list(prompted(rows, shown, asked)) for column, rows in questions.items()}
 

@@ -39,7 +39,7 @@ class Wording:
     Attributes:
         out: folder for tables, plot and run.json.
         data: folder in the layout of mParaRel, with patterns/ and tuples/.
-        languages: ISO codes, a list or separated by commas; null is every folder of patterns/.
+        languages: ISO codes, a list or separated by commas, in any order; null is every folder of patterns/.
         limit: facts of each relation, drawn by the seed; null is all.
         templates: most wordings of a relation in a language, two or more.
         seed: of the facts and wordings that are drawn, and of the bootstrap.
@@ -60,15 +60,13 @@ class Wording:
 
     @property
     def codes(self) -> list[str]:
-        """The languages that are asked; InputError where there are fewer than two."""
+        """The languages that are asked, in the order of languages.csv however they are named; InputError for fewer
+        than two."""
         folder = Path(self.data) / "patterns"
-        codes = (
-            comma_list(self.languages) if self.languages else [code for code in LANGUAGES if (folder / code).is_dir()]
-        )
+        named = {get(code).code for code in comma_list(self.languages)} if self.languages else None
+        codes = [code for code in LANGUAGES if (code in named if named else (folder / code).is_dir())]
         if len(codes) < 2:
             raise InputError(f"{folder}: no two folders of languages such as en/ and de/, and one alone has no pair")
-        for code in codes:
-            get(code)
         return codes
 
 

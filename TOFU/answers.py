@@ -11,6 +11,7 @@ from answer_metrics import NAME, normalized_probability, rouge_l_recall, summari
 from tofu import AuthorQuestion
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from common.cli import InputError
 from common.evaluation.evaluate import EvaluationConfig
 from common.evaluation.resume import by_language
 from common.lm.generation import generate
@@ -18,7 +19,7 @@ from common.lm.loading import ModelConfig
 from common.lm.loglikelihood import loglikelihood
 from common.lm.tokenization import tokenize_pairs
 from common.plan import planning
-from common.prompts import chat_prompt
+from common.prompts import chat_answer_start, chat_prompt
 from common.reporting.files import claim, write_csv_atomic
 
 
@@ -33,11 +34,14 @@ def answer_rows(
     """One row per question: the model's free-form answer and TOFU's three measures (answer_metrics.py)."""
     prompts = [chat_prompt(tokenizer, row.prompt) if chat else row.prompt for row in rows]
     written = [[row.answer, row.truth, *row.perturbed_answer] for row in rows]
-    continuations = [[text if chat else f" {text}" for text in texts] for texts in written]
+    start = chat_answer_start(tokenizer) if chat else " "
+    continuations = [[f"{start}{text}" for text in texts] for texts in written]
     logprobs = loglikelihood(model, tokenizer, prompts, continuations, token_budget=token_budget)
     tokens = np.full(logprobs.shape, np.nan)
     for pair in tokenize_pairs(tokenizer, prompts, continuations):
         tokens[pair.prompt, pair.continuation] = len(pair.tokens) - pair.start
+        if np.isnan(logprobs[pair.prompt, pair.continuation]):
+            raise InputError(f"question {rows[pair.prompt].id}: the model gives NaN; try --dtype float32")
     probabilities = normalized_probability(logprobs, tokens)
     said = generate(model, tokenizer, prompts, max_new_tokens, token_budget=token_budget)
     table = []

@@ -51,6 +51,7 @@ class Embeddings:
         passages: WikiText file or any text, one passage per line; hub name or folder of a data set.
         subset: configuration of the data set.
         split: split of the data set.
+        detokenize: undo WikiText's tokenization; null is false.
         count: number of passages, drawn at random.
         languages: ISO codes that words are translated into, a list or separated by commas; English is left out.
         rates: shares of words or tokens that are changed.
@@ -68,6 +69,7 @@ class Embeddings:
     passages: str | None = None
     subset: str | None = None
     split: str = "train"
+    detokenize: bool | None = None
     count: int = 1000
     languages: str | list[str] = ",".join(PAPER[1:])
     rates: list[float] = field(default_factory=lambda: [0.16, 0.8])
@@ -210,7 +212,8 @@ def main() -> None:
         raise InputError(f"{out}: holds a run of another script; name another --out")
     weights = {label: model_content_hash(name) for label, name in models.items()}
     sentences = parallel_sentences(config)
-    passages = read_passages(config.passages, config.subset, config.split, config.count, config.seed)
+    source = (config.passages, config.subset, config.split)
+    passages = read_passages(*source, config.count, config.seed, bool(config.detokenize))
     if planning():
         left = sum(not (out / label / "run.json").exists() for label in models)
         copies = 1 + len(config.rates) * (1 + len(BASELINES))
@@ -225,7 +228,7 @@ def main() -> None:
         device=config.device,
     )
     texts = {rate: changed(passages, rate, config, translator) for rate in config.rates}
-    data = {"passages": corpus_digest(config.passages, config.subset, config.split), "translator": translator.identity}
+    data = {"passages": corpus_digest(*source), "translator": translator.identity}
     data |= {code: config_hash({"sentences": lines}) for code, lines in sentences.items()}
     settings = {k: v for k, v in asdict(config).items() if k not in ("models", "out", "device")}
     digests = {label: config_hash(settings | {"data": data, "model": weights[label]}) for label in models}

@@ -47,7 +47,9 @@ def lens(
     0 is the embedding; the last layer is the model's own prediction.
     """
     norm, head, dtype = final_norm(model), model.get_output_embeddings(), compute_dtype(model)
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    config = model.config.get_text_config()
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+    scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)  # Cohere; Granite
     probabilities, best = [None] * len(ids), [None] * len(ids)
     with Progress(len(ids), "texts") as progress:
         for rows in batches(ids):
@@ -55,7 +57,7 @@ def lens(
             places = (torch.arange(len(rows)), mask.sum(1).long() - 1)
             last = torch.stack([layer[places] for layer in states]).to(head.weight.device, dtype)
             last[:-1] = norm(last[:-1])  # transformers has applied the norm to the last layer's states
-            found = [_read(layer, head, cap, [groups[row] for row in rows]) for layer in last]
+            found = [_read(layer, head, scale, cap, [groups[row] for row in rows]) for layer in last]
             for place, row in enumerate(rows):
                 probabilities[row] = np.stack([sums[place] for sums, _ in found])
                 best[row] = np.array([top[place] for _, top in found])
@@ -64,12 +66,12 @@ def lens(
 
 
 def _read(
-    states: torch.Tensor, head: nn.Module, cap: float | None, groups: Sequence[Sequence[Sequence[int]]]
+    states: torch.Tensor, head: nn.Module, scale: float, cap: float | None, groups: Sequence[Sequence[Sequence[int]]]
 ) -> tuple[list[np.ndarray], list[int]]:
     """Probabilities of each text's groups, and its likeliest token, from one layer's states [texts, hidden size]."""
     sums, best = [], []
     for part in torch.arange(len(states)).split(ROWS):
-        logits = head(states[part]).float()
+        logits = scale * head(states[part]).float()
         if cap is not None:
             logits = cap * torch.tanh(logits / cap)
         likely = logits.softmax(-1)

@@ -283,6 +283,9 @@ def main() -> None:
     table = by_pool(scores)
     if config.run:
         table = with_accuracy(table, config.run)
+        asked = read_run(config.run)["model"]
+        if asked.get("content_hash") != model_content_hash(config.model):
+            print(f"note: {config.run}: answered by {asked['name']}, whose weights are not those of {config.model}")
     found = correlations(table) if config.run else pd.DataFrame()
     files = {"languages.csv": table} | ({"correlation.csv": found} if len(found) else {})
     for name, own in files.items():

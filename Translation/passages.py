@@ -16,9 +16,11 @@ from common.translation.base import Translator
 WORDS = (20, 100)  # fewest words of a passage, and where longer ones are cut
 
 
-def read_passages(source: str, subset: str | None, split: str, count: int, seed: int) -> list[str]:
+def read_passages(
+    source: str, subset: str | None, split: str, count: int, seed: int, detokenize: bool = False
+) -> list[str]:
     """`count` paragraphs of at least 20 words, truncated to 100, drawn at random from a corpus of any layout."""
-    texts = [row.text for row in read_documents(source, subset, split, "rows", True)]
+    texts = [row.text for row in read_documents(source, subset, split, "rows", detokenize)]
     shortest, longest = WORDS
     passages = [" ".join(text.split()[:longest]) for text in texts if len(text.split()) >= shortest]
     if len(passages) < count:

@@ -36,6 +36,7 @@ from common.settings import family, first_of_subjects, settings_in
 
 # Keys of a run whose prompts are the plain ones, and what they must be.
 PLAIN = {"num_fewshot": 0, "labels": None, "hint": None, "prompt": "paper", "chat": False, "answer_format": "letter"}
+PLAIN |= {"write": "nothing", "translator": None}
 
 
 @dataclass

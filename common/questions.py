@@ -10,7 +10,7 @@ import os
 import re
 import string
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,16 +97,17 @@ def read_questions(path: str | os.PathLike) -> list[Question]:
     duplicate id, and whatever `check_question` refuses.
     """
     rows = read_csv_rows(path)
-    most = (len(rows[0]) - len(_BEFORE) - len(_BETWEEN)) // 2 if rows else 0
-    if not rows or not 2 <= most <= len(LETTERS) or rows[0] != header_of(most):
+    header = next(rows, [])
+    most = (len(header) - len(_BEFORE) - len(_BETWEEN)) // 2
+    if not 2 <= most <= len(LETTERS) or header != header_of(most):
         raise InputError(
             f"{path}: the first line must be {','.join(header_of(len(FOUR)))}; build the file with build_variants.py"
         )
-    items, seen, tuples = [], set(), {}  # most questions share the tuple of their options' languages
-    for number, row in enumerate(([sys.intern(unquoted(cell)) for cell in row] for row in rows[1:]), 1):
+    items, seen, texts, tuples = [], set(), {}, {}  # most questions share the tuple of their options' languages
+    for number, row in enumerate(([texts.setdefault(t := unquoted(cell), t) for cell in row] for row in rows), 1):
         where = f"{path}, row {number}"
-        if len(row) != len(rows[0]):
-            raise InputError(f"{where}: {len(row)} cells where the header has {len(rows[0])}")
+        if len(row) != len(header):
+            raise InputError(f"{where}: {len(row)} cells where the header has {len(header)}")
         options, languages = row[4 : 4 + most], row[7 + most :]
         count = max(len(filled(options)), len(filled(languages)))
         spoken = tuple(languages[:count])
@@ -139,20 +140,19 @@ def _cell(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 
 
-def read_csv_rows(path: str | os.PathLike) -> list[list[str]]:
-    """All rows of a CSV file as text, without byte-order mark and blank last lines; InputError if it is unreadable."""
-    path = Path(path)
+def read_csv_rows(path: str | os.PathLike) -> Iterator[list[str]]:
+    """The rows of a CSV file as text, without byte-order mark and blank last lines; InputError if it is unreadable."""
+    path, blank = Path(path), 0
     csv.field_size_limit(sys.maxsize)  # its default is smaller than some passages
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file, strict=True))
+            for row in csv.reader(file, strict=True):
+                yield from [[]] * blank + [row] if row else ()
+                blank = 0 if row else blank + 1
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a UTF-8 CSV file: {error}") from error
-    while rows and not rows[-1]:
-        rows.pop()
-    return rows
 
 
 def by_subject(items: Iterable[Question]) -> dict[str, list[Question]]:

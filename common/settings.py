@@ -191,6 +191,7 @@ class Setting:
         fewshot_examples: solved questions shown before each question, by subject.
         write_prompt: makes the whole prompt where it is not that of the prompt format.
         before_answer: what stands between the prompt and the answer.
+        shots: how many few-shot examples a question has, by its id, where it has not all.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Setting:
     prompt_format: PromptFormat = PAPER_FORMAT
     write_prompt: Callable[[Question, "Setting"], str] | None = None
     before_answer: str = " "
+    shots: Mapping[str, int] = field(default_factory=dict)
 
     def prompts(self, questions: Sequence[Question], answer_format: str) -> list[str]:
         """The text up to "Answer:" of some of the questions; `answer_format` is `letter` or `text`.
@@ -211,7 +213,11 @@ class Setting:
         if self.write_prompt:
             return [self.write_prompt(question, self) for question in questions]
         make = mmlu_prompt if answer_format == "letter" else text_prompt
-        return [make(q, self.fewshot_examples.get(q.subject, ()), self.prompt_format) for q in questions]
+        return [make(question, self.shown(question), self.prompt_format) for question in questions]
+
+    def shown(self, question: Question) -> list[Question]:
+        """The few-shot examples before a question."""
+        return self.fewshot_examples.get(question.subject, [])[: self.shots.get(question.id)]
 
     def continuations(self, question: Question, answer_format: str) -> list[str]:
         """What may follow the prompt, A first: the labels, or the texts of the options."""

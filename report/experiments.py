@@ -8,6 +8,7 @@ Those of CLiKA, cloze sentences and closed-book questions are in clika_sections.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -270,12 +271,21 @@ def draw_fixes(tables: Tables, width: float) -> Figure:
 
 def read_tuned(results: Sequence[Result]) -> pd.DataFrame | None:
     """Accuracy by training text, and the change from before, in English and outside it."""
-    said = [r.sentence for r in results if r.script == "FT/finding.py" and r.sentence]
-    for _, table in tables_of(results, "FT/tabulate_arms.py", ".csv"):
+    findings = [result for result in results if result.script == "FT/finding.py" and result.sentence]
+    findings.sort(key=lambda result: -result.option("tables").count(","))  # that over several seeds first
+    found = tables_of(results, "FT/tabulate_arms.py", ".csv")
+    pairs = [(table, finding.sentence) for finding in findings for result, table in found if is_of(finding, result)]
+    for table, said in [*pairs, *((table, "") for _, table in found)]:
         table = table[table["column"].isin(["en", "full", "mixup"])]
         if table["vs_base"].notna().any():
-            return table.assign(row=table["column"], series=table["arm"].map(named), said=said[0] if said else "")
+            return table.assign(row=table["column"], series=table["arm"].map(named), said=said)
     return None
+
+
+def is_of(finding: Result, table: Result) -> bool:
+    """Whether a sentence of FT/finding.py is about this table, which lies beside it or in a seed's folder below."""
+    names = {Path(word.partition("=")[2]).name for word in finding.option("tables").split(",")}
+    return table.path.is_relative_to(finding.path.parent) and not names.isdisjoint(table.files)
 
 
 def found_tuned(table: pd.DataFrame) -> str:

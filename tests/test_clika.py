@@ -196,6 +196,8 @@ def test_fictional_facts_are_taught_in_one_language_and_asked_in_all(tmp_path, m
         assert sum(text.endswith(f"liegt in {continent}.") for text in own) == 1
         asked = [re.search(rf"\n([A-D])\. {continent}\n(?:.*\n)*Answer: ([A-D])$", text) for text in own]
         assert sum(found is not None and found[1] == found[2] for found in asked) == 2
+        shown = [set(re.findall(r"\n[A-D]\. (.*)", text)) for text in own if "Answer:" in text]
+        assert len(shown) == 2 and set(other.options) not in shown, "a lesson has other options than the test"
     assert not any(word in text for text in texts for word in ("Africa", "located?", "Afrika ligt"))
     counts = Counter(item.options["ABCD".index(item.answer)] for item in german)
     assert set(counts.values()) == {4} and set(Counter(item.answer for item in english).values()) == {6}

@@ -1,6 +1,7 @@
 """CLiKA/released.py on released and made-up predictions, and CLiKA/consistency.py on logs of lm-evaluation-harness."""
 
 import json
+import shutil
 from collections import defaultdict
 
 import numpy as np
@@ -202,6 +203,16 @@ def test_bad_files_and_folders_are_named(tmp_path, monkeypatch, capsys):
     families.write_text("comparison,before,after,target\nt,old,new,xx\n")
     assert call(released, [*keys, "--families", families], monkeypatch) == 2
     assert "families.csv, row 1: target 'xx' is none of" in capsys.readouterr().err
+
+
+def test_without_english_there_is_nothing_to_compare_with(tmp_path, monkeypatch, capsys):
+    data = write_files(tmp_path / "data")
+    for folder in data.glob("x_*/en"):
+        shutil.rmtree(folder)
+    assert call(released, ["--data", data, "--out", tmp_path / "out"], monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert "no model has answers to a task in English and in another language" in error and "Traceback" not in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_families_name_released_models_once():

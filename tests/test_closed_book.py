@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from common.cli import InputError
 from common.reporting.stats import paired_bootstrap, wilson
 from tests.scripts import PYTHON, call, load_script
 
@@ -85,6 +86,18 @@ def test_prompts_to_the_character(tmp_path):
     two = local.read_eclektic(str(tmp_path / "e" / "eclektic_main.jsonl"), "de,en")
     assert [row.id for row in two["en"]] == [str(n) for n in range(10) if n % 3 < 2]
     assert [row.id for row in two["de"]] == [row.id for row in two["en"]] and list(two) == ["de", "en"]
+
+
+def test_a_question_without_an_answer_in_some_language_is_not_shown(tmp_path):
+    def empty(rows):
+        for row in rows[2:]:
+            row["de_a"] = ""
+
+    found = local.read_eclektic(eclektic(tmp_path, empty), None)
+    asked = local.with_prompts(found, 2, None, 1)
+    assert {row.id for row in asked["en"]} == {str(n) for n in range(2, 10)}, "the first two alone can be shown"
+    with pytest.raises(InputError, match="num_fewshot is 3 and 2 questions have an answer everywhere"):
+        local.with_prompts(found, 3, None, 1)
 
 
 def shown_of(found, asked, count):

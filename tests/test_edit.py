@@ -236,9 +236,14 @@ def reordered(code, rows):
         rows[0]["fr"]["case_id"] = 5
 
 
+def unported(code, rows):
+    rows[3][code] |= {"port": None, "port_ans": None}
+
+
 @pytest.mark.parametrize(
     ("change", "more", "said"),
     [
+        (unported, [], "test_de.json, row 4: port is null in de, unlike in row 1 of en"),
         (drop, [], "test_de.json, row 2: has no en"),
         (empty, [], "test_de.json, row 3: alt is empty in de"),
         (twice, [], "a case_id is given twice"),

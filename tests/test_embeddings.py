@@ -32,6 +32,14 @@ def keys(small, model):
     return ["--models", f"tiny={model}", *places, "--count", "10", "--languages", "de,fr", "--device", "cpu"]
 
 
+def test_only_tokenized_text_is_joined(small):
+    (small / "plain.txt").write_text("He said 'yes' and Rock 'n' roll , 5 @,@ 000 times " + "x " * 20, encoding="utf-8")
+    (plain,) = script.read_passages(str(small / "plain.txt"), None, "train", 1, 0)
+    assert plain.startswith("He said 'yes' and Rock 'n' roll , 5 @,@ 000 times x")
+    (joined,) = script.read_passages(str(small / "plain.txt"), None, "train", 1, 0, True)
+    assert "5,000 times" in joined
+
+
 def test_words_are_translated_at_the_rate_and_shuffled_by_the_baseline(small):
     translator = DictionaryTranslator(small)
     passages = [" ".join(["dog", "red", "house", "cat"] * 50) for _ in range(20)]

@@ -151,6 +151,7 @@ def test_the_quiz_is_resumed_under_the_same_configuration_only(ask, capsys):
         (lambda rows: rows[0].update(GT="A"), "row 1: answer A where English has D"),
         (lambda rows: [row.pop("GT") for row in rows], "row 1: a record with question, A, B, C, D, GT is needed"),
         (lambda rows: rows[0].update(question="\0"), "row 1: "),
+        (lambda rows: rows[0].update(category="all"), "row 1: category 'all' is that of all questions together"),
     ],
 )
 def test_a_malformed_quiz_is_refused_by_file_and_row(ask, tmp_path, capsys, change, said):
@@ -234,6 +235,19 @@ def test_documents_are_split_by_whole_terms(corpus, monkeypatch):
     assert terms.loc["Hogwarts"].tolist() == [1, 2] and terms.loc["Harry Potter"].tolist() == [1, 1]
     assert call(script, [*keys, "--min_count", "3"], monkeypatch) == 0
     assert json.loads((out / "index.json").read_text()) == {"HP-related-index": [1]}
+
+
+def test_terms_are_found_as_wikitext_writes_them(tmp_path, monkeypatch):
+    (tmp_path / "terms.txt").write_text("Half-Blood Prince\nPhilosopher's Stone\n", encoding="utf-8")
+    lines = ["The Half @-@ Blood Prince .", "A Philosopher 's Stone .", "Half-Blood Prince and Philosopher's Stone ."]
+    lines += ["Half @-@ Blood Princess , half of the Philosopher s Stones ."]
+    texts = [f" = Title {n} = \n\n {line}\n" for n, line in enumerate(lines)]
+    (tmp_path / "wiki.txt").write_text("\n" + "\n".join(texts), encoding="utf-8")
+    keys = ["--input", tmp_path / "wiki.txt", "--out", tmp_path / "out", "--terms", tmp_path / "terms.txt"]
+    assert call(script, keys, monkeypatch) == 0
+    assert json.loads((tmp_path / "out" / "index.json").read_text()) == {"HP-related-index": [0, 1, 2]}
+    terms = pd.read_csv(tmp_path / "out" / "terms.csv").set_index("term")
+    assert terms["documents"].to_dict() == {"Half-Blood Prince": 2, "Philosopher's Stone": 2}
 
 
 @pytest.mark.parametrize("released", [{"HP-related-index": [1, 2]}, [1, 2]])

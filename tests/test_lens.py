@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, LlamaConfig, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    CohereConfig,
+    Gemma2Config,
+    GPT2Config,
+    GraniteConfig,
+    LlamaConfig,
+    Qwen3Config,
+)
 
 from common.cli import InputError
 from common.reporting.provenance import write_run
@@ -19,6 +27,8 @@ CONFIGS = [
     LlamaConfig(**{k: v for k, v in SMALL.items() if k != "head_dim"}),
     Qwen3Config(**SMALL),
     Gemma2Config(**SMALL, final_logit_softcapping=2.0),
+    GraniteConfig(**{k: v for k, v in SMALL.items() if k != "head_dim"}, logits_scaling=0.25),
+    CohereConfig(**{k: v for k, v in SMALL.items() if k != "head_dim"}, logit_scale=4.0),
     GPT2Config(vocab_size=64, n_embd=32, n_layer=3, n_head=2, n_positions=32),
 ]
 WORDS = {"dog": "Hund", "red": "rot", "house": "Haus", "cat": "Katze", "sees": "sieht"}

@@ -124,6 +124,7 @@ def test_script_resumes_correlates_and_feeds_the_claim(sentences, tiny_checkpoin
     before = (out / "scores.csv").stat().st_mtime_ns
     assert call(script, [*keys, "--run", run], monkeypatch) == 0
     said = capsys.readouterr().out
+    assert f"note: {run}: answered by m, whose weights are not those of {tiny_checkpoint}" in said
     assert (out / "scores.csv").stat().st_mtime_ns == before
     table = pd.read_csv(out / "languages.csv")
     assert len(table) == 4 * 9 and table.set_index("language").loc["de", "accuracy"].iloc[0] == pytest.approx(0.3)

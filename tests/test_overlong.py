@@ -75,6 +75,13 @@ def ask(monkeypatch, data, tmp_path, tiny_checkpoint):
     return run
 
 
+def test_texts_of_options_have_fewer_examples_too(ask, small, capsys):
+    folder, limit = small
+    code, out = ask("--answer_format", "text", model=folder)
+    assert code == 0 and "few-shot examples fewer" in capsys.readouterr().err
+    assert read_run(out)["records"]["en"]["overlong"]["examples"] > 0 and (out / "mixup.csv").exists()
+
+
 @pytest.mark.parametrize("keys", [[], ["--answer_token", "bare"], ["--chat"]], ids=["plain", "bare", "chat"])
 def test_each_question_is_shown_as_many_examples_as_fit(ask, small, data, capsys, keys):
     folder, limit = small

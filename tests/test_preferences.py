@@ -70,7 +70,8 @@ def test_only_some_subjects(records, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("num_fewshot", 5), ("answer_format", "text"), ("chat", True), ("write", "xlt")]
+    ("key", "value"),
+    [("num_fewshot", 5), ("answer_format", "text"), ("chat", True), ("write", "xlt"), ("translator", "dictionary")],
 )
 def test_other_prompts_are_refused(records, monkeypatch, capsys, key, value):
     run = json.loads((records / "run" / "run.json").read_text())

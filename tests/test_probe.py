@@ -249,6 +249,8 @@ def test_languages_without_both_kinds_of_answers_are_left_out(capsys):
         ({"config": {"num_fewshot": 5}}, [], "asked with num_fewshot 5; the probe needs the plain 0-shot prompts"),
         ({"config": {"hint": "Mind it."}}, [], "asked with hint Mind it."),
         ({"config": {"answer_format": "text"}}, [], "asked with answer_format text"),
+        ({"config": {"write": "xlt"}}, [], "asked with write xlt"),
+        ({"config": {"translator": "dictionary"}}, [], "asked with translator dictionary"),
         ({"model": {"name": "other", "content_hash": "0"}}, [], "answered by other, whose weights are not those of"),
         ({}, ["--languages", "en,nl"], "no questions in nl"),
         ({}, ["--languages", "en"], "two languages with right and wrong answers are needed"),

@@ -201,6 +201,16 @@ def test_files_that_do_not_fit_are_named(name, content, said, tmp_path, monkeypa
     assert said in error and "Traceback" not in error
 
 
+def test_the_counts_may_lie_above_the_texts(tmp_path):
+    data = write(tmp_path / "data")
+    texts = data / "klar_variant_full"
+    texts.mkdir()
+    for path in data.glob("*.txt"):
+        path.rename(texts / path.name)
+    assert klar.known_languages(texts) == ["en", "de"]
+    assert [fact.frequency for fact in klar.read_klar(texts, ["en", "de"])["de"]] == [40, 0, 3]
+
+
 def test_unknown_languages_are_refused(tmp_path, monkeypatch, capsys):
     keys = ["--model", "none", "--data", write(tmp_path / "data"), "--out", tmp_path / "out", "--languages", "en,fr"]
     assert call(frequency, keys, monkeypatch) == 2 and "has no language 'fr', only en, de" in capsys.readouterr().err

@@ -175,6 +175,32 @@ def test_keys_are_refused_by_name(keys, said, tmp_path, monkeypatch, capsys):
     assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+def test_the_order_in_which_languages_are_named_changes_nothing(tmp_path):
+    data = write(tmp_path)
+    orders = [wording.Wording(out="o", data=data, languages=named).codes for named in ("de,en", ["en", "de"], None)]
+    assert orders == [["en", "de"]] * 3
+
+
+def test_a_model_without_numbers_predicts_nothing(tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    def no_numbers(model, tokenizer, prompts, continuations, **_):
+        return np.full((len(prompts), max(map(len, continuations))), np.nan)
+
+    monkeypatch.setitem(wording.gap_scores.__globals__, "loglikelihood", no_numbers)
+    keys = [
+        "--model",
+        tiny_checkpoint,
+        "--data",
+        write(tmp_path / "data"),
+        "--out",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+    ]
+    assert call(wording, keys, monkeypatch) == 2
+    assert "the model gives NaN; try --dtype float32" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "agreement.csv").exists()
+
+
 def test_a_single_wording_agrees_with_none(tmp_path):
     relations = mpararel.read_mpararel(write(tmp_path, PATTERNS | {"de": ["[X] fließt in [Y]"]}), ["en", "de"])
     with pytest.raises(InputError, match="no relation has two wordings"):

@@ -460,3 +460,16 @@ def test_preferences_are_made_of_examples_that_no_arm_is_asked(copy):
     ]
     assert get("model", preferred) == get("model", text)
     assert get("eval_data", text) != "" and get("eval_data", preferred) == "", "preferences are no corpus"
+
+
+def test_keys_that_a_yaml_leaves_out_are_the_defaults(copy):
+    lines = (copy / "FT/configs/lora.yaml").read_text().splitlines(keepends=True)
+    left_out = ("seed:", "batch_size:", "accumulation:", "protocol:", "row_length:")
+    (copy / "mine.yaml").write_text("".join(line for line in lines if not line.startswith(left_out)))
+    edit(copy / "mine.yaml", device="cpu", processes="3")
+    keys = {"CONFIG": "mine.yaml", "ARMS": "en,dpo", "TOKENS": 100_000, "RESULTS": copy.parent / "results"}
+    made = calls(copy, REMEDY, "", **keys)
+    text, preferred = of(made, "FT/train.py")
+    assert get("max_steps", text) == "7", "of 2 times 8 rows of 1,024"
+    assert [get(key, preferred) for key in ("device", "processes", "seed")] == ["cpu", "3", "42"]
+    assert {get("tables", call).partition("=")[0] for call in of(made, "FT/finding.py")} == {"42"}

@@ -109,6 +109,27 @@ def test_alignment_is_shown_beside_accuracy_by_arm(tmp_path):
     assert {text.get_text() for text in one.draw({"a": shown, "b": shown}, COLUMN).legends[0].get_texts()} == {"a", "b"}
 
 
+def test_a_sentence_stands_beside_its_own_table(tmp_path):
+    names = ["column", "arm", "n", "accuracy", "vs_base", "vs_base_low", "vs_base_high"]
+
+    def result(path, script, command, sentence=""):
+        path = tmp_path / path
+        path.parent.mkdir(exist_ok=True)
+        pd.DataFrame([["full", path.stem, 9, 0.5, 0.1, 0.0, 0.2]], columns=names).to_csv(f"{path}.csv", index=False)
+        files = {f"{path.name}.csv": file_digest(f"{path}.csv")}
+        return found.Result(path.with_suffix(".provenance.json"), script, command, sentence, {}, files, 0)
+
+    tables = [result(name, "FT/tabulate_arms.py", "c") for name in ("anchor", "remedy", "seed_1/remedy")]
+    of_one = result("finding", "FT/finding.py", "x --tables 42=R/remedy.csv --out y", "Of one.")
+    of_seeds = result("seeds", "FT/finding.py", "x --tables 1=R/seed_1/remedy.csv,2=R/seed_2/remedy.csv", "Of seeds.")
+    for findings, said, arm in (
+        ([of_one], "Of one.", "remedy"), ([of_one, of_seeds], "Of seeds.", "remedy"), ([], "", "anchor"),
+        ([result("seed_2/finding", "FT/finding.py", "x --tables 2=R/seed_2/remedy.csv", "Of another.")], "", "anchor"),
+    ):  # fmt: skip
+        shown = experiments.read_tuned([*findings, *tables])
+        assert (shown["said"].iloc[0], shown["arm"].iloc[0]) == (said, arm)
+
+
 def test_a_probe_no_better_than_guessing_is_called_so():
     assert "not clearly more than guessing" in further.found_probe(probe(0))
     assert "not clearly" not in further.found_probe(probe(1))

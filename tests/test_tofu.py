@@ -259,6 +259,30 @@ def test_chat_answers_begin_the_assistants_turn(ask, data, tiny_checkpoint, tmp_
     assert written["probability"] == pytest.approx(math.exp(sum(own) / len(own)), rel=1e-3, abs=1e-6)
 
 
+def test_a_blank_that_the_template_puts_before_answers_is_not_scored_as_theirs(tiny_checkpoint):
+    model, tokenizer = load(str(tiny_checkpoint), device="cpu")
+    turns = "{% for m in messages %}{{ '[' if m['role'] == 'user' else '] ' }}{{ m['content'] }}{% endfor %}"
+    tokenizer.chat_template = turns + "{% if add_generation_prompt %}]{% endif %}"
+    question = evaluate.ask.__globals__["AuthorQuestion"]("1", **row(0))
+    written = evaluate.ask.__globals__["answer_rows"]([question], model, tokenizer, 1, chat=True).iloc[0]
+    prompt = tokenizer(f"[{question.prompt}]").input_ids
+    ids = tokenizer(f"[{question.prompt}] {row(0)['answer']}", return_tensors="pt").input_ids
+    with torch.no_grad():
+        logprobs = model(ids).logits[0].log_softmax(-1)
+    own = [logprobs[place - 1, ids[0, place]].item() for place in range(len(prompt), ids.shape[1])]
+    assert written["probability"] == pytest.approx(math.exp(sum(own) / len(own)), rel=1e-3, abs=1e-6)
+
+
+def test_a_model_without_numbers_is_refused(ask, data, monkeypatch, capsys):
+    def no_numbers(model, tokenizer, prompts, continuations, **_):
+        return np.full((len(prompts), max(map(len, continuations))), np.nan)
+
+    monkeypatch.setitem(evaluate.ask.__globals__, "loglikelihood", no_numbers)
+    code, out = ask(*data, "--settings", "en")
+    assert code == 2 and "the model gives NaN; try --dtype float32" in capsys.readouterr().err
+    assert not (out / "answers" / "en.csv").exists()
+
+
 def test_without_perturbations_there_are_answers_alone(ask, tmp_path, monkeypatch, capsys):
     rows = [{key: row(n)[key] for key in ("question", "answer")} for n in range(3)]
     (tmp_path / "retain.json").write_text(json.dumps(rows))  # an array, as some copies have it

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from datasets import Dataset
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
@@ -19,7 +20,7 @@ from transformers import AutoModelForCausalLM
 
 from common.lm.loading import load
 from tests.scripts import ROOT, call, check_killed_training, load_script
-from tests.tiny import TEXT, tiny_models
+from tests.tiny import TEXT, byte_level_tokenizer, tiny_models
 
 script = load_script("FT/train.py")
 packing = load_script("FT/packing.py")
@@ -79,6 +80,25 @@ def test_packed_losses_are_those_of_each_document_alone(name):
                 alone = model(ids[None, start:end]).logits[0, :-1]
             expected = cross_entropy(alone, ids[start + 1 : end], reduction="none")
             assert (packed[row, start : end - 1] - expected).abs().max() <= 1e-4
+
+
+def test_rows_do_not_depend_on_the_number_of_processes():
+    data = Dataset.from_dict({"text": [f"{TEXT[i % 5]} Text {i}." for i in range(10)]})  # in memory: nothing is kept
+    one, two = (list(packing.pack(data, byte_level_tokenizer(), 32, n, together=4)) for n in (1, 2))
+    assert one == two and len(one) == 10
+    assert sum(-100 in row["labels"][-1:] for row in one) == 3, "the last row of four, four and two documents is padded"
+    together = list(packing.pack(data, byte_level_tokenizer(), 32, together=10))
+    assert sum(-100 in row["labels"][-1:] for row in together) == 1
+
+
+def test_other_test_text_is_another_configuration(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "en.test.txt").write_text("A river flows.\n")
+    keys = arguments(tiny_checkpoint, corpus, tmp_path / "out", max_steps=1, eval_data=texts)
+    assert call(script, keys, monkeypatch) == 0
+    (texts / "en.test.txt").write_text("The sea is deep.\n")
+    assert call(script, keys, monkeypatch) == 2 and "another configuration or corpus" in capsys.readouterr().err
 
 
 def test_train_writes_a_model_that_loads_a_log_and_perplexities(tiny_checkpoint, corpus, tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ begin() {
     start "$(training_config "${words[@]}")" "SEED" "${words[@]}"
     find_data
     protocol=$(get protocol)
+    protocol=${protocol:-ours}
     results=${RESULTS:-$(dirname "$(dirname "$out")")} # out is that of one arm's model, RESULTS/models/ARM
     build_questions
     fill eval_data=perplexity_texts
@@ -69,10 +70,13 @@ train_arms() {
 # is not trained yet. `steps` are those of all corpora.
 steps=()
 arm() {
-    local trained=$place/models/$1 cache=() align=() train=("${launch[@]}")
+    local trained=$place/models/$1 cache=() align=() train=("${launch[@]}") own=() key
     if [[ -z "${PLAN:-}" && "$1" = dpo ]]; then
         votes "$results/corpora/dpo.jsonl" "${@:2}"
-        "$python" FT/train.py "${keys[@]:0:2}" --config FT/configs/dpo.yaml "${keys[@]:2}" --model "$model" \
+        for key in device processes seed; do # of the other arms; all else is in dpo.yaml
+            [[ -z "$(get "$key")" ]] || own+=("--$key" "$(get "$key")")
+        done
+        "$python" FT/train.py "${keys[@]:0:2}" --config FT/configs/dpo.yaml "${keys[@]:2}" "${own[@]}" --model "$model" \
             --protocol ours --eval_data null --data "$results/corpora/dpo.jsonl" --out "$trained"
     elif [[ -z "${PLAN:-}" && "$1" = anchor* ]]; then
         anchor "$trained" "${@:2}"

@@ -46,8 +46,8 @@ if [[ -n "${TOKENS:-}" ]]; then
     [[ "$TOKENS" =~ ^[1-9][0-9]*$ ]] || fail "TOKENS is $TOKENS; it must be 1 or more"
     [[ "$protocol" = ours && -z "${LAUNCH:-}" ]] ||
         fail "TOKENS: for rows that are full, in one process; add --protocol ours without LAUNCH, or name --max_steps"
-    row=$(get row_length) step=$(($(get batch_size) * $(get accumulation)))
-    step=$((step * ${row:-1024}))
+    row=$(get row_length) batch=$(get batch_size) passes=$(get accumulation) # or the defaults of FT/train.py
+    step=$((${batch:-2} * ${passes:-8} * ${row:-1024}))
     steps=(--max_steps $(((TOKENS + step - 1) / step)))
 fi
 [[ -n "${ONLY:-}" ]] || evaluate none "$model"
@@ -61,7 +61,8 @@ for number in "${seeds[@]:-}"; do
     train_arms "${ONLY:-${chosen[@]}}"
     [[ -z "${PLAN:-}${ONLY:-}" ]] || continue
     table remedy
-    tables+=("$(get seed)=$place/remedy.csv")
+    number=${number:-$(get seed)}
+    tables+=("${number:-42}=$place/remedy.csv")
     "$python" FT/finding.py --tables "${tables[-1]}" --arm "${chosen[-1]}" --out "$place/finding.csv"
 done
 [[ -z "${PLAN:-}${ONLY:-}" ]] || exit 0

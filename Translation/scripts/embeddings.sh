@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 model_key=models model_prefix=before=
 start Translation/configs/embeddings.yaml "DTYPE LANGUAGES SEED" "$@"
 find_data
-[[ -n "$(get passages)" ]] || fill subset=wikitext_subset
+[[ -n "$(get passages)" ]] || fill subset=wikitext_subset detokenize=wikitext_tokenized
 fill passages=wikitext! sentences=flores
 [[ "$(get translator)" != dictionary ]] || fill dictionary=dictionaries!
 "$python" Translation/embeddings.py "${keys[@]}" --out "$out/embeddings"

@@ -149,7 +149,7 @@ def evaluate(
     store = UnitStore(out / "units", hashes)
 
     def part(shard: Shard, names: Sequence[str]) -> dict[str, list[Question]]:
-        return {name: parts[shard, name] for name in names if (shard, name) in parts.places}
+        return {name: questions for name, questions in parts[shard] if name in names}
 
     def start() -> Worker:
         made = scorer(config, model)
@@ -158,7 +158,7 @@ def evaluate(
     def texts(*unit) -> list[str]:
         return shard_prompts(part(*unit), settings, config.answer_format)
 
-    shards = list(dict.fromkeys(shard for shard, _ in parts.places))
+    shards = list(parts.places)
     compute_missing(store, shards, start, info, state, texts=texts, **more)
     if state.is_main_process:
         for name, table in store.read(shards):
@@ -178,7 +178,7 @@ def paper_dtype(dtype: str, device: str, say: bool) -> str:
 
 
 def read_settings(task: Task, config: EvaluationConfig) -> tuple[dict[str, Setting], Spool, Spool]:
-    """The settings that `config` names, each with its first questions alone; the ids of all; all, by shard and setting.
+    """The settings that `config` names, each with its first questions alone; ids by setting; all questions by shard.
 
     InputError where a setting has other questions or answers than English, as where a file was edited.
     """
@@ -193,7 +193,7 @@ def read_settings(task: Task, config: EvaluationConfig) -> tuple[dict[str, Setti
                 " both again"
             )
         for shard, questions in shards_of(setting.questions).items():
-            parts.extend((shard, name), questions)
+            parts.extend(shard, [(name, questions)])
         ids.extend(name, [question.id for question in setting.questions])
         settings[name] = replace(setting, questions=setting.questions[: max(1, config.show)])
     return settings, ids, parts

@@ -112,10 +112,7 @@ def each_setting(out: Path, columns: Sequence[str] | None = None) -> Iterator[pd
 
 
 def load_records(out: Path) -> pd.DataFrame:
-    """All records of a run folder, settings in table order; `correct` is int, log-probabilities (if any) float64.
-
-    Raises InputError as `each_setting`.
-    """
+    """All records of a run folder in table order; `correct` is int, log-probabilities float64. As `each_setting`."""
     records = pd.concat(each_setting(Path(out)), ignore_index=True).fillna("")
     scores = list(logprobs_of(records))
     records[scores] = records[scores].replace("", np.nan)
@@ -123,10 +120,7 @@ def load_records(out: Path) -> pd.DataFrame:
 
 
 def paired_correct(records: pd.DataFrame, setting: str, other: str) -> tuple[np.ndarray, np.ndarray]:
-    """`correct` of two settings of one run, question by question in the same order, [n] each.
-
-    Raises InputError where the two were not asked the same questions.
-    """
+    """`correct` of two settings of one run, in the same order, [n] each; InputError where their questions differ."""
     a, b = (records.loc[records["setting"] == name].set_index("id")["correct"] for name in (setting, other))
     if len(a) != len(b) or not b.index.isin(a.index).all():
         raise InputError(f"settings {setting} and {other} have different questions; evaluate both on the same data")

@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import weakref
+from array import array
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -84,7 +85,7 @@ class Spool:
         weakref.finalize(self, self._file.close)
 
     def extend(self, key: Hashable, items: list) -> None:
-        self.places.setdefault(key, []).append(self._file.seek(0, os.SEEK_END))
+        self.places.setdefault(key, array("q")).append(self._file.seek(0, os.SEEK_END))
         pickle.dump(items, self._file)
 
     def __getitem__(self, key: Hashable) -> list:
