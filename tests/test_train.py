@@ -84,7 +84,7 @@ def test_packed_losses_are_those_of_each_document_alone(name):
 
 def test_rows_do_not_depend_on_the_number_of_processes():
     data = Dataset.from_dict({"text": [f"{TEXT[i % 5]} Text {i}." for i in range(10)]})  # in memory: nothing is kept
-    tokenizer, length = byte_level_tokenizer(), 32
+    tokenizer, length = byte_level_tokenizer(), 50
     one, two = (list(packing.pack(data, tokenizer, length, n, together=4)) for n in (1, 2))
     lengths = [len(ids) + (ids[-1] != tokenizer.eos_token_id) for ids in tokenizer(list(data["text"])).input_ids]
     assert one == two and len(one) == sum(-(-sum(lengths[at : at + 4]) // length) for at in (0, 4, 8))
