@@ -6,11 +6,11 @@
 #   bash install.sh --online     and the clients of translation services and model servers
 #   bash install.sh --gguf       and the reader of GGUF files
 #   bash install.sh --dpo        and TRL, for objective dpo of FT/train.py
-#   bash install.sh --cpu|--cuda choose the PyTorch build (default: CUDA where nvidia-smi answers, else CPU)
+#   bash install.sh --cpu|--cuda choose the PyTorch build, for later calls too (default: CUDA where nvidia-smi answers, else CPU)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-extras=() build=auto
+extras=() chosen=$(cat .venv/chosen 2>/dev/null || true)
 for argument in "$@"; do
   case "$argument" in
     --dev) extras+=(dev) ;;
@@ -18,13 +18,13 @@ for argument in "$@"; do
     --online) extras+=(online) ;;
     --gguf) extras+=(gguf) ;;
     --dpo) extras+=(dpo) ;;
-    --cpu | --cuda) build="${argument#--}" ;;
+    --cpu | --cuda) chosen="${argument#--}" ;;
     *) echo "install.sh: unknown argument $argument; it takes --dev, --bench, --online, --gguf, --dpo, --cpu, --cuda" >&2; exit 2 ;;
   esac
 done
-if [ "$build" = auto ]; then
-  if nvidia-smi >/dev/null 2>&1; then build=cuda; else build=cpu; fi
-fi
+build=${chosen:-$(if nvidia-smi >/dev/null 2>&1; then echo cuda; else echo cpu; fi)}
+
+if [ -n "$chosen" ]; then mkdir -p .venv && echo "$chosen" > .venv/chosen; fi
 
 python=${PYTHON:-python3}
 if ! command -v "$python" >/dev/null; then
@@ -46,22 +46,23 @@ if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$pins $PWD" ]; then
   if [ "$missing" = 0 ]; then echo "install.sh: up to date"; exit 0; fi
 fi
 
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv .venv # not there, or cut short
 echo "install.sh: installing into .venv, which takes some minutes the first time"
 pip=(.venv/bin/python -m pip -qq --disable-pip-version-check) # errors alone are shown
 torch=$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+other=$(.venv/bin/python -c 'import torch; print("cpu" if torch.version.cuda is None else "cuda")' 2>/dev/null || true)
+if [ -n "$other" ] && [ "$other" != "$build" ] && [ -n "$chosen$(nvidia-smi 2>/dev/null)" ]; then
+  "${pip[@]}" uninstall --yes torch # both builds count as the same version, so that the other one would stay
+fi
 if [ "$build" = cpu ] && ! .venv/bin/python -c 'import torch' 2>/dev/null; then
   # PyTorch keeps its CPU builds on an index of its own; where that is out of reach the usual index serves.
   "${pip[@]}" install --retries 1 --timeout 15 --index-url https://download.pytorch.org/whl/cpu "$torch" 2>/dev/null ||
     "${pip[@]}" install "$torch"
 fi
-if [ "$build" = cuda ] && .venv/bin/python -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' 2>/dev/null; then
-  "${pip[@]}" uninstall --yes torch # the CPU build counts as the same version, and would stay
-fi
 group=$(IFS=,; echo "${extras[*]+"${extras[*]}"}")
 "${pip[@]}" install --editable ".${group:+[$group]}"
 
-earlier() { if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$pins $PWD" ]; then tail -n +2 "$stamp"; fi; }
+earlier() { if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$pins $PWD" ]; then tail -n +2 "$stamp" | grep -vx 'cpu\|cuda' || true; fi; }
 { echo "$pins $PWD"; { earlier; printf '%s\n' "${wanted[@]}"; } | sort -u; } > "$stamp.tmp"
 mv "$stamp.tmp" "$stamp"
 echo "install.sh: ready in .venv ($build${group:+, $group})"

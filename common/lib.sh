@@ -41,11 +41,20 @@ start() {
         [[ -z "$1" ]] || keys+=("--${model_key:-model}" "${model_prefix:-}$(absolute "$1")")
         shift
     fi
+    local key="" value
     for word in "$@"; do # paths are those of the caller's folder
         if [[ "$word" = --wait ]]; then export WAIT=1 && continue; fi # for every step
-        if [[ "$word" == --*=*/* ]]; then word=${word%%=*}=$(absolute "${word#*=}"); fi
-        if [[ "$word" == */* && "$word" != --* ]]; then word=$(absolute "$word"); fi
-        keys+=("$word")
+        value=$word
+        if [[ "$word" == --*=* ]]; then key=${word%%=*} value=${word#*=}; fi
+        if [[ "$value" == --* ]]; then
+            key=$value
+        elif [[ "$key" = --out ]]; then
+            value=$(cd "$caller" && realpath -m "$value")
+        elif [[ "$value" == */* || "$key" =~ ^--(config|data|dictionary|passages|sentences|run)$ ]]; then
+            value=$(absolute "$value")
+        fi
+        if [[ "$word" == --*=* ]]; then value=$key=$value; fi
+        keys+=("$value")
     done
     values=$(get "${model_key:-model},out,show")
     mapfile -t values <<< "$values"
@@ -79,10 +88,11 @@ find_data() {
     [[ -z "${data_config:-}" ]] || return 0
     data_config=${DATA_CONFIG:-data.yaml}
     if [[ -z "${DATA_CONFIG:-}" ]] && is_world; then
-        local seed
-        seed=$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["seed"])' "$model/world.json")
-        "$python" -m world.build --out "results/world_$seed/data" --seed "$seed"
-        data_config=results/world_$seed/data/data.yaml
+        local words
+        words=$("$python" -m world.config "$model")
+        eval "words=($words)" # quoted by Python
+        "$python" -m world.build "${words[@]}"
+        data_config=${words[1]}/data.yaml
     fi
 }
 

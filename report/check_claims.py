@@ -73,7 +73,7 @@ def check(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list
         try:
             if claim.untested:
                 raise NotThere(claim.untested)
-            found[claim.name] = sufficient(claim, gather(claim, rows), seed)
+            found[claim.name] = sufficient(claim, gather(claim, rows), seed, 1 - (1 - LEVEL) / len(claims))
         except NotThere as error:
             needs = f" with {claim.needs}" if claim.needs else ""
             todo = f": run `bash {claim.script}`{needs}" if claim.script else ""
@@ -88,8 +88,8 @@ def check(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list
     ]
 
 
-def sufficient(claim: Claim, data: Data, seed: int) -> Data:
-    """The data, where there are enough units, above chance, and something to measure; InputError otherwise."""
+def sufficient(claim: Claim, data: Data, seed: int, level: float) -> Data:
+    """The data, where there are enough units, above chance, and an interval at this level; InputError otherwise."""
     n = data.shape[1]
     if n < claim.minimum:
         raise InputError(f"{n} units where {claim.minimum} are needed")
@@ -99,7 +99,7 @@ def sufficient(claim: Claim, data: Data, seed: int) -> Data:
             right = parts[name].mean(axis=0)
             if name in known and paired_bootstrap(right, np.full(n, claim.chance), seed=seed)[1] <= 0:
                 raise InputError(f"{right.mean():.1%} right {known[name]}, which is not above chance")
-        effect = measured(claim, parts, seed, LEVEL)
+        effect = measured(claim, parts, seed, level)
         if np.isnan(effect[0]):
             raise InputError("there is no drop to recover" if claim.english else "there is nothing to compare with")
         if np.isnan(effect).any():

@@ -106,6 +106,8 @@ def found_mmlu(table: pd.DataFrame) -> str:
 def found_places(table: pd.DataFrame) -> str:
     """In which setting most is lost, and in which least."""
     means = means_of(table).drop(index="en").dropna(subset=["delta_vs_en"])
+    if means.empty:
+        return ""
     most, least = means["delta_vs_en"].idxmin(), means["delta_vs_en"].idxmax()
     if most == least:
         return ""

@@ -99,6 +99,7 @@ class Reproduce:
 
     def __post_init__(self) -> None:
         require_positive(self, "limit")
+        self.plan |= bool(os.environ.get("PLAN"))
         # The parts run in the repository's folder, the paths are those of the caller's.
         self.out = str(Path(self.out or ROOT / "results" / model_name(self.model)).resolve())
         if Path(self.model).exists():
@@ -134,11 +135,12 @@ class Reproduce:
         """Where a part writes, and which Python it uses."""
         part = PARTS[name]
         own = {"PYTHON": sys.executable, "RESULTS": f"{self.out}/{name}"}
-        if data := os.environ.get("DATA_CONFIG"):
-            own["DATA_CONFIG"] = str(Path(data).resolve())
+        for key in ("CONFIG", "CORPUS", "DATA_CONFIG", "EVALUATE"):  # CORPUS may be a name on the hub
+            if (value := os.environ.get(key)) and (key != "CORPUS" or Path(value).exists()):
+                own[key] = str(Path(value).resolve())
         for key, value in {**part.variables, **(part.first_variables if self.limit else {})}.items():
             own[key] = os.environ.get(key) or value
-        return os.environ | own | more
+        return {key: value for key, value in os.environ.items() if key != "PLAN"} | own | more
 
 
 def last_line(text: str) -> str:

@@ -53,7 +53,10 @@ class Estimate:
 def plan(config: Reproduce) -> list[Estimate]:
     """Ask as many scripts at a time as there are cores what they have left to do; they build their data on the way."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(partial(ask, config), config.chosen))
+        found = {one.name: one for one in pool.map(partial(ask, config), config.chosen)}
+    if "consistency" in found and "mmlu" in found and not Path(config.out, "mmlu", "run.json").exists():
+        found["consistency"].reason = found["mmlu"].reason and f"needs the part mmlu: {found['mmlu'].reason}"
+    return list(found.values())
 
 
 def ask(config: Reproduce, name: str) -> Estimate:

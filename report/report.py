@@ -37,7 +37,7 @@ class Report:
         out: folder of report.html, report.md, claims.csv and costs.csv.
         claims: YAML file of claims; see report/claims.yaml.
         title: of the page.
-        seed: of the bootstrap.
+        seed: of the claims' bootstrap; sections have a fixed one.
     """
 
     results: str | list[str]

@@ -121,9 +121,10 @@ def _of_several(studies: Sequence[Study]) -> list[str]:
             gains = sum(row["delta_low"] > 0 for row in asked.values())
             more = f" and {gains} clearly gain" if gains else ""
             said.append(f"with {label(name)} {clear} of {len(lost)} clearly lose{more}: {_span(lost, 100, ' points')}")
-    places = Counter(means["delta_vs_en"].drop(index="en").idxmin() for means in known.values())
-    where = ", ".join(f"{label(name)} ({count} of {len(known)})" for name, count in places.most_common())
-    return ["; ".join(said) + ".", f"Accuracy is lowest with {where}."]
+    drops = [drop for means in known.values() if len(drop := means["delta_vs_en"].drop(index="en").dropna())]
+    places = Counter(drop.idxmin() for drop in drops)
+    where = ", ".join(f"{label(name)} ({count} of {len(drops)})" for name, count in places.most_common())
+    return ["; ".join(said) + ".", f"Accuracy is lowest with {where}." * bool(where)]
 
 
 def _span(values: dict[str, float], scale: float, unit: str, form: str = ".1f") -> str:

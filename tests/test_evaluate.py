@@ -22,7 +22,8 @@ from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
 from common.prompts import mmlu_prompt
 from common.questions import Question, read_questions, write_questions
-from tests.mmlu import LOGPROBS, write_variants
+from common.reporting.provenance import read_run
+from tests.mmlu import LOGPROBS, rewrite, write_variants
 from tests.scripts import PYTHON, ROOT, load_script
 
 evaluate = load_script("MMLU/evaluate_mmlu.py")
@@ -115,6 +116,16 @@ def test_finished_units_are_never_scored_again(ask):
     assert ask("--settings", "full_de")[1] == 20
     summary = pd.read_csv(out / "summary.csv")
     assert list(summary["setting"]) == ["en", "full_de", "mixup"] and summary["delta_vs_en"].notna().sum() == 2
+
+
+def test_a_run_is_not_continued_in_another_precision(ask):
+    out, _ = ask("--settings", "en")
+    info = read_run(out)
+    info["sessions"][0]["dtype"] = "bfloat16"  # as on a machine on which `auto` is that
+    rewrite(out, **info)
+    with pytest.raises(InputError, match=r"units: begun in bfloat16, here is float32; go on there, or delete it"):
+        ask("--settings", "en,mixup")
+    assert ask("--settings", "en")[1] == 0, "what is finished may be tabulated anywhere"
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,12 @@ def test_alignment_is_shown_beside_accuracy_by_arm(tmp_path):
     assert {text.get_text() for text in one.draw({"a": shown, "b": shown}, COLUMN).legends[0].get_texts()} == {"a", "b"}
 
 
+def test_settings_that_no_sentence_names_leave_the_page_standing():
+    names = ["row", "language", "delta_vs_en", "delta_low", "delta_high"]
+    rows = [("en", experiments.MEAN, None, None, None), ("mixup_paper", experiments.MEAN, -0.1, -0.2, 0.0)]
+    assert experiments.found_places(pd.DataFrame(rows, columns=names)) == ""
+
+
 def test_a_sentence_stands_beside_its_own_table(tmp_path):
     names = ["column", "arm", "n", "accuracy", "vs_base", "vs_base_low", "vs_base_high"]
 

@@ -134,6 +134,28 @@ def test_scripts_that_train_refuse_to_plan(root, tiny_checkpoint, data, tmp_path
     assert not any(tmp_path.rglob("*.safetensors"))
 
 
+def test_a_model_that_is_not_there_is_one_sentence(root, data, tmp_path):
+    done = reproduce(
+        root, tmp_path / "nowhere", tmp_path / "results", data, "--only", "mmlu,consistency", "--limit", "1"
+    )
+    assert done.returncode == 2 and "no part can run; mmlu: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_paths_in_variables_are_those_of_the_caller(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("A river.")
+    for key, value in {"CORPUS": "text.txt", "CONFIG": "mine.yaml", "EVALUATE": "e.yaml", "PLAN": "1"}.items():
+        monkeypatch.setenv(key, value)
+    config = parts.Reproduce(model="m")
+    own = config.environment("remedy")
+    assert [own[key] for key in ("CORPUS", "CONFIG", "EVALUATE")] == [
+        str(tmp_path / name) for name in ("text.txt", "mine.yaml", "e.yaml")
+    ]
+    assert config.plan and "PLAN" not in own and config.environment("remedy", PLAN="1")["PLAN"] == "1"
+    monkeypatch.setenv("CORPUS", "Salesforce/wikitext")
+    assert config.environment("remedy")["CORPUS"] == "Salesforce/wikitext"
+
+
 def test_commands_take_limit_and_settings(tmp_path, monkeypatch):
     config = parts.Reproduce(model="org/name", out=str(tmp_path), limit=1)
     assert config.command("embeddings")[-2:] == ["--count", "2"]

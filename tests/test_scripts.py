@@ -219,6 +219,22 @@ def test_blanks_and_quotes_in_paths(copy, script):
     assert any(str(model) in word for word in words) and any(str(results) in word for word in words)
 
 
+def test_paths_on_the_command_line_are_those_of_the_callers_folder(copy, tmp_path):
+    (tmp_path / "here").mkdir()
+    shutil.copy(copy / "HP/configs/quiz.yaml", tmp_path / "here" / "mine.yaml")
+    words = ["--out", "first", "--config=mine.yaml", "--languages", "en,de"]
+    log, environment = copy.parent / "calls", ENVIRONMENT | {"PYTHON": str(copy.parent / "python")}
+    environment["DATA_CONFIG"] = str(copy.parent / "data.yaml")
+    command = ["bash", str(copy / "HP/scripts/quiz.sh"), "org/name", *words]
+    done = subprocess.run(command, cwd=tmp_path / "here", env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (asked,) = [
+        call for line in log.read_text().splitlines() if (call := shlex.split(line))[0] == "HP/evaluate_quiz.py"
+    ]
+    assert str(tmp_path / "here" / "first") in asked and f"--config={tmp_path / 'here' / 'mine.yaml'}" in asked
+    assert "org/name" in asked
+
+
 @pytest.mark.parametrize(
     ("model", "folder"), [("a,b", "results"), ("a=b", "results"), ("-a", "results"), ("ab", "my,results")]
 )

@@ -4,6 +4,7 @@ import csv
 import json
 import random
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -207,6 +208,26 @@ def test_pretraining_saves_a_checkpoint_that_loads_and_belongs_to_its_world(tmp_
     assert provenance["config_hash"] != world_hash(CONFIG)
 
 
+def test_the_data_of_a_checkpoint_are_those_of_its_world(root, tmp_path):
+    def told(config, digest=None):
+        made = {"config": asdict(config) | {"code_switched": 0.0}, "config_hash": digest or world_hash(config)}
+        (tmp_path / "world.json").write_text(json.dumps(made))
+        command = [sys.executable, "-m", "world.config", str(tmp_path)]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True)
+
+    out, where, *keys = shlex.split(told(replace(CONFIG, seed=7)).stdout)
+    assert (out, where) == ("--out", "results/world_7/data") and keys[:2] == ["--seed", "7"]
+    small = replace(CONFIG, english_only_persons=8, shared_persons=5)
+    out, where, *keys = shlex.split(told(small).stdout)
+    assert where == f"results/world_42_{world_hash(small)}/data" and "code_switched" not in " ".join(keys)
+    build = [sys.executable, "-m", "world.build", "--out", str(tmp_path / "data"), *keys]
+    assert subprocess.run(build, cwd=root, capture_output=True).returncode == 0
+    (first,) = sorted((tmp_path / "data/mmlu/en/test").glob("english_only_*.csv"))[:1]
+    assert len(first.read_text().splitlines()) == 8, "as many questions as the checkpoint's world has persons"
+    refused = told(small, "0" * 12)
+    assert refused.returncode == 2 and "of other words than world/lexicon.tsv" in refused.stderr
+
+
 def test_the_committed_checkpoint_is_of_the_present_world(root):
     if not (root / "assets" / "world").exists():
         pytest.skip("no checkpoint is committed yet: world/LOG.md says why")
@@ -221,7 +242,7 @@ def test_the_committed_checkpoint_is_of_the_present_world(root):
     ("changes", "message"),
     [
         ({"statements": 0.9}, "must be shares that add up to 1"),
-        ({"values_per_relation": 3}, "values_per_relation is 3; it must be from 4 to"),
+        ({"values_per_relation": 5}, "values_per_relation is 5; it must be from 6 to"),
         ({"statements": float("nan")}, "statements is nan"),
         ({"lessons": 1.5}, "lessons is 1.5; it must be from 0 to 1"),
         ({"learning_rate": float("inf")}, "learning_rate is inf"),

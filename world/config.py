@@ -1,8 +1,14 @@
 """The configuration of the synthetic world: size, training text and model; and the check that a checkpoint is of it.
 
 from world.config import WorldConfig, world_hash
+
+    python -m world.config CHECKPOINT
+
+prints what `python -m world.build` is told, so that it writes the data of a checkpoint's world.
 """
 
+import json
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from common.cli import InputError, config_hash, parse
+from common.cli import InputError, config_hash, parse, run
 from world import lexicon
 
 DEFAULT_CONFIG = Path(__file__).with_name("default.yaml")
@@ -24,7 +30,7 @@ RANGES = {
     "english_only_facts shared_facts lessons headers decay question_tokens": (0, 1),
     "seed primer reading long_every warmup learning_rate weight_decay answer_weight": (0, MANY),
     "hidden_size intermediate_size layers heads steps rows row_length long_row_length": (1, MANY),
-    "values_per_relation": (4, MANY),  # because a question has four options
+    "values_per_relation": (6, MANY),  # because a question on an author has five perturbed answers
     "vocabulary": (258, MANY),  # bytes and two marks
 }
 
@@ -150,3 +156,28 @@ def world_hash(config: WorldConfig) -> str:
     words = sha256(Path(lexicon.__file__).with_name("lexicon.tsv").read_bytes()).hexdigest()
     # code_switched is a former key without effect; the hash of published checkpoints contains it.
     return config_hash({**asdict(config), "code_switched": 0.0, "lexicon": words})
+
+
+def world_of(checkpoint: str) -> WorldConfig:
+    """The world of a checkpoint; InputError for another world.json than world.pretrain writes, or other words."""
+    path = Path(checkpoint) / PROVENANCE
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+        config = WorldConfig(**{key: value for key, value in made["config"].items() if key != "code_switched"})
+        digest = made["config_hash"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not as world.pretrain writes it ({error!r}); pretrain the model again") from error
+    if digest != world_hash(config):
+        raise InputError(f"{path}: its world was made of other words than world/lexicon.tsv; pretrain the model again")
+    return config
+
+
+def main() -> None:
+    config = world_of(*sys.argv[1:])
+    ordinary = config == WorldConfig(seed=config.seed)
+    keys = {"out": f"results/world_{config.seed}{'' if ordinary else f'_{world_hash(config)}'}/data"} | asdict(config)
+    print(shlex.join(word for key, value in keys.items() for word in (f"--{key}", str(value))))
+
+
+if __name__ == "__main__":
+    run(main)

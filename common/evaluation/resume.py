@@ -192,8 +192,8 @@ def compute_missing(
 ) -> None:
     """Compute the missing units, or this process's share of them, and add a session to `info` and run.json.
 
-    The session is written at the start with `end` null, which an interrupted session keeps; the caller writes the
-    final run.json. `more` are further keys of the session.
+    With PLAN=1 the missing work is said, and nothing computed. The session is written at the start with `end` null,
+    which an interrupted session keeps; the caller writes the final run.json. `more` are further keys of the session.
 
     Args:
         start: makes the worker; called only if something is missing.
@@ -202,7 +202,7 @@ def compute_missing(
         texts: what the model reads for each row of a shard's columns; balances the work of several processes.
         written: tokens that it writes for each row.
 
-    With PLAN=1 the missing work is said, and nothing computed.
+    Raises InputError where units are there that were computed in another precision, which dtype `auto` had meant.
     """
     pending = list(store.pending(shards).items())
     state.wait_for_everyone()  # every process must list the pending units before the first one is finished
@@ -218,6 +218,9 @@ def compute_missing(
         costs = [(tree_size(texts(*unit)), unit) for unit in pending]
         pending = share(costs, state.num_processes)[state.process_index]
     worker = start()
+    others = {one["dtype"] for one in info["sessions"]} - {worker.dtype}
+    if others and any(store.folder.glob("*/*.csv")):
+        raise InputError(f"{store.folder}: begun in {min(others)}, here is {worker.dtype}; go on there, or delete it")
     session = {**begun(), **more, "processes": state.num_processes, "dtype": worker.dtype}
     info["sessions"].append(session)
     if state.is_main_process:
@@ -257,9 +260,7 @@ def by_language(
     texts: Callable[[Any], str],
     written: int = 0,
 ) -> dict[str, pd.DataFrame]:
-    """Compute a table per language, one row per question; returns them with all cells as text.
-
-    Writes `<out>/<language>.csv` and `<out>/run.json`.
+    """Compute and write `<out>/<language>.csv`, a row per question, and run.json; returns them, all cells as text.
 
     Args:
         config: every key of the run, for run.json.
