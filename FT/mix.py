@@ -166,11 +166,14 @@ def count(text: str, spans: Sequence[Span], units: Sequence[str], drawn: Sequenc
     for span in spans:
         counts["units"][span.language] += 1
         counts["words"][span.language] += len(text[span.start : span.end].split())
-    unknown = getattr(_translator, "unknown", None)
+    written = iter(spans)
     for unit, language in zip(units, drawn, strict=True):
-        if language != scheme.languages[0] and unknown:
-            counts["source_words"][language] += len(unit.split())
-            counts["untranslated"][language] += unknown(unit, scheme.languages[0], language)
+        span = next(written)
+        if language != scheme.languages[0]:
+            span = next(written) if scheme.layout != "replace" else span
+            words = Counter(word for word in unit.split() if any(map(str.isalpha, word)))
+            counts["source_words"][language] += words.total()
+            counts["untranslated"][language] += (words & Counter(text[span.start : span.end].split())).total()
     languages = [span.language for span in spans]
     switches = sum(a != b for a, b in zip(languages, languages[1:], strict=False))
     return {"by_language": counts, "boundaries": len(spans) - 1, "switches": switches}

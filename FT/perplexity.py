@@ -61,6 +61,10 @@ def measure(model: ModelConfig, texts: dict[str, list[str]]) -> tuple[pd.DataFra
         logprobs = loglikelihood(
             loaded, tokenizer, [START] * len(lines), [[line] for line in lines], token_budget=model.token_budget
         )
+        if np.isnan(logprobs).any():
+            raise InputError(
+                f"{code}, line {int(np.isnan(logprobs).argmax())}: the model gives NaN; try --dtype float32"
+            )
         table = {"language": code, "line": range(len(lines)), "tokens": tokens}
         tables.append(pd.DataFrame(table | {"logprob": np.round(logprobs[:, 0].astype(float), 4)}))
     return pd.concat(tables), device_name(loaded.device)

@@ -8,7 +8,8 @@ from fractions import Fraction
 from math import lcm
 from typing import Literal
 
-from common.translation.base import Translator
+from common.cli import InputError
+from common.translation.base import Translator, respace
 from common.translation.sentences import sentence_spans
 
 Unit = Literal["document", "paragraph", "sentence", "words", "word"]
@@ -87,6 +88,17 @@ def draw_languages(scheme: Scheme, doc_id: int, count: int) -> list[str]:
     return rng.choices(list(shares), [float(share) for share in shares.values()], k=count)
 
 
+def _translate(
+    units: Sequence[str], rows: Sequence[int], translator: Translator, source: str, target: str
+) -> list[str]:
+    """Translations of some units; an InputError has the unit's own number as its row."""
+    try:
+        return translator.translate([units[i] for i in rows], source, target)
+    except InputError as error:
+        found = re.match(r"row (\d+)(.*)", str(error), re.DOTALL)
+        raise InputError(f"row {rows[int(found[1])]}{found[2]}" if found else str(error)) from error
+
+
 def mix(
     units: Sequence[str], languages: Sequence[str], scheme: Scheme, translator: Translator
 ) -> tuple[str, list[Span]]:
@@ -95,8 +107,10 @@ def mix(
     translations = list(units)
     for target in scheme.languages[1:]:
         rows = [i for i, language in enumerate(languages) if language == target]
-        for i, translated in zip(rows, translator.translate([units[i] for i in rows], source, target), strict=True):
-            translations[i] = translated
+        for i, translated in zip(rows, _translate(units, rows, translator, source, target), strict=True):
+            if units[i].strip() and not translated.strip():
+                raise InputError(f"row {i}: the translation of {units[i]!r:.60} into {target} is empty")
+            translations[i] = respace(units[i], translated.strip()) if units[i].strip() else units[i]
     parts: list[tuple[str, str]] = []
     for unit, language, translated in zip(units, languages, translations, strict=True):
         if language == source or scheme.layout != "replace":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from answer_scorer import BLANK_LINE, AnswerScorer, LocalAuthor, ServerAuthor
+from by_line import ask
 from evaluate_mmlu import MmluConfig
 from mitigation_prompts import XLT_OPENING, translate_then_answer, xlt_prompt
 from mmlu_protocol import BLANK, SamplingAuthor
@@ -34,6 +35,7 @@ from common.settings import Setting
 from common.translation.base import Translator
 from common.translation.cache import CachedTranslator
 from common.translation.factory import make_translator
+from common.translation.web_service import SERVICES
 
 
 @dataclass(kw_only=True)
@@ -99,6 +101,7 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
     if fix.translator is not None:
         cache = fix.cache or str(Path(config.out).with_name("translations.sqlite"))
         device = "auto" if model.device == "map" else model.device  # a translator is not spread over several
+        whole = fix.translator in SERVICES
         translator = make_translator(fix.translator, dictionary=fix.dictionary, cache_file=cache, device=device)
 
     def read(name: str) -> Setting:
@@ -109,10 +112,10 @@ def mitigated(mmlu: MmluConfig, fix: MitigationConfig, config: EvaluationConfig,
             setting = replace(setting, prompt_format=replace(setting.prompt_format, blank=BLANK))
         if translator and planning():
             with suppress(NotTranslated):  # is left to do
-                setting = in_english(setting, known(translator))
+                setting = in_english(setting, known(translator), whole)
         elif translator:
             with model.processes().main_process_first():  # the others read its translations from the cache
-                setting = in_english(setting, translator)
+                setting = in_english(setting, translator, whole)
         return setting
 
     writes = fix.write != "nothing" or fix.translator not in (None, "dictionary")
@@ -133,7 +136,7 @@ def translate_first(english: Mapping[str, Question], question: Question, setting
     return translate_then_answer(question, shown, setting.prompt_format)
 
 
-def in_english(setting: Setting, translator: Translator) -> Setting:
+def in_english(setting: Setting, translator: Translator, whole: bool) -> Setting:
     """The setting with all text translated into English; the recorded languages stay those of the original."""
     parts: dict[str, list[str]] = {}
     for item in setting.questions:
@@ -141,10 +144,9 @@ def in_english(setting: Setting, translator: Translator) -> Setting:
             parts.setdefault(language, []).append(text)
     english: dict[tuple[str, str], str] = {}
     for language, texts in parts.items():
-        try:
-            done = translator.translate(texts, language, "en")
-        except InputError as error:
-            raise InputError(f"setting {setting.name}, {language} into en: {error}") from error
+        done, reasons = ask(translator, texts, "en", whole, language)
+        for row, reason in reasons.items():
+            raise InputError(f"setting {setting.name}, {language} into en: {texts[row]!r:.60}: {reason}")
         english |= {(language, text): translated for text, translated in zip(texts, done, strict=True)}
     questions = [translated(item, english) for item in setting.questions]
     content = config_hash({"was": setting.content_hash, "by": translator.identity})

@@ -54,6 +54,8 @@ def main() -> None:
     out = Path(config.out)
     claim(out, RECORD)
     (out / UNFINISHED).touch()
+    for name in set(settings_in(out)) - set(names):  # of other data
+        (out / f"{name}.csv").unlink()
     for name in names:
         items = [rotated(item, config.step) for item in read_questions(Path(config.data, f"{name}.csv"))]
         write_questions(out / f"{name}.csv", items)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from build_variants import BuildConfig, Parallel, read
+from by_line import ask
 from layouts import files_of
 from tqdm import tqdm
 
@@ -31,7 +32,7 @@ from common.progress import Progress
 from common.questions import Question, monolingual
 from common.reporting.files import claim, write_text_atomic
 from common.reporting.provenance import file_digest, now, read_run, session, write_run
-from common.translation.base import Translator, Untranslated, respace
+from common.translation.base import Translator
 from common.translation.cache import CACHE_BATCH
 from common.translation.factory import make_translator
 from common.translation.web_service import SERVICES
@@ -135,33 +136,6 @@ def translate(
         if None not in texts:
             questions.append(with_texts(row.item, texts, language))
     return questions, lost
-
-
-def ask(
-    translator: Translator, texts: Sequence[str], language: str, whole: bool
-) -> tuple[list[str | None], dict[int, str]]:
-    """Translations, None for those that failed, and the reasons by place.
-
-    `whole`: texts as they are; otherwise line by line, since a causal LM translates one line at a time.
-    """
-    pieces = [[text] if whole else text.split("\n") for text in texts]
-    failed: dict[int, str] = {}
-    try:
-        said = translator.translate([piece for own in pieces for piece in own], "en", language)
-    except Untranslated as error:
-        said, failed = error.done, error.reasons
-    done: list[str | None] = []
-    reasons: dict[int, str] = {}
-    answers = iter(enumerate(said))
-    for place, own in enumerate(pieces):
-        lines = []
-        for piece, (number, answer) in zip(own, answers, strict=False):
-            if answer is None or (piece.strip() and not answer.strip()):
-                reasons.setdefault(place, failed.get(number, "the translation is empty"))
-            else:
-                lines.append(respace(piece, answer.strip()) if piece.strip() else piece)
-        done.append(None if place in reasons else "\n".join(lines))
-    return done, reasons
 
 
 def translate_all(

@@ -237,11 +237,11 @@ def tables_of(units: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFram
     return pd.DataFrame(parts), pd.DataFrame(curves)
 
 
-def sentence_of(table: pd.DataFrame, written: bool) -> str:
-    """The finding in words."""
+def sentence_of(table: pd.DataFrame, samples: int) -> str:
+    """The finding in words; `samples` is the number of answers that were written, 0 where chances are known."""
     rows = {row["ensemble"]: row for row in table.to_dict("records")}  # of each ensemble the last row
     plain = rows["none"]
-    many = f"when all {plain['votes']} vote" if written else "with infinitely many votes"
+    many = f"when all {samples} vote" if samples else "with infinitely many votes"
     if plain["variance_low"] > 0:
         verdict = f"variance makes {points(plain, 'variance')} of it"
     elif plain["variance_high"] < 0:
@@ -290,7 +290,7 @@ def main() -> None:
         found["orders and languages"] = together(found["orders"])
     units = pd.concat([units_of(own, name, votes) for name, own in found.items()], ignore_index=True)
     table, curves = tables_of(units, config.seed)
-    sentence = sentence_of(table, bool(samples))
+    sentence = sentence_of(table, len(samples))
     runs = {"run": config.run} | {f"order {step}": folder for step, folder in orders.items()}
     runs |= {f"sample {number}": folder for number, folder in enumerate(samples, 1)}
     files = [Path(f"{config.out}{ending}") for ending in (".csv", ".votes.csv", ".units.csv", ".png", ".pdf")]

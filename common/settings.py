@@ -178,7 +178,7 @@ def _assemble(row: Mapping[str, Question], codes: Sequence[str]) -> Question:
         question=row[question].question,
         question_language=row[question].question_language,
         options=tuple(row[code].options[index] for index, code in enumerate(options)),
-        option_languages=tuple(options),
+        option_languages=tuple(row[code].option_languages[index] for index, code in enumerate(options)),
     )
 
 

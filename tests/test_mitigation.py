@@ -436,3 +436,17 @@ def test_settings_of_an_earlier_run_stay_valid_with_a_translator(ask, tmp_path):
     code, out = ask(*keys, settings="full_fr")
     info = json.loads((out / "run.json").read_text())
     assert code == 0 and set(info["records"]) == {"en", "full_de", "full_fr"} and len(info["sessions"]) == 2
+
+
+def test_lines_of_a_question_are_translated_one_by_one():
+    class Lines:
+        identity = "causal"
+
+        def translate(self, texts, source, target):
+            assert (source, target) == ("de", "en") and not any("\n" in text for text in texts)
+            return [text.upper() for text in texts]
+
+    in_english = mitigate.mitigated.__globals__["in_english"]
+    item = monolingual("1", "s", "", "eins\nzwei", ["a", "b"], "A", "de")
+    (asked,) = in_english(Setting("full_de", [item], ""), Lines(), False).questions
+    assert asked.question == "EINS\nZWEI" and asked.question_language == "de"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from common.cli import InputError
 from tests.scripts import ROOT, call, load_script
 
 ARMS = {
@@ -28,6 +29,7 @@ TEXT += " The end .\n\n = Second = \n\n One two three four five six seven eight 
 
 
 script = load_script("FT/mix.py")
+segments = load_script("FT/segments.py")
 
 
 @pytest.fixture
@@ -116,6 +118,40 @@ def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, small, a
     assert call(script, [*common, "--out", folder / "out.jsonl", *arguments], monkeypatch) == 2
     assert said in capsys.readouterr().err
     assert not (folder / "out.jsonl").exists()
+
+
+class Stripping:
+    """A translator as causal LMs are: what it says has no white space around it."""
+
+    identity = "stripping"
+
+    def translate(self, texts, source, target):
+        for row, text in enumerate(texts):
+            if "broken" in text:
+                raise InputError(f"row {row}: no translation")
+        return ["" if text.strip() == "nothing" else f"<{text.strip()}>" for text in texts]
+
+
+def test_the_white_space_of_a_unit_stays_and_what_fails_has_its_own_number():
+    scheme = segments.Scheme(("en", "de"), "words", 8, "replace", 1.0, 42)
+    units = ["One two. ", "Three\n", " \n", "four"]
+    text, spans = segments.mix(units, ["de", "en", "de", "de"], scheme, Stripping())
+    assert text == "<One two.> Three\n \n<four>" and [span.language for span in spans] == ["de", "en", "de", "de"]
+    with pytest.raises(InputError, match="row 3: no translation"):
+        segments.mix(["a ", "b ", "c ", "broken"], ["en", "de", "en", "de"], scheme, Stripping())
+    with pytest.raises(InputError, match="row 1: the translation of 'nothing ' into de is empty"):
+        segments.mix(["a ", "nothing "], ["en", "de"], scheme, Stripping())
+
+
+def test_words_that_stay_as_they_were_are_counted(mix, small):
+    folder, common = small
+    (folder / "text.txt").write_text("A dog sees a dog 5 .\n", encoding="utf-8")
+    keys = ("--documents", "rows", "--unit", "sentence", "--probability", "1", "--languages", "en,de")
+    for layout in ("replace", "parallel"):
+        mix(*common, *keys, "--layout", layout, "--out", folder / f"{layout}.jsonl")
+        table = pd.read_csv(folder / f"{layout}.jsonl.summary.csv").set_index("language")
+        assert table.loc["de", "untranslated_share"] == pytest.approx(3 / 5), "A, sees, a; not the number, nor the dot"
+    assert Path(folder / "replace.jsonl").read_text(encoding="utf-8").count("Hund") == 2
 
 
 def test_another_configuration_does_not_overwrite(monkeypatch, capsys, small):

@@ -365,6 +365,17 @@ def test_log_probabilities_of_lines_are_those_of_the_model(texts, tmp_path, tiny
     assert "no files such as en.test.txt" in capsys.readouterr().err
 
 
+def test_a_model_without_numbers_has_no_perplexity(texts, tmp_path, tiny_checkpoint, monkeypatch, capsys):
+    def no_numbers(model, tokenizer, prompts, continuations, **_):
+        return np.full((len(prompts), 1), np.nan)
+
+    monkeypatch.setitem(perplexity.measure.__globals__, "loglikelihood", no_numbers)
+    keys = ["--model", tiny_checkpoint, "--texts", texts, "--out", tmp_path / "out", "--device", "cpu"]
+    assert call(perplexity, keys, monkeypatch) == 2
+    assert "line 0: the model gives NaN; try --dtype float32" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
 def test_it_is_planned(texts, tmp_path, tiny_checkpoint, monkeypatch, capsys):
     monkeypatch.setenv("PLAN", "1")
     keys = ["--model", tiny_checkpoint, "--texts", texts, "--out", tmp_path / "out"]

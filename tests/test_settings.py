@@ -245,3 +245,10 @@ def test_mixup_needs_a_language_for_each_field_or_five(counts, languages, there)
 def test_another_number_of_options_in_another_language_is_a_programming_error():
     with pytest.raises(ValueError, match="x-1"):
         build_settings(sized(4, 4) | {"de": sized(4, 5)["de"]}, LANGUAGES, 42)
+
+
+def test_an_option_keeps_the_language_that_it_is_in():
+    parallel = {code: [monolingual("1", "s", "", f"{code}?", ["Yes", "No"], "A", code)] for code in ("en", "de")}
+    parallel["de"] = [dataclasses.replace(parallel["de"][0], option_languages=("en", "en"))]  # as StrategyQA's
+    (item,) = build_settings(parallel, ["en", "de"], 42)["options_de"]
+    assert item.option_languages == ("en", "en") and item.question_language == "en"

@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 
+from common.cli import InputError
 from common.questions import FOUR, read_questions
 from common.reporting.provenance import read_run
 from common.settings import settings_in
@@ -223,6 +224,26 @@ def test_texts_are_asked_line_by_line_and_empty_answers_are_lost():
     done, reasons = translate.ask(Lines(), texts, "de", False)
     assert done == [" <one>\n\n <two> ", None, None, "<c>"]
     assert reasons == dict.fromkeys((1, 2), "the translation is empty")
+
+
+def test_one_line_that_is_too_long_does_not_end_the_others():
+    class Short:
+        identity = "causal"
+
+        def translate(self, texts, source, target):
+            long = next((row for row, text in enumerate(texts) if len(text) > 9), None)
+            if long is not None:
+                raise InputError(f"row {long}: its prompt has too many tokens")
+            return [f"<{text}>" for text in texts]
+
+    texts = ["one", "two\nfar too long", "three", "four", "five\nsix"]
+    done, reasons = translate.ask(Short(), texts, "de", False)
+    assert done == ["<one>", None, "<three>", "<four>", "<five>\n<six>"]
+    assert reasons == {1: "its prompt has too many tokens"}
+    down = Short()
+    down.translate = lambda *_: (_ for _ in ()).throw(InputError("no such model"))
+    with pytest.raises(InputError, match="no such model"):
+        translate.ask(down, texts, "de", False)
 
 
 def test_options_that_become_equal_are_kept_and_counted(run, tmp_path, monkeypatch, capsys):

@@ -216,6 +216,8 @@ def test_samples_are_other_runs_of_the_same_questions(tmp_path, monkeypatch, cap
     keys = ["--run", runs[0], "--out", tmp_path / "out", "--samples", ",".join(map(str, runs))]
     assert call(variance, keys, monkeypatch) == 0
     assert "when all 3 vote" in capsys.readouterr().out
+    assert call(variance, [*keys, "--votes", "2", "--out", tmp_path / "two"], monkeypatch) == 0
+    assert "when all 3 vote" in capsys.readouterr().out, "the limit is the vote of all, however many are shown"
     right = [pd.read_csv(run / "full_de.csv")["correct"].mean() for run in runs]
     curves = pd.read_csv(tmp_path / "out.votes.csv")
     row = curves[(curves["language"] == "de") & (curves["votes"] == "1")].iloc[0]

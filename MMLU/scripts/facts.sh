@@ -19,7 +19,9 @@ build() { # build DIR KEYS...: the questions with so many facts
 }
 runs=()
 evaluate() { # evaluate NAME KEYS...: asks with what the keys of build_variants.py give
-    local variants=${RESULTS:-MMLU/results}/variants/$1-${languages//,/-}
+    local variants=${RESULTS:-MMLU/results}/variants
+    [[ "$data_config" != results/* ]] || variants=$(dirname "$data_config")/../variants
+    variants+=/$1-${languages//,/-}${SEED:+-seed-$SEED}
     build "$variants" "${@:2}"
     "$python" MMLU/evaluate_mmlu.py "${keys[@]}" --data "$variants" --out "$out/$1"
     runs+=("$1=$out/$1")

@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 variants() {
     [[ -z "$(get data)" ]] || return 0
     find_data
-    local folder=${RESULTS:-MMLU/results}/variants/$1${LANGUAGES:+-${LANGUAGES//,/-}}
+    local folder=${RESULTS:-MMLU/results}/variants/$1${LANGUAGES:+-${LANGUAGES//,/-}}${SEED:+-seed-$SEED}
     [[ "$data_config" != results/* ]] || folder=$(dirname "$data_config")/../variants
     build_variants "$1" "$folder" "${LANGUAGES:-}"
     keys+=(--data "$folder")

@@ -219,8 +219,8 @@ def compute_missing(
         pending = share(costs, state.num_processes)[state.process_index]
     worker = start()
     others = {one["dtype"] for one in info["sessions"]} - {worker.dtype}
-    if others and any(store.folder.glob("*/*.csv")):
-        raise InputError(f"{store.folder}: begun in {min(others)}, here is {worker.dtype}; go on there, or delete it")
+    if others and (info.get("records") or info.get("languages") or any(store.folder.glob("*/*.csv"))):
+        raise InputError(f"{store.folder}: begun in {min(others)}, not {worker.dtype}; go on there or use a new --out")
     session = {**begun(), **more, "processes": state.num_processes, "dtype": worker.dtype}
     info["sessions"].append(session)
     if state.is_main_process:
