@@ -36,7 +36,8 @@ def pack(
         return pack_ids(_tokenized(tokenizer, texts), row_length, tokenizer.eos_token_id)
 
     # In batches before it is shared out among processes, so that rows do not depend on their number.
-    data, workers = data.batch(together), processes if processes > 1 else None
+    data = data.batch(together)
+    workers = min(processes, len(data)) if processes > 1 else None
     return data.map(
         rows, batched=True, batch_size=1, remove_columns=data.column_names, num_proc=workers, desc="packing"
     )

@@ -126,7 +126,7 @@ class Train:
         save_steps: steps between checkpoints.
         log_steps: steps between lines of log.csv.
         tensorboard: write TensorBoard files too.
-        processes: number of processes that tokenize.
+        processes: most processes that tokenize, each a thousand documents at a time.
         device: auto or cpu.
         seed: seed of the order of rows and of dropout.
     """
@@ -502,9 +502,10 @@ def main() -> None:
         info["pairs"] = pairs_digest(config.align_data)
     if config.eval_data:
         info["eval_texts"] = {code: file_digest(path) for code, path in evaluation_files(config).items()}
-    sources = {key: info[key] for key in ("model", "data", "pairs", "eval_texts") if key in info}
-    info["hash"] = config_hash(config.used | sources)
+    info["hash"] = config_hash(config.used | {key: info[key] for key in ("model", "data", "pairs") if key in info})
     if finished(out, info["hash"]):
+        if (texts := read_run(out).get("eval_texts")) and texts != info.get("eval_texts"):
+            raise InputError(f"{out}: its perplexities are of other texts than eval_data has; use another --out")
         print(f"{out}: up to date")
         return
     # Others wait for the first process, which may read a large corpus or wait itself; the default would end them.

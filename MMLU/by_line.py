@@ -3,6 +3,7 @@
 done, reasons = ask(translator, ["One line.\\nAnother."], "de", whole=False)
 """
 
+import re
 from collections.abc import Sequence
 
 from common.cli import InputError
@@ -17,13 +18,14 @@ def ask(translator: Translator, texts: Sequence[str], target: str, whole: bool, 
     `whole`: texts as they are; otherwise line by line, since a causal LM translates one line at a time.
     """
     pieces = [[text] if whole else text.split("\n") for text in texts]
-    said, failed = each(translator, [piece for own in pieces for piece in own], source, target)
+    said, failed = each(translator, [piece for own in pieces for piece in own if piece.strip()], source, target)
     done: list[str | None] = []
     reasons: dict[int, str] = {}
     answers = iter(enumerate(said))
     for place, own in enumerate(pieces):
         lines = []
-        for piece, (number, answer) in zip(own, answers, strict=False):
+        for piece in own:
+            number, answer = next(answers) if piece.strip() else (-1, piece)
             if answer is None or (piece.strip() and not answer.strip()):
                 reasons.setdefault(place, failed.get(number, "the translation is empty"))
             else:
@@ -32,18 +34,20 @@ def ask(translator: Translator, texts: Sequence[str], target: str, whole: bool, 
     return done, reasons
 
 
-def each(translator: Translator, texts: Sequence[str], source: str, target: str) -> Done:
-    """The translations of lines; where one ends its batch, as one that is too long does, halves of it are tried."""
-    try:
-        return translator.translate(texts, source, target), {}
-    except Untranslated as error:
-        return error.done, error.reasons
-    except InputError as error:
-        if not str(error).startswith("row "):
-            raise
-        if len(texts) == 1:
-            return [None], {0: str(error).partition(": ")[2]}
-        half = len(texts) // 2
-        first, lost = each(translator, texts[:half], source, target)
-        second, more = each(translator, texts[half:], source, target)
-        return first + second, lost | {half + row: reason for row, reason in more.items()}
+def each(translator: Translator, lines: Sequence[str], source: str, target: str) -> Done:
+    """The translations of lines; one that ends all of them, such as one that is too long, is left out."""
+    left, failed = list(range(len(lines))), {}
+    while True:
+        try:
+            said: Sequence[str | None] = translator.translate([lines[row] for row in left], source, target)
+        except Untranslated as error:
+            said, failed = error.done, failed | {left[row]: reason for row, reason in error.reasons.items()}
+        except InputError as error:
+            # A program has been asked for halves already, and may fail with every line.
+            found = None if "command" in translator.identity else re.match(r"row (\d+): (.*)", str(error), re.DOTALL)
+            if not found:
+                raise
+            failed[left.pop(int(found[1]))] = found[2]
+            continue
+        known = dict(zip(left, said, strict=True))
+        return [known.get(row) for row in range(len(lines))], failed

@@ -60,19 +60,24 @@ def read_klar(folder: Path, languages: list[str]) -> dict[str, list[Fact]]:
     """The facts of every language, row for row the same; InputError naming file and line for what is malformed."""
     known = _frequencies(folder)
     if missing := [code for code in languages if code not in known]:
-        raise InputError(f"{folder / FREQUENCIES}: has no language {missing[0]!r}, only {', '.join(known)}")
+        raise InputError(f"{counts_file(folder)}: has no language {missing[0]!r}, only {', '.join(known)}")
     facts = {code: _facts(folder, code, known[code]) for code in languages}
     first = languages[0]
     for code, own in facts.items():
         ids = [fact.id for fact in own]
         if ids != [fact.id for fact in facts[first]]:
-            raise InputError(f"{folder / FREQUENCIES}: {code} and {first} have other facts or another order")
+            raise InputError(f"{counts_file(folder)}: {code} and {first} have other facts or another order")
     return facts
 
 
+def counts_file(folder: Path) -> Path:
+    """The file of frequencies, in the folder or above it."""
+    above = folder.parent / FREQUENCIES
+    return above if above.exists() and not (folder / FREQUENCIES).exists() else folder / FREQUENCIES
+
+
 def _frequencies(folder: Path) -> dict[str, Any]:
-    path = folder / FREQUENCIES
-    path = path if path.exists() else folder.parent / FREQUENCIES
+    path = counts_file(folder)
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -95,7 +100,7 @@ def _facts(folder: Path, language: str, relations: Any) -> list[Fact]:
             for row in own
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder / FREQUENCIES}: {language} has a fact without index, object, frequency") from error
+        raise InputError(f"{counts_file(folder)}: {language} has a fact without index, object, frequency") from error
     if len(lines) != len(rows):
         raise InputError(f"{path}: {len(lines)} lines where {FREQUENCIES} has {len(rows)} facts")
     facts = []
@@ -105,5 +110,5 @@ def _facts(folder: Path, language: str, relations: Any) -> list[Fact]:
             raise InputError(f"{path}, line {number}: does not end with {answer!r}, the object in {FREQUENCIES}")
         facts.append(Fact(f"{relation}-{index}", language, relation, line[: -len(answer)], answer, frequency))
     if len({fact.id for fact in facts}) < len(facts):
-        raise InputError(f"{folder / FREQUENCIES}: {language} has a fact twice in a relation")
+        raise InputError(f"{counts_file(folder)}: {language} has a fact twice in a relation")
     return facts

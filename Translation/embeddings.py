@@ -230,7 +230,8 @@ def main() -> None:
     texts = {rate: changed(passages, rate, config, translator) for rate in config.rates}
     data = {"passages": corpus_digest(*source), "translator": translator.identity}
     data |= {code: config_hash({"sentences": lines}) for code, lines in sentences.items()}
-    settings = {k: v for k, v in asdict(config).items() if k not in ("models", "out", "device")}
+    settings = {k: v for k, v in asdict(config).items() if k not in ("models", "out", "device", "detokenize")}
+    settings |= {} if config.detokenize else {"detokenize": False}  # as before there was the key
     digests = {label: config_hash(settings | {"data": data, "model": weights[label]}) for label in models}
     for label, digest in digests.items():
         if (out / label / "run.json").exists() and read_run(out / label).get("hash") != digest:

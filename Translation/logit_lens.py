@@ -49,7 +49,9 @@ def lens(
     norm, head, dtype = final_norm(model), model.get_output_embeddings(), compute_dtype(model)
     config = model.config.get_text_config()
     cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
-    scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)  # Cohere; Granite
+    # Cohere has the first, Granite the second, and HyperCLOVA X multiplies by it.
+    scale, divisor = (getattr(config, key, None) or 1.0 for key in ("logit_scale", "logits_scaling"))
+    scale = scale * divisor if config.model_type == "hyperclovax" else scale / divisor
     probabilities, best = [None] * len(ids), [None] * len(ids)
     with Progress(len(ids), "texts") as progress:
         for rows in batches(ids):

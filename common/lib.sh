@@ -27,10 +27,30 @@ command -v "${launch[0]}" > /dev/null || fail "LAUNCH: no such program ${launch[
 # get KEY[,KEY...]: what keys are, after the YAML files, the environment and the command line; a line each.
 get() { "$python" -m common.cli get "$1" "${keys[@]}"; }
 
+# callers_paths [--key value ...]: sets `called`, these words with paths as the caller's folder has them; --wait is for every step.
+callers_paths() {
+    local word key="" value
+    called=()
+    for word in "$@"; do
+        if [[ "$word" = --wait ]]; then export WAIT=1 && continue; fi
+        value=$word
+        if [[ "$word" == --*=* ]]; then key=${word%%=*} value=${word#*=}; fi
+        if [[ "$value" == --* ]]; then
+            key=$value
+        elif [[ -n "$value" && "$key" = --out ]]; then
+            value=$(cd "$caller" && realpath -m "$value")
+        elif [[ "$value" == */* || -n "$value" && "$key" =~ ^--(config|data|dictionary|passages|sentences|run)$ ]]; then
+            value=$(absolute "$value")
+        fi
+        if [[ "$word" == --*=* ]]; then value=$key=$value; fi
+        called+=("$value")
+    done
+}
+
 # start CONFIG VARIABLES [MODEL] [--key value ...]: sets `keys`, for Python: CONFIG (or $CONFIG), and what the caller set of
 # VARIABLES (DTYPE for --dtype, ...), RESULTS (--out), MODEL ($model_key is its key) and other keys. Then `model`, `out`, `name`.
 start() {
-    local variable word values
+    local variable values
     keys=(--config "${CONFIG:-$1}")
     for variable in $2; do
         [[ -z "${!variable:-}" ]] || keys+=("--${variable,,}" "${!variable}")
@@ -41,21 +61,8 @@ start() {
         [[ -z "$1" ]] || keys+=("--${model_key:-model}" "${model_prefix:-}$(absolute "$1")")
         shift
     fi
-    local key="" value
-    for word in "$@"; do # paths are those of the caller's folder
-        if [[ "$word" = --wait ]]; then export WAIT=1 && continue; fi # for every step
-        value=$word
-        if [[ "$word" == --*=* ]]; then key=${word%%=*} value=${word#*=}; fi
-        if [[ "$value" == --* ]]; then
-            key=$value
-        elif [[ "$key" = --out ]]; then
-            value=$(cd "$caller" && realpath -m "$value")
-        elif [[ "$value" == */* || "$key" =~ ^--(config|data|dictionary|passages|sentences|run)$ ]]; then
-            value=$(absolute "$value")
-        fi
-        if [[ "$word" == --*=* ]]; then value=$key=$value; fi
-        keys+=("$value")
-    done
+    callers_paths "$@"
+    keys+=("${called[@]}")
     values=$(get "${model_key:-model},out,show")
     mapfile -t values <<< "$values"
     model=${values[0]#"${model_prefix:-}"} out=${values[1]:-} show=${values[2]:-}
@@ -76,9 +83,10 @@ is_world() { [[ -f "$model/world.json" ]]; }
 
 # training_config [MODEL] [--key value ...]: the YAML of FT/train.py for the model; none means the synthetic world's.
 training_config() {
-    local model words=(--model assets/world)
+    local model words=(--model assets/world) called
     if (($#)) && [[ "$1" != --* ]]; then words+=(--model "${1:-assets/world}") && shift; fi
-    model=$("$python" -m common.cli get model "${words[@]}" "$@")
+    callers_paths "$@"
+    model=$("$python" -m common.cli get model "${words[@]}" "${called[@]}")
     if [[ -f "$(absolute "$model")/world.json" ]]; then echo FT/configs/world.yaml; else echo FT/configs/paper.yaml; fi
 }
 

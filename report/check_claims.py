@@ -73,7 +73,7 @@ def check(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list
         try:
             if claim.untested:
                 raise NotThere(claim.untested)
-            found[claim.name] = sufficient(claim, gather(claim, rows), seed, 1 - (1 - LEVEL) / len(claims))
+            found[claim.name] = sufficient(claim, gather(claim, rows), seed)
         except NotThere as error:
             needs = f" with {claim.needs}" if claim.needs else ""
             todo = f": run `bash {claim.script}`{needs}" if claim.script else ""
@@ -88,8 +88,8 @@ def check(claims: Sequence[Claim], results: Sequence[Result], seed: int) -> list
     ]
 
 
-def sufficient(claim: Claim, data: Data, seed: int, level: float) -> Data:
-    """The data, where there are enough units, above chance, and an interval at this level; InputError otherwise."""
+def sufficient(claim: Claim, data: Data, seed: int) -> Data:
+    """The data, where there are enough units, above chance, and something to measure; InputError otherwise."""
     n = data.shape[1]
     if n < claim.minimum:
         raise InputError(f"{n} units where {claim.minimum} are needed")
@@ -99,7 +99,7 @@ def sufficient(claim: Claim, data: Data, seed: int, level: float) -> Data:
             right = parts[name].mean(axis=0)
             if name in known and paired_bootstrap(right, np.full(n, claim.chance), seed=seed)[1] <= 0:
                 raise InputError(f"{right.mean():.1%} right {known[name]}, which is not above chance")
-        effect = measured(claim, parts, seed, level)
+        effect = measured(claim, parts, seed, LEVEL)
         if np.isnan(effect[0]):
             raise InputError("there is no drop to recover" if claim.english else "there is nothing to compare with")
         if np.isnan(effect).any():
@@ -129,6 +129,9 @@ def decide(claim: Claim, data: Data, seed: int, tested: int, same_as: str = "") 
     sign = 1 if side == "above" else -1
     level = 1 - (1 - LEVEL) / tested
     corrected = {label: measured(claim, parts, seed, level) for label, parts in data.samples.items()}
+    if np.isnan(list(corrected.values())).any():
+        note = f"the drop is so small that a share of it has no interval at {level:.2%}"
+        return Verdict(claim, NO_DATA, note, same_as)
     nearest = {
         label: sign * ((low if side == "above" else high) - bound) for label, (_, low, high) in corrected.items()
     }

@@ -135,8 +135,8 @@ class Reproduce:
         """Where a part writes, and which Python it uses."""
         part = PARTS[name]
         own = {"PYTHON": sys.executable, "RESULTS": f"{self.out}/{name}"}
-        for key in ("CONFIG", "CORPUS", "DATA_CONFIG", "EVALUATE"):  # CORPUS may be a name on the hub
-            if (value := os.environ.get(key)) and (key != "CORPUS" or Path(value).exists()):
+        for key in ("CONFIG", "CORPUS", "DATA_CONFIG", "EVALUATE"):  # else they are the repository's, or on the hub
+            if (value := os.environ.get(key)) and (key == "DATA_CONFIG" or Path(value).exists()):
                 own[key] = str(Path(value).resolve())
         for key, value in {**part.variables, **(part.first_variables if self.limit else {})}.items():
             own[key] = os.environ.get(key) or value

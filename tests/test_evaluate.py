@@ -123,7 +123,7 @@ def test_a_run_is_not_continued_in_another_precision(ask):
     info = read_run(out)
     info["sessions"][0]["dtype"] = "bfloat16"  # as on a machine on which `auto` is that
     rewrite(out, **info)
-    with pytest.raises(InputError, match="units: begun in bfloat16, not float32; go on there or use a new --out"):
+    with pytest.raises(InputError, match="units: begun in bfloat16, here float32; go on there or use a new --out"):
         ask("--settings", "en,mixup")
     assert ask("--settings", "en")[1] == 0, "what is finished may be tabulated anywhere"
 

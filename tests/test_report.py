@@ -170,13 +170,13 @@ def test_a_share_of_a_drop_that_may_be_none_has_no_verdict(monkeypatch):
     )
 
 
-def test_a_drop_must_have_an_interval_at_the_corrected_level_too(monkeypatch):
+def test_a_drop_must_have_an_interval_at_the_corrected_level_too():
     english, against = np.repeat([1.0, 0.0, 1.0], [20, 10, 70]), np.repeat([0.0, 1.0, 1.0], [20, 10, 70])
     data = data_of(english=english, against=against, own=np.ones(100), of=np.ones(100))
-    monkeypatch.setattr(claims, "gather", lambda *_: data)
-    for tests, verdict in ((1, "holds"), (20, "not enough data")):
-        found = claims.check([the("hint")] * tests, [], 42)[0]
-        assert (found.verdict == "not enough data") == (verdict == "not enough data")
+    enough = claims.sufficient(the("hint"), data, 42)
+    found = {tests: claims.decide(the("hint"), enough, 42, tests) for tests in (1, 20)}
+    assert found[1].verdict != "not enough data" and found[20].verdict == "not enough data"
+    assert found[20].note == "the drop is so small that a share of it has no interval at 99.75%"
 
 
 def test_a_claim_needs_its_whole_corrected_interval():

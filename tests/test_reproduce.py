@@ -143,7 +143,8 @@ def test_a_model_that_is_not_there_is_one_sentence(root, data, tmp_path):
 
 def test_paths_in_variables_are_those_of_the_caller(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "text.txt").write_text("A river.")
+    for name in ("text.txt", "mine.yaml", "e.yaml"):
+        (tmp_path / name).touch()
     for key, value in {"CORPUS": "text.txt", "CONFIG": "mine.yaml", "EVALUATE": "e.yaml", "PLAN": "1"}.items():
         monkeypatch.setenv(key, value)
     config = parts.Reproduce(model="m")
@@ -152,8 +153,9 @@ def test_paths_in_variables_are_those_of_the_caller(tmp_path, monkeypatch):
         str(tmp_path / name) for name in ("text.txt", "mine.yaml", "e.yaml")
     ]
     assert config.plan and "PLAN" not in own and config.environment("remedy", PLAN="1")["PLAN"] == "1"
-    monkeypatch.setenv("CORPUS", "Salesforce/wikitext")
-    assert config.environment("remedy")["CORPUS"] == "Salesforce/wikitext"
+    for key, value in {"CORPUS": "Salesforce/wikitext", "EVALUATE": "FT/configs/evaluate_text.yaml"}.items():
+        monkeypatch.setenv(key, value)
+        assert config.environment("remedy")[key] == value
 
 
 def test_commands_take_limit_and_settings(tmp_path, monkeypatch):

@@ -98,7 +98,7 @@ def test_other_test_text_is_another_configuration(tiny_checkpoint, corpus, tmp_p
     keys = arguments(tiny_checkpoint, corpus, tmp_path / "out", max_steps=1, eval_data=texts)
     assert call(script, keys, monkeypatch) == 0
     (texts / "en.test.txt").write_text("The sea is deep.\n")
-    assert call(script, keys, monkeypatch) == 2 and "another configuration or corpus" in capsys.readouterr().err
+    assert call(script, keys, monkeypatch) == 2 and "of other texts than eval_data has" in capsys.readouterr().err
 
 
 def test_train_writes_a_model_that_loads_a_log_and_perplexities(tiny_checkpoint, corpus, tmp_path, monkeypatch):

@@ -218,9 +218,9 @@ def compute_missing(
         costs = [(tree_size(texts(*unit)), unit) for unit in pending]
         pending = share(costs, state.num_processes)[state.process_index]
     worker = start()
-    others = {one["dtype"] for one in info["sessions"]} - {worker.dtype}
+    others = {one.get("dtype") for one in info["sessions"]} - {worker.dtype, None}
     if others and (info.get("records") or info.get("languages") or any(store.folder.glob("*/*.csv"))):
-        raise InputError(f"{store.folder}: begun in {min(others)}, not {worker.dtype}; go on there or use a new --out")
+        raise InputError(f"{store.folder}: begun in {min(others)}, here {worker.dtype}; go on there or use a new --out")
     session = {**begun(), **more, "processes": state.num_processes, "dtype": worker.dtype}
     info["sessions"].append(session)
     if state.is_main_process:
