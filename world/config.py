@@ -173,7 +173,9 @@ def world_of(checkpoint: str) -> WorldConfig:
 
 
 def main() -> None:
-    config = world_of(*sys.argv[1:])
+    if len(sys.argv) != 2:
+        raise InputError("name one checkpoint, the folder with world.json")
+    config = world_of(sys.argv[1])
     ordinary = config == WorldConfig(seed=config.seed)
     keys = {"out": f"results/world_{config.seed}{'' if ordinary else f'_{world_hash(config)}'}/data"} | asdict(config)
     print(shlex.join(word for key, value in keys.items() for word in (f"--{key}", str(value))))
