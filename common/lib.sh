@@ -27,10 +27,11 @@ command -v "${launch[0]}" > /dev/null || fail "LAUNCH: no such program ${launch[
 # get KEY[,KEY...]: what keys are, after the YAML files, the environment and the command line; a line each.
 get() { "$python" -m common.cli get "$1" "${keys[@]}"; }
 
-# callers_paths [--key value ...]: sets `called`, these words with paths as the caller's folder has them; --wait is for every step.
+# callers_paths [--key value ...]: sets `called`, these words with paths as the caller's folder has them, and `configs`, those
+# of --config, which other keys on the command line come after; --wait is for every step.
 callers_paths() {
     local word key="" value
-    called=()
+    called=() configs=()
     for word in "$@"; do
         if [[ "$word" = --wait ]]; then export WAIT=1 && continue; fi
         value=$word
@@ -43,7 +44,7 @@ callers_paths() {
             value=$(absolute "$value")
         fi
         if [[ "$word" == --*=* ]]; then value=$key=$value; fi
-        called+=("$value")
+        if [[ "$key" = --config ]]; then configs+=("$value"); else called+=("$value"); fi
     done
 }
 
@@ -62,7 +63,7 @@ start() {
         shift
     fi
     callers_paths "$@"
-    keys+=("${called[@]}")
+    keys=("${keys[@]:0:2}" "${configs[@]}" "${keys[@]:2}" "${called[@]}")
     values=$(get "${model_key:-model},out,show")
     mapfile -t values <<< "$values"
     model=${values[0]#"${model_prefix:-}"} out=${values[1]:-} show=${values[2]:-}
@@ -83,10 +84,10 @@ is_world() { [[ -f "$model/world.json" ]]; }
 
 # training_config [MODEL] [--key value ...]: the YAML of FT/train.py for the model; none means the synthetic world's.
 training_config() {
-    local model words=(--model assets/world) called
+    local model words=(--model assets/world) called configs
     if (($#)) && [[ "$1" != --* ]]; then words+=(--model "${1:-assets/world}") && shift; fi
     callers_paths "$@"
-    model=$("$python" -m common.cli get model "${words[@]}" "${called[@]}")
+    model=$("$python" -m common.cli get model "${configs[@]}" "${words[@]}" "${called[@]}")
     if [[ -f "$(absolute "$model")/world.json" ]]; then echo FT/configs/world.yaml; else echo FT/configs/paper.yaml; fi
 }
 

@@ -222,7 +222,8 @@ def test_blanks_and_quotes_in_paths(copy, script):
 def test_paths_on_the_command_line_are_those_of_the_callers_folder(copy, tmp_path):
     (tmp_path / "here").mkdir()
     shutil.copy(copy / "HP/configs/quiz.yaml", tmp_path / "here" / "mine.yaml")
-    words = ["--out", "first", "--config=mine.yaml", "--languages", "en,de"]
+    edit(tmp_path / "here" / "mine.yaml", limit=7)
+    words = ["--out", "first", "--limit", "3", "--config=mine.yaml", "--languages", "en,de"]
     log, environment = copy.parent / "calls", ENVIRONMENT | {"PYTHON": str(copy.parent / "python")}
     environment["DATA_CONFIG"] = str(copy.parent / "data.yaml")
     command = ["bash", str(copy / "HP/scripts/quiz.sh"), "org/name", *words]
@@ -232,7 +233,7 @@ def test_paths_on_the_command_line_are_those_of_the_callers_folder(copy, tmp_pat
         call for line in log.read_text().splitlines() if (call := shlex.split(line))[0] == "HP/evaluate_quiz.py"
     ]
     assert str(tmp_path / "here" / "first") in asked and f"--config={tmp_path / 'here' / 'mine.yaml'}" in asked
-    assert "org/name" in asked
+    assert "org/name" in asked and get("limit", asked[1:]) == "3", "a key stands, wherever the file is named"
 
 
 @pytest.mark.parametrize(
