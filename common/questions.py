@@ -103,8 +103,8 @@ def read_questions(path: str | os.PathLike) -> list[Question]:
         raise InputError(
             f"{path}: the first line must be {','.join(header_of(len(FOUR)))}; build the file with build_variants.py"
         )
-    items, seen, texts, tuples = [], set(), {}, {}  # most questions share the tuple of their options' languages
-    for number, row in enumerate(([texts.setdefault(t := unquoted(cell), t) for cell in row] for row in rows), 1):
+    items, seen, tuples = [], set(), {}  # most questions share the tuple of their options' languages
+    for number, row in enumerate(([sys.intern(unquoted(cell)) for cell in row] for row in rows), 1):
         where = f"{path}, row {number}"
         if len(row) != len(header):
             raise InputError(f"{where}: {len(row)} cells where the header has {len(header)}")

@@ -148,11 +148,10 @@ def test_growth_measures_a_point_once(tmp_path, monkeypatch, capsys):
     assert call(growth, keys, monkeypatch) == 0 and capsys.readouterr().out == ""
 
 
-def test_equal_texts_of_a_file_are_there_once(data):
-    """What is read grows with the texts; of several settings one is read at a time (test_evaluate.py)."""
-    first, second = read_questions(data / "options_de.csv")[:2]
-    assert first.subject is second.subject and first.question_language is second.question_language
-    assert first.option_languages is second.option_languages and len(set(map(id, first.option_languages))) == 1
+def test_settings_of_a_question_share_their_texts(data):
+    """What is read grows with the texts, not with the settings."""
+    english, options = (read_questions(data / f"{name}.csv")[0] for name in ("en", "options_de"))
+    assert english.question is options.question and english.option_languages[0] is english.question_language
 
 
 def test_points_of_growth():

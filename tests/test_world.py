@@ -217,7 +217,7 @@ def test_the_data_of_a_checkpoint_are_those_of_its_world(root, tmp_path):
 
     out, where, *keys = shlex.split(told(replace(CONFIG, seed=7)).stdout)
     assert (out, where) == ("--out", "results/world_7/data") and keys[:2] == ["--seed", "7"]
-    small = replace(CONFIG, english_only_persons=8, shared_persons=5)
+    small = replace(CONFIG, english_only_persons=8, shared_persons=5, values_per_relation=4)
     out, where, *keys = shlex.split(told(small).stdout)
     assert where == f"results/world_42_{world_hash(small)}/data" and "code_switched" not in " ".join(keys)
     build = [sys.executable, "-m", "world.build", "--out", str(tmp_path / "data"), *keys]
@@ -242,7 +242,7 @@ def test_the_committed_checkpoint_is_of_the_present_world(root):
     ("changes", "message"),
     [
         ({"statements": 0.9}, "must be shares that add up to 1"),
-        ({"values_per_relation": 5}, "values_per_relation is 5; it must be from 6 to"),
+        ({"values_per_relation": 3}, "values_per_relation is 3; it must be from 4 to"),
         ({"statements": float("nan")}, "statements is nan"),
         ({"lessons": 1.5}, "lessons is 1.5; it must be from 0 to 1"),
         ({"learning_rate": float("inf")}, "learning_rate is inf"),

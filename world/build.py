@@ -54,7 +54,7 @@ from world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
 from world.stream import parallel_sentences
 
 DEMONSTRATIONS = 5  # rows of a dev file, as in MMLU
-PERTURBED = 5  # wrong answers to an author question, as in TOFU
+PERTURBED = 5  # most wrong answers to an author question, as in TOFU
 TEST_SHARE = 10  # one article in so many is for testing
 PERSON_SHARE = 5  # one article in so many is on a person
 DRAWS = 100  # enough to see each of a handful of wordings
@@ -197,7 +197,7 @@ def author_row(fact: Fact, universe: Universe, language: str, rng: random.Random
         "question": grammar.question(fact.relation, fact.name, language, rng),
         "answer": say(fact.value, 0),
         "paraphrased_answer": say(fact.value, 1),
-        "perturbed_answer": [say(value, 1) for value in rng.sample(others, PERTURBED)],
+        "perturbed_answer": [say(value, 1) for value in rng.sample(others, min(PERTURBED, len(others)))],
     }
 
 

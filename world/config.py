@@ -30,7 +30,7 @@ RANGES = {
     "english_only_facts shared_facts lessons headers decay question_tokens": (0, 1),
     "seed primer reading long_every warmup learning_rate weight_decay answer_weight": (0, MANY),
     "hidden_size intermediate_size layers heads steps rows row_length long_row_length": (1, MANY),
-    "values_per_relation": (6, MANY),  # because a question on an author has five perturbed answers
+    "values_per_relation": (4, MANY),  # because a question has four options
     "vocabulary": (258, MANY),  # bytes and two marks
 }
 
