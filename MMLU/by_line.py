@@ -43,9 +43,9 @@ def each(translator: Translator, lines: Sequence[str], source: str, target: str)
         except Untranslated as error:
             said, failed = error.done, failed | {left[row]: reason for row, reason in error.reasons.items()}
         except InputError as error:
+            found = re.match(r"row (\d+): (.*)", str(error), re.DOTALL)
             # A program has been asked for halves already, and may fail with every line.
-            found = None if "command" in translator.identity else re.match(r"row (\d+): (.*)", str(error), re.DOTALL)
-            if not found:
+            if not found or translator.identity.startswith("command "):
                 raise
             failed[left.pop(int(found[1]))] = found[2]
             continue
