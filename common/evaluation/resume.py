@@ -10,6 +10,7 @@ What is computed together depends only on what was finished when the command was
 byte-identical after any interruption and for any number of processes.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -32,7 +33,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from common.cli import InputError, config_hash
+from common.cli import InputError, config_hash, held
 from common.evaluation.records import DECIMALS
 from common.lm.loading import ModelConfig
 from common.lm.precision import dtype_name
@@ -218,6 +219,9 @@ def compute_missing(
         costs = [(tree_size(texts(*unit)), unit) for unit in pending]
         pending = share(costs, state.num_processes)[state.process_index]
     worker = start()
+    gc.collect()
+    gc.freeze()  # else what a shard leaves would lie there until it is much beside all that was loaded
+    held.callback(gc.unfreeze)
     others = {one.get("dtype") for one in info["sessions"]} - {worker.dtype, None}
     if others and (info.get("records") or info.get("languages") or any(store.folder.glob("*/*.csv"))):
         raise InputError(f"{store.folder}: begun in {min(others)}, here {worker.dtype}; go on there or use a new --out")

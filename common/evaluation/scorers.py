@@ -140,7 +140,9 @@ class ServerScorer:
         self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
         owners = [(name, item) for name, items in parts.items() for item in items]
         labels = [settings[name].prompt_format.labels_of(item) for name, item in owners]
-        logprobs = [[label_logprob(said, label) for label in own] for said, own in zip(replies, labels, strict=True)]
+        # Of the first tokens that are a label, blanks aside, the most likely one counts.
+        first = [{token.strip(): one.first[token] for token in sorted(one.first, key=one.first.get)} for one in replies]
+        logprobs = [[said.get(label, np.nan) for label in own] for said, own in zip(first, labels, strict=True)]
         texts = [reply.text for reply in replies]
         names, items = zip(*owners, strict=True)
         return record_rows(items, names, padded(logprobs), texts=texts, labels=labels)
@@ -160,9 +162,3 @@ def answered(server: Server, replies: Sequence[Reply | Failure]) -> list[Reply]:
             " answers received are kept; rerun the same command for the rest"
         )
     return list(replies)
-
-
-def label_logprob(reply: Reply, label: str) -> float:
-    """The largest log-probability (nats) of a first token that is the label, blanks aside; NaN where there is none."""
-    found = [value for token, value in reply.first.items() if token.strip() == label]
-    return max(found, default=float("nan"))
