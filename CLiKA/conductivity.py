@@ -26,6 +26,7 @@ from common.languages import PAPER, get
 from common.prompts import mmlu_prompt
 from common.questions import FOUR, Question, monolingual, write_questions
 from common.reporting.files import claim, write_text_atomic
+from common.settings import settings_in
 
 DESIGN = Path(__file__).parent / "data" / "places.csv"
 COLUMNS = ("language", "value", "name", "statements", "question", "option")
@@ -189,9 +190,12 @@ def main() -> None:
     for folder in (out, out / "variants"):
         claim(folder)
     write_text_atomic(out / "train.jsonl", "".join(line + "\n" for line in lines))
-    for code in languages:
+    names = {code: "en" if code == "en" else f"full_{code}" for code in languages}
+    for stale in set(settings_in(out / "variants")) - set(names.values()):
+        (out / "variants" / f"{stale}.csv").unlink()
+    for code, name in names.items():
         items = [ask(*asked, design, code) for asked in zip(places, options, letters, strict=True)]
-        write_questions(out / "variants" / f"{'en' if code == 'en' else f'full_{code}'}.csv", items)
+        write_questions(out / "variants" / f"{name}.csv", items)
     print(f"{out}: {len(places)} places, {len(texts)} texts in {config.taught}, questions in {', '.join(languages)}")
 
 

@@ -337,6 +337,7 @@ def main() -> None:
     config = parse(Mix)
     out = Path(config.out)
     keys = {key: value for key, value in asdict(config).items() if key not in ("out", "cache", "processes", "device")}
+    keys["dictionary"] = config.dictionary if config.translator == "dictionary" else None
     identity = {"corpus": corpus_digest(config.input, config.subset, config.split)}
     identity["translator"] = config.make_translator().identity
     digest = config_hash(keys | identity)

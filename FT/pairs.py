@@ -84,14 +84,20 @@ def parallel_lines(folder: Path, languages: Sequence[str] = ()) -> list[tuple[st
 
 
 def parallel_spans(corpus: str) -> Iterator[tuple[str, str]]:
-    """Each unit of a corpus with the translation that follows it."""
+    """Each unit of a corpus with the translation that follows it; InputError for a translation that follows none."""
+    own = ""
     for number, row in enumerate(read_rows(corpus), 1):
         try:
             spans = [(span["language"], row["text"][span["start"] : span["end"]].strip()) for span in row["languages"]]
         except (KeyError, TypeError) as error:
             raise InputError(f"{corpus} row {number}: no column languages as FT/mix.py writes it") from error
-        for (before, text), (after, translation) in zip(spans, spans[1:], strict=False):
-            if before == spans[0][0] != after and text and translation:
+        own = own or (spans[0][0] if spans else "")
+        for (before, text), (after, translation) in zip([("", ""), *spans], spans, strict=False):
+            if after != own != before:
+                raise InputError(
+                    f"{corpus} row {number}: {translation!r:.60} follows no text in {own}; use layout parallel"
+                )
+            if after != own and text and translation:
                 yield text, translation
 
 

@@ -14,6 +14,7 @@ from common.translation.sentences import sentence_spans
 
 Unit = Literal["document", "paragraph", "sentence", "words", "word"]
 Layout = Literal["replace", "parallel", "interleaved"]
+BY_LINE = ("causal ", "completions ", "chat ")  # identities of translators that are asked for one line at a time
 _WORD = re.compile(r"\S+\s*")
 
 
@@ -91,12 +92,20 @@ def draw_languages(scheme: Scheme, doc_id: int, count: int) -> list[str]:
 def _translate(
     units: Sequence[str], rows: Sequence[int], translator: Translator, source: str, target: str
 ) -> list[str]:
-    """Translations of some units; an InputError has the unit's own number as its row."""
+    """Translations of some units, with their white space; an InputError has the unit's own number as its row."""
+    by_line = translator.identity.startswith(BY_LINE)
+    pieces = [units[i].split("\n") if by_line else [units[i]] for i in rows]
+    asked = [(i, piece) for i, own in zip(rows, pieces, strict=True) for piece in own if piece.strip()]
     try:
-        return translator.translate([units[i] for i in rows], source, target)
+        said = translator.translate([piece for _, piece in asked], source, target)
     except InputError as error:
         found = re.match(r"row (\d+)(.*)", str(error), re.DOTALL)
-        raise InputError(f"row {rows[int(found[1])]}{found[2]}" if found else str(error)) from error
+        raise InputError(f"row {asked[int(found[1])][0]}{found[2]}" if found else str(error)) from error
+    for (i, piece), translated in zip(asked, said, strict=True):
+        if not translated.strip():
+            raise InputError(f"row {i}: the translation of {piece!r:.60} into {target} is empty")
+    left = iter(said)
+    return ["\n".join(respace(one, next(left).strip()) if one.strip() else one for one in own) for own in pieces]
 
 
 def mix(
@@ -108,9 +117,7 @@ def mix(
     for target in scheme.languages[1:]:
         rows = [i for i, language in enumerate(languages) if language == target]
         for i, translated in zip(rows, _translate(units, rows, translator, source, target), strict=True):
-            if units[i].strip() and not translated.strip():
-                raise InputError(f"row {i}: the translation of {units[i]!r:.60} into {target} is empty")
-            translations[i] = respace(units[i], translated.strip()) if units[i].strip() else units[i]
+            translations[i] = translated
     parts: list[tuple[str, str]] = []
     for unit, language, translated in zip(units, languages, translations, strict=True):
         if language == source or scheme.layout != "replace":

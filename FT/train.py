@@ -302,6 +302,7 @@ def arguments(config: Train, checkpoints: Path, rows: int, processes: int) -> Tr
         steps = round(steps / (1 - config.align_ratio))  # as much of the corpus as without
     if paper and warmup is None:
         warmup = max(1, int(steps // config.epochs))
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)  # a launcher's; `precision` says it
     return TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=config.batch_size,

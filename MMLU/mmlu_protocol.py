@@ -8,13 +8,21 @@ from collections.abc import Sequence
 
 import torch
 from answer_scorer import LocalAuthor
+from transformers import LogitsProcessorList
 
-from common.cli import config_hash
+from common.cli import InputError, config_hash
 from common.lm.generation import check_room
 from common.lm.server import Reply
 
 DTYPE = "float16"  # of the weights (models/hf.py)
 BLANK = " "  # after "Answer:" of a question to translate, and at the end of the prompt (dataset/mmlu_en_trans.py)
+
+
+def refuse_nan(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """The scores of the next token; InputError where the model gives NaN, from which nothing can be drawn."""
+    if scores.isnan().any():
+        raise InputError("the model gives NaN; try --dtype float32")
+    return scores
 
 
 class SamplingAuthor(LocalAuthor):
@@ -37,6 +45,7 @@ class SamplingAuthor(LocalAuthor):
             check_room(self.model, row, length, max_new_tokens)
             torch.manual_seed(int(config_hash({"seed": self.seed, "prompt": prompt}), 16))
             keys = {"attention_mask": torch.ones_like(ids), "pad_token_id": self.tokenizer.eos_token_id}
+            keys |= {"logits_processor": LogitsProcessorList([refuse_nan])}
             new = self.model.generate(ids, max_new_tokens=max_new_tokens, do_sample=True, **keys)[0, length:]
             replies.append(Reply(self.tokenizer.decode(new, skip_special_tokens=True), {}, length, len(new)))
         return replies

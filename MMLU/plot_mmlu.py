@@ -5,6 +5,7 @@
 Writes <out>.png and <out>.pdf from the records alone.
 """
 
+import sys
 from dataclasses import dataclass
 
 import pandas as pd
@@ -84,6 +85,9 @@ def main() -> None:
     config = parse(Plot)
     records = load_category(config.run, config.category)
     summary, chance = summarize(records), chance_level(records["option_languages"])
+    if set(summary["setting"]) == {"en"}:
+        print(f"note: {config.run} has English alone, so there is no figure", file=sys.stderr)
+        return
     parts = [run_title(config.run), config.category, f"n = {summary['n'].max()}"]
     title = config.title or ", ".join(filter(None, parts))
     runs = {config.run: config.run}

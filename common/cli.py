@@ -57,6 +57,8 @@ def run(main: Callable[[], None]) -> None:
     except OSError as error:
         _end(2, f"error: {sentence_of(error)}")
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            _end(2, f"error: {str(error).splitlines()[0]} Smaller batches or texts, --device map or --dtype may help")
         if (stop := _stop_in(error)) is None:
             _end(1, f"{traceback.format_exc()}error: a fault of this program; please report it with the lines above")
         warnings.simplefilter("ignore")  # of what was stopped in the middle
@@ -174,7 +176,7 @@ def model_name(model: str) -> str:
 
 def with_model_name(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with the model's name for every `{model}`."""
-    first = str(values.get("models") or "").split(",")[0].partition("=")[2]  # of name=model,name=model
+    first = next(iter(comma_list(values.get("models") or "")), "").partition("=")[2]  # of name=model,name=model
     name = model_name(str(values.get("model") or values.get("translator") or first))
     return {k: v.replace("{model}", name) if isinstance(v, str) else v for k, v in values.items()}
 

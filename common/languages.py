@@ -1,7 +1,4 @@
-"""The languages: ISO 639-1 code, names, the codes that data sets and translators use, and native prompt strings.
-
-To add a language, add its row to languages.csv.
-"""
+"""The languages of languages.csv: ISO 639-1 code, names, codes of data sets and translators, native prompt strings."""
 
 import csv
 from dataclasses import dataclass

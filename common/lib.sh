@@ -27,6 +27,16 @@ command -v "${launch[0]}" > /dev/null || fail "LAUNCH: no such program ${launch[
 # get KEY[,KEY...]: what keys are, after the YAML files, the environment and the command line; a line each.
 get() { "$python" -m common.cli get "$1" "${keys[@]}"; }
 
+# named_paths NAME=PATH,NAME=PATH: the same with the paths as the caller means them.
+named_paths() {
+    local one named=()
+    IFS=, read -ra named <<< "$1"
+    for one in "${!named[@]}"; do
+        [[ "${named[one]}" != *=* ]] || named[one]=${named[one]%%=*}=$(absolute "${named[one]#*=}")
+    done
+    (IFS=, && echo "${named[*]}")
+}
+
 # callers_paths [--key value ...]: sets `called`, these words with paths as the caller's folder has them, and `configs`, those
 # of --config, which other keys on the command line come after; --wait is for every step.
 callers_paths() {
@@ -38,8 +48,10 @@ callers_paths() {
         if [[ "$word" == --*=* ]]; then key=${word%%=*} value=${word#*=}; fi
         if [[ "$value" == --* ]]; then
             key=$value
-        elif [[ -n "$value" && "$key" = --out ]]; then
+        elif [[ -n "$value" && "$key" =~ ^--(out|cache)$ ]]; then
             value=$(cd "$caller" && realpath -m "$value")
+        elif [[ "$key" = --models ]]; then
+            value=$(named_paths "$value")
         elif [[ "$value" == */* || -n "$value" && "$key" =~ ^--(config|data|dictionary|passages|sentences|run)$ ]]; then
             value=$(absolute "$value")
         fi
@@ -66,12 +78,14 @@ start() {
     keys=("${keys[@]:0:2}" "${configs[@]}" "${keys[@]:2}" "${called[@]}")
     values=$(get "${model_key:-model},out,show")
     mapfile -t values <<< "$values"
-    model=${values[0]#"${model_prefix:-}"} out=${values[1]:-} show=${values[2]:-}
+    model=${values[0]} out=${values[1]:-} show=${values[2]:-}
+    [[ -z "${model_prefix:-}" ]] || model=${model%%,*} model=${model#*=} # the first of several
     [[ -n "$model" && -n "$out" ]] || fail "model and out are needed: name them in ${CONFIG:-the YAML} or on the command line"
     name=$("$python" -m common.cli name "$model")
     # Tables are made of NAME=FOLDER,NAME=FOLDER; embeddings.sh takes models in this form.
     [[ -n "${model_prefix:-}" || ("$name" != -* && "$name" != *=* && "$name$out" != *,*) ]] ||
         fail "model $name, results in $out: rename what has a comma, an = or a leading -"
+    [[ " ${called[*]}" != *" --seed"* ]] || SEED=$(get seed) && export SEED=${SEED:-} # of all that the script makes
     [[ "$show" != 0 ]] || show=
     show+=${PLAN:-}
 }
@@ -84,10 +98,10 @@ is_world() { [[ -f "$model/world.json" ]]; }
 
 # training_config [MODEL] [--key value ...]: the YAML of FT/train.py for the model; none means the synthetic world's.
 training_config() {
-    local model words=(--model assets/world) called configs
-    if (($#)) && [[ "$1" != --* ]]; then words+=(--model "${1:-assets/world}") && shift; fi
+    local model words=() called configs
+    if (($#)) && [[ "$1" != --* ]]; then words=(${1:+--model "$1"}) && shift; fi
     callers_paths "$@"
-    model=$("$python" -m common.cli get model "${configs[@]}" "${words[@]}" "${called[@]}")
+    model=$("$python" -m common.cli get model --model assets/world "${configs[@]}" "${words[@]}" "${called[@]}")
     if [[ -f "$(absolute "$model")/world.json" ]]; then echo FT/configs/world.yaml; else echo FT/configs/paper.yaml; fi
 }
 
@@ -127,8 +141,8 @@ build_variants() {
     "$python" MMLU/build_variants.py "${keys[@]}" "${@:4}"
 }
 
-# mix FILE KEYS...: a mixed-language corpus of data.yaml's text ($CORPUS, or wikitext), keys of FT/mix.py. A document is a line
-# as in the paper where `protocol`, that of training, is `paper` and the YAML leaves `documents` null.
+# mix FILE KEYS...: a mixed-language corpus of data.yaml's text ($CORPUS, or wikitext), keys of FT/mix.py. What a document is
+# $DOCUMENTS says, or the YAML; else it is a line, as in the paper, where `protocol`, that of training, is `paper`.
 mix() {
     local keys=(--config FT/configs/mix.yaml)
     local from=(input=wikitext! subset=wikitext_subset)
@@ -138,6 +152,7 @@ mix() {
         keys+=(--input "$CORPUS")
         from=()
     fi
+    [[ -z "${DOCUMENTS:-}" ]] || keys+=(--documents "$DOCUMENTS")
     [[ "${protocol:-}" != paper || -n "$(get documents)" ]] || keys+=(--documents rows)
     fill "${from[@]}" detokenize=wikitext_tokenized translator=translator dictionary=translator_dictionary
     fill dictionary=dictionaries

@@ -11,6 +11,7 @@ from common.questions import LETTERS, Question
 if TYPE_CHECKING:  # takes seconds to import
     from transformers import PreTrainedTokenizerBase
 
+DATE = "26 Jul 2024"  # what Llama 3's chat templates say where they are told no day, instead of today's
 TRANSLATION = "{source}: {text}\n{target}:"
 # What an instruction-tuned model is told before it.
 INSTRUCTION = "Translate from {source} to {target}. Answer with the translation alone, on one line."
@@ -87,14 +88,14 @@ def chat_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
     if tokenizer.chat_template is None:
         raise InputError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; leave --chat out")
     turn = [{"role": "user", "content": prompt}]
-    return tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    return tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True, date_string=DATE)
 
 
 def chat_answer_start(tokenizer: "PreTrainedTokenizerBase") -> str:
     """What the template puts between `chat_prompt` and an answer: a blank in Llama 2's, nothing in most."""
     asked = chat_prompt(tokenizer, "Q")
     turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
-    answered = tokenizer.apply_chat_template(turns, tokenize=False)
+    answered = tokenizer.apply_chat_template(turns, tokenize=False, date_string=DATE)
     return answered[len(asked) :].partition("ANSWER")[0] if answered.startswith(asked) else ""
 
 

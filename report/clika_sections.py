@@ -32,14 +32,21 @@ def read_clika(results: Sequence[Result]) -> pd.DataFrame | None:
     if not found:
         return None
     table = found[0][1]
-    table = table[(table["measure"] == "correct_jaccard") & (table["model"] == table["model"].iloc[0])]
+    chosen = last_model(table) if found[0][0].option("taught") else table["model"].iloc[0]
+    table = table[(table["measure"] == "correct_jaccard") & (table["model"] == chosen)]
     table = table[table["task"] == table["task"].iloc[0]]
-    carried = taught[0].dropna(subset=["conductivity"]) if taught else pd.DataFrame()
+    carried = taught[0].dropna(subset=["conductivity"]) if taught else pd.DataFrame(columns=["model"])
+    carried = carried[carried["model"] == last_model(carried)]
     return table.assign(
         carried=carried["conductivity"].mean() if len(carried) else np.nan,
         clear=int((carried["conductivity_low"] > 0).sum()) if len(carried) else 0,
         languages=len(carried),
     )
+
+
+def last_model(table: pd.DataFrame) -> str | None:
+    """Of models before and after they were taught, the one after: it is named last."""
+    return table["model"].iloc[-1] if len(table) else None
 
 
 def found_clika(table: pd.DataFrame) -> str:

@@ -49,6 +49,7 @@ from common.settings import family, label
 
 FORWARD = ("full", "mixup", "question", "options", "gt", "gt_question", "onewrong", "threewrong")
 MEAN = "mean"
+REFERENCES = ("google", "nllb")  # what the paper sets beside the models' translations
 
 
 def lost(result: Result, run: str) -> tuple[float, float, float]:
@@ -67,7 +68,10 @@ def lost(result: Result, run: str) -> tuple[float, float, float]:
 
 
 def read_mmlu(results: Sequence[Result]) -> pd.DataFrame | None:
-    """Accuracy and difference from English by setting, of the first run; facts known in English only where told."""
+    """Accuracy and difference from English by setting, of the first run; facts known in English only where told.
+
+    Not of the quiz and of Belebele, whose tables are of the same script.
+    """
     quiz = {source.folder for r in results if r.script == "HP/tabulate_quiz.py" for source in r.runs.values()}
     found = [
         (result, table)
@@ -75,11 +79,20 @@ def read_mmlu(results: Sequence[Result]) -> pd.DataFrame | None:
         if not quiz.intersection(source.folder for source in result.runs.values())
     ]
     found.sort(key=lambda pair: pair[0].option("category") != "english_only")
-    for _, table in found:
-        table = table[table["run"] == table["run"].iloc[0]]
-        if "en" in set(table["setting"]) and len(table) > 1:
+    for result, table in found:
+        run = table["run"].iloc[0]
+        table = table[table["run"] == run]
+        if "en" in set(table["setting"]) and len(table) > 1 and not of_belebele(result.runs[run].folder):
             return by_family(table)
     return None
+
+
+def of_belebele(folder: Path) -> bool:
+    """Whether the questions of a run are Belebele's, which are all of one subject."""
+    try:
+        return set(load_records(folder)["subject"]) == {"belebele"}
+    except (InputError, OSError, ValueError):
+        return False
 
 
 def by_family(table: pd.DataFrame) -> pd.DataFrame:
@@ -314,9 +327,10 @@ def draw_tuned(tables: Tables, width: float) -> Figure:
 
 
 def read_translation(results: Sequence[Result]) -> pd.DataFrame | None:
-    """chrF++ and BLEU by direction of the first system, with intervals of chrF++ over sentences."""
+    """chrF++ (with intervals over sentences) and BLEU by direction of the first system that is no reference."""
     for result, table in tables_of(results, "Translation/score.py", "scores.csv"):
-        own = table[table["system"] == table["system"].iloc[0]]
+        systems = sorted(table["system"].unique(), key=lambda name: name.lower().startswith(REFERENCES))
+        own = table[table["system"] == systems[0]]
         sentences = next((name for name in result.files if name.endswith(".sentences.csv")), None)
         each = read_csv(result.path.parent / sentences) if sentences else pd.DataFrame(columns=["system"])
         each = each[each["system"] == own["system"].iloc[0]]

@@ -61,7 +61,7 @@ def over_seeds(gain: np.ndarray, drop: np.ndarray | None, seed: int, level: floa
     A hierarchical bootstrap: seeds are resampled, then the units within them. Every seed has the same units (the same
     questions), so that a draw of units is one for all drawn seeds (Owen 2007, the pigeonhole bootstrap); drawn for each
     seed anew, their variance would count as that many times smaller. NaN where the mean of `drop` is not above 0;
-    resamples in which it is not are left out.
+    without an interval where that is so in more resamples than 1 - level.
     """
     values = np.stack([gain] if drop is None else [gain, drop], axis=-1)
     seeds, units, _ = values.shape
@@ -81,6 +81,8 @@ def over_seeds(gain: np.ndarray, drop: np.ndarray | None, seed: int, level: floa
     if drop is not None:
         means = means[means[:, 1] > 0]
         resampled = means[:, 0] / means[:, 1]
+        if len(resampled) < level * RESAMPLES:
+            return effect, float("nan"), float("nan")
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return effect, float(low), float(high)
 

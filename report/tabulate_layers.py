@@ -28,7 +28,7 @@ FEWEST = 4  # arms for a correlation
 def compare(model: str, folder: Path, config: Tabulate, runs: dict[str, Path]) -> pd.DataFrame:
     """One row per arm and layer; adds the runs behind it to `runs`."""
     held_out, subjects = comma_list(config.held_out), named_list(config.subjects, "subjects") if config.subjects else {}
-    places, prefix = places_of(folder), subjects.get(model, "")
+    places, prefix = places_of(folder, config), subjects.get(model, "")
     if not (folder / "mexa" / BASE / "run.json").exists():
         raise InputError(f"{folder}: no alignment of {BASE}; run FT/scripts/remedy.sh with MEASURES=mexa")
     before, (columns, _) = aligned(folder / "mexa" / BASE), read_arm(folder, BASE, held_out, prefix)
@@ -36,7 +36,7 @@ def compare(model: str, folder: Path, config: Tabulate, runs: dict[str, Path]) -
         raise InputError(f"{folder}: no records of {BASE} in other languages; evaluate with settings en,full")
     behind = {f"{model} {BASE}": (folder, BASE)}
     rows = []
-    for arm in arms_of(places, folder):
+    for arm in arms_of(places, folder, config):
         own = [aligned(place / "mexa" / arm) for place in places]
         read = [read_arm(place, arm, held_out, prefix)[0] for place in places]
         behind |= {f"{model} {arm} {place.name}": (place, arm) for place in places}

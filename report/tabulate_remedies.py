@@ -63,6 +63,8 @@ class Tabulate:
         out: the table's file name without its ending.
         held_out: languages that no arm was fine-tuned on; their `full` settings are a column of their own.
         subjects: name=prefix: of this model only MMLU questions whose subject begins so; null for none.
+        arms: of these alone, a list or separated by commas; null is all that are there.
+        seeds: training seeds, likewise; none are the arms beside their folders, null is what there is.
         seed: of the bootstrap.
     """
 
@@ -70,6 +72,8 @@ class Tabulate:
     out: str
     held_out: str | list[str] = ""
     subjects: str | list[str] | None = None
+    arms: str | list[str] | None = None
+    seeds: str | list[str] | None = None
     seed: int = 42
 
 
@@ -138,18 +142,21 @@ def means(rows: pd.DataFrame, column: str, unit: str, value: str, path: Path) ->
     return table.mean(axis=1)
 
 
-def places_of(folder: Path) -> list[Path]:
+def places_of(folder: Path, config: Tabulate) -> list[Path]:
     """Where the arms of each training seed are."""
+    if config.seeds is not None:
+        return [folder / f"seed_{number}" for number in comma_list(config.seeds)] or [folder]
     seeds = sorted(path for path in folder.glob("seed_*") if re.fullmatch(r"seed_\d+", path.name))
     return seeds or [folder]
 
 
-def arms_of(places: list[Path], folder: Path) -> list[str]:
+def arms_of(places: list[Path], folder: Path, config: Tabulate) -> list[str]:
     """The trained arms, which must be the same for every seed."""
     found = [{path.parent.name for path in place.glob("records/*/run.json")} - {BASE} for place in places]
-    if not found[0] or any(arms != found[0] for arms in found):
+    wanted = {*comma_list(config.arms)} if config.arms else found[0]
+    if not wanted or any((arms & wanted if config.arms else arms) != wanted for arms in found):
         raise InputError(f"{folder}: no trained arms, or not the same for every seed; run FT/scripts/remedy.sh again")
-    return sorted(found[0], key=lambda arm: (ORDER.index(arm) if arm in ORDER else len(ORDER), arm))
+    return sorted(wanted, key=lambda arm: (ORDER.index(arm) if arm in ORDER else len(ORDER), arm))
 
 
 def costs(place: Path, arm: str) -> dict[str, float]:
@@ -173,14 +180,14 @@ def costs(place: Path, arm: str) -> dict[str, float]:
 def compare(model: str, folder: Path, config: Tabulate, runs: dict[str, Path]) -> pd.DataFrame:
     """One row per arm and column; adds the runs behind it to `runs`."""
     held_out, subjects = comma_list(config.held_out), named_list(config.subjects, "subjects") if config.subjects else {}
-    places = places_of(folder)
+    places = places_of(folder, config)
     before, behind = read_arm(folder, BASE, held_out, subjects.get(model, ""))
     if "en" not in before:
         raise InputError(f"{folder}: no records of {BASE} in English; run FT/scripts/remedy.sh again")
     runs |= {f"{model} {BASE} {path.parent.name}": path for path in behind[:1]}
     after: dict[str, list[dict[str, pd.Series]]] = {}
     rows = []
-    for arm in arms_of(places, folder):
+    for arm in arms_of(places, folder, config):
         read = [read_arm(place, arm, held_out, subjects.get(model, "")) for place in places]
         after[arm] = [columns for columns, _ in read]
         runs |= {f"{model} {arm} {place.name}": own[0] for place, (_, own) in zip(places, read, strict=True)}

@@ -181,6 +181,10 @@ def test_pairs_are_those_that_mix_writes(tmp_path, monkeypatch):
     keys += ["--languages", "en,de", "--probability", "1", "--dictionary", tmp_path, "--out", tmp_path / "m.jsonl"]
     assert call(load_script("FT/mix.py"), keys, monkeypatch) == 0
     assert pairing.read_pairs(str(tmp_path / "m.jsonl")) == [("A river.", "A Fluss."), ("The sea.", "The Meer.")]
+    keys[keys.index("parallel")] = "replace"
+    assert call(load_script("FT/mix.py"), [*keys, "--out", tmp_path / "r.jsonl"], monkeypatch) == 0
+    with pytest.raises(InputError, match="r.jsonl row 1: .* use layout parallel"):
+        pairing.read_pairs(str(tmp_path / "r.jsonl"))
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.25, 0.75, None])

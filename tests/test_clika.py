@@ -203,6 +203,8 @@ def test_fictional_facts_are_taught_in_one_language_and_asked_in_all(tmp_path, m
     assert set(counts.values()) == {4} and set(Counter(item.answer for item in english).values()) == {6}
     first = (tmp_path / "train.jsonl").read_bytes()
     assert call(conductivity, keys, monkeypatch) == 0 and (tmp_path / "train.jsonl").read_bytes() == first
+    fewer = [*keys, "--languages", "en,de"]
+    assert call(conductivity, fewer, monkeypatch) == 0 and set(design_of(tmp_path)[1]) == {"en", "full_de"}
 
 
 def test_every_language_of_the_design_has_every_continent():

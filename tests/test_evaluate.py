@@ -22,7 +22,7 @@ from common.lm.loading import load
 from common.lm.loglikelihood import loglikelihood
 from common.prompts import mmlu_prompt
 from common.questions import Question, read_questions, write_questions
-from common.reporting.provenance import read_run
+from common.reporting.provenance import read_run, write_run
 from tests.mmlu import LOGPROBS, rewrite, write_variants
 from tests.scripts import PYTHON, ROOT, load_script
 
@@ -103,6 +103,15 @@ def test_summaries_and_run_json(ask):
     assert session["start"] <= session["end"] and session["dtype"] == "float32" and session["questions"] == 40
     assert session["prompt_tokens"] > session["tree_tokens"] > 0 and session["rss_bytes"] > 0
     assert session["packages"]["torch"] and session["device"][0].startswith("cpu")
+
+
+def test_the_folder_of_another_command_is_left_alone(ask, tmp_path):
+    (tmp_path / "run").mkdir()
+    write_run(tmp_path / "run", {"hash": "0" * 12, "languages": {}, "config": {"model": "m"}})
+    before = (tmp_path / "run/run.json").read_bytes()
+    with pytest.raises(InputError, match="holds what another command wrote; use another --out"):
+        ask("--settings", "en")
+    assert (tmp_path / "run/run.json").read_bytes() == before
 
 
 def test_finished_units_are_never_scored_again(ask):

@@ -105,6 +105,17 @@ def ended(main, capsys) -> tuple[int, str]:
     return end.value.code, capsys.readouterr().err
 
 
+def test_memory_that_is_not_there_is_the_users_to_mend(capsys):
+    class OutOfMemoryError(RuntimeError):
+        """As torch's, which no test needs a GPU for."""
+
+    def main():
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    code, said = ended(main, capsys)
+    assert code == 2 and said.startswith("error: CUDA out of memory.") and said.count("\n") == 1
+
+
 def below_a_file(tmp_path):
     (tmp_path / "file").touch()
     return tmp_path / "file" / "run"

@@ -213,6 +213,14 @@ def test_a_prompt_without_room_is_refused():
         generate(model, tokenizer, ["A", "A river " * 600], NEW)
 
 
+def test_nan_is_no_answer():
+    tokenizer = byte_level_tokenizer()
+    model = tiny_models(len(tokenizer))["gpt2"]
+    torch.nn.init.constant_(model.get_output_embeddings().weight, float("nan"))
+    with pytest.raises(InputError, match="the model gives NaN; try --dtype float32"):
+        generate(model, tokenizer, ["A river"], NEW)
+
+
 def test_a_model_without_a_cache_is_told_so():
     tokenizer = byte_level_tokenizer()
     size = {

@@ -143,6 +143,23 @@ def test_the_white_space_of_a_unit_stays_and_what_fails_has_its_own_number():
         segments.mix(["a ", "nothing "], ["en", "de"], scheme, Stripping())
 
 
+def test_a_causal_model_is_asked_for_a_line_at_a_time():
+    class Causal(Stripping):
+        identity = "causal folder:0 auto"
+
+        def translate(self, texts, source, target):
+            assert not any("\n" in text for text in texts)
+            return super().translate(texts, source, target)
+
+    scheme = segments.Scheme(("en", "de"), "words", 8, "replace", 1.0, 42)
+    text, _ = segments.mix(["One two.\n\n Three \n", "four"], ["de", "en"], scheme, Causal())
+    assert text == "<One two.>\n\n <Three> \nfour"
+    with pytest.raises(InputError, match="row 1: no translation"):
+        segments.mix(["a\nb", "c\nbroken"], ["de", "de"], scheme, Causal())
+    with pytest.raises(InputError, match="row 0: the translation of 'nothing' into de is empty"):
+        segments.mix(["a\nnothing"], ["de"], scheme, Causal())
+
+
 def test_words_that_stay_as_they_were_are_counted(mix, small):
     folder, common = small
     (folder / "text.txt").write_text("A dog sees a dog 5 .\n", encoding="utf-8")

@@ -197,6 +197,19 @@ GOOD = {"en": {"other": -0.2}, "words": {"other": 0.6}}
 BAD = {"en": {"other": 0.3}, "words": {"en": -0.3, "other": -0.4}}
 
 
+def test_arms_and_seeds_may_be_chosen(tmp_path, monkeypatch):
+    folder = model(tmp_path / "m", GOOD | {"document": {}})
+    for kind in ("records", "models", "corpora"):
+        shutil.copytree(folder / "seed_0" / kind, folder / kind, dirs_exist_ok=True)
+    keys = ["--runs", f"m={folder}", "--held_out", "it"]
+    assert {arm for _, arm, _ in tabulate(tmp_path, monkeypatch, *keys).index} == {"en", "document", "words"}
+    table = tabulate(tmp_path, monkeypatch, *keys, "--arms", "en,words", "--seeds", "0,2")
+    assert {arm for _, arm, _ in table.index} == {"en", "words"} and set(table["seeds"]) == {2}
+    table = tabulate(tmp_path, monkeypatch, *keys, "--arms", "en,words", "--seeds", "")
+    assert set(table["seeds"]) == {1} and {arm for _, arm, _ in table.index} == {"en", "words"}
+    assert call(script, ["--out", tmp_path / "all", *keys, "--arms", "en,anchor"], monkeypatch) == 2
+
+
 def test_opposite_numbers_have_opposite_verdicts(tmp_path, monkeypatch):
     good, bad = model(tmp_path / "good", GOOD), model(tmp_path / "bad", BAD)
     table = tabulate(tmp_path, monkeypatch, "--runs", f"good={good},bad={bad}", "--held_out", "it")

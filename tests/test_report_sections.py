@@ -214,3 +214,41 @@ def test_every_section_is_of_scripts_that_are_there():
     for one in experiments.EXPERIMENTS:
         for script in (*one.scripts, one.command.split()[1]):
             assert (ROOT / script).is_file(), script
+
+
+def test_what_was_taught_is_said_of_the_model_that_was_taught(tmp_path):
+    names = ["model", "task", "language_a", "language_b", "measure", "value", "ci_low", "ci_high", "n"]
+    pairs = pd.DataFrame([[m, "t", "en", "de", "correct_jaccard", 0.5, 0.4, 0.6, 9] for m in ("untaught", "taught")])
+    pairs.set_axis(names, axis=1).to_csv(tmp_path / "s_consistency.csv", index=False)
+    accuracy = pd.DataFrame(
+        [["untaught", "de", 0.6, 0.1], ["taught", "de", 0.02, -0.1], ["taught", "fr", 0.04, 0.01]],
+        columns=["model", "language", "conductivity", "conductivity_low"],
+    )
+    accuracy.to_csv(tmp_path / "s_accuracy.csv", index=False)
+    files = {name: file_digest(tmp_path / name) for name in ("s_consistency.csv", "s_accuracy.csv")}
+    command = "x --runs untaught=a,taught=b --taught en"
+    result = found.Result(tmp_path / "s.provenance.json", "CLiKA/consistency.py", command, "", {}, files, 0)
+    table = load_script("report/clika_sections.py").read_clika([result])
+    assert table["carried"].iloc[0] == pytest.approx(0.03)
+    assert (table["clear"].iloc[0], table["languages"].iloc[0], set(table["model"])) == (1, 2, {"taught"})
+
+
+def test_the_translations_shown_are_not_those_of_a_service(tmp_path):
+    rows = [("google", "en-de", 9, 60.0, 40.0), ("world", "en-de", 9, 30.0, 10.0)]
+    scores = pd.DataFrame(rows, columns=["system", "direction", "n", "chrf", "bleu"])
+    scores.to_csv(tmp_path / "t_scores.csv", index=False)
+    files = {"t_scores.csv": file_digest(tmp_path / "t_scores.csv")}
+    result = found.Result(tmp_path / "t.provenance.json", "Translation/score.py", "x", "", {}, files, 0)
+    assert experiments.read_translation([result])["bleu"].tolist() == [10.0]
+
+
+def test_belebele_is_not_mmlu(tmp_path, monkeypatch):
+    rows = [("r", "en", "en", "-", 9, 0.6, 0.5, 0.7), ("r", "mixup", "mixup", "-", 9, 0.4, 0.3, 0.5)]
+    names = ["run", "setting", "family", "language", "n", "accuracy", "ci_low", "ci_high"]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "t.csv", index=False)
+    files, runs = {"t.csv": file_digest(tmp_path / "t.csv")}, {"r": found.Source(tmp_path, "0" * 12, "m")}
+    result = found.Result(tmp_path / "t.provenance.json", "MMLU/tabulate_mmlu.py", "x", "", runs, files, 0)
+    monkeypatch.setattr(found.Result, "check", lambda self: None)
+    for subject, shown in (("law", True), ("belebele", False)):
+        monkeypatch.setattr(experiments, "load_records", lambda _, s=subject: pd.DataFrame({"subject": [s, s]}))
+        assert (experiments.read_mmlu([result]) is not None) == shown

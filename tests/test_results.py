@@ -46,6 +46,14 @@ def test_a_result_is_written_over_its_own_files_alone(tmp_path, monkeypatch):
     assert digests == {name: file_digest(tmp_path / name) for name in ("table.md", "table.csv")}
 
 
+def test_what_an_earlier_call_wrote_more_is_removed(tmp_path):
+    script, table = str(ROOT / "MMLU" / "tabulate_mmlu.py"), pd.DataFrame({"n": [1]})
+    (tmp_path / "mine.txt").touch()
+    for text in ("# Table", "", "# Table"):
+        write_result(script, tmp_path / "table", {}, table, text=text)
+        assert (tmp_path / "table.md").exists() == bool(text) and (tmp_path / "mine.txt").exists()
+
+
 def test_results_say_where_and_when_they_were_made(tmp_path):
     run = {"config": {"model": "tiny"}, "hash": "0" * 12, "sessions": [{"device": ["cpu, 2 threads"]}, {"end": None}]}
     write_run(tmp_path, run)

@@ -32,6 +32,7 @@ VARIABLES = (
     "TRAINED_ON",
     "RELEASED",
     "CORPUS",
+    "DOCUMENTS",
     "PLAN",
     "WAIT",
 )
@@ -307,13 +308,67 @@ def test_released_checkpoints_have_the_names_of_the_hub(copy):
 def test_documents_are_lines_with_the_papers_protocol_unless_the_yaml_says_how(copy):
     def how(script, *words):
         made = calls(copy, script, *words)
-        return {get("documents", call[1:]) for call in made if call[0] in ("FT/mix.py", "HP/select_corpus.py")}
+        wanted = "HP/select_corpus.py" if "HP" in script else "FT/mix.py"
+        if "HP" in script:  # whose rows are documents
+            assert {get("documents", call[1:]) for call in made if call[0] == "FT/mix.py"} == {"rows"}
+        return {get("documents", call[1:]) for call in made if call[0] == wanted}
 
     for script, ours in (("HP/scripts/corpora.sh", ("", "--protocol", "ours")), ("TOFU/scripts/remedy.sh", ())):
         assert how(script, "some/model") == {"rows"} and how(script, *ours) == {""}
     edit(copy / "FT/configs/mix.yaml", documents="headings")
     for script in ("HP/scripts/corpora.sh", "TOFU/scripts/remedy.sh", "FT/scripts/remedy.sh"):
         assert how(script, "some/model") == {"headings"}
+
+
+def test_what_a_script_takes_is_taken_by_all_its_steps(copy):
+    def of(program, key, script, *words, **variables):
+        made = calls(copy, script, *words, **variables)
+        return {get(key, call[1:]) for call in made if call[0] == program}
+
+    text = copy.parent / "mine.txt"
+    text.touch()
+    assert of("HP/select_corpus.py", "input", "HP/scripts/corpora.sh", "some/model", CORPUS=text) == {str(text)}
+    for program in ("FT/mix.py", "FT/train.py", "MMLU/build_variants.py"):
+        assert of(program, "seed", "FT/scripts/remedy.sh", "some/model", "--seed", "43") == {"43"}
+    assert of("FT/train.py", "seed", "CLiKA/scripts/conductivity.sh", "some/model", "--seed=43") == {"43"}
+    mine = copy.parent / "mine.yaml"
+    mine.write_text("model: some/model\n")
+    assert of("FT/train.py", "protocol", "FT/scripts/remedy.sh", "--config", mine) == {"paper"}  # not the world's
+    edit(copy / "FT/configs/mix.yaml", languages="en,ja")
+    assert of("MMLU/build_variants.py", "languages", "FT/scripts/remedy.sh") == {"en,ja"}
+    keys = ("some/model", "--config", copy / "FT/configs/lora.yaml")
+    made = calls(copy, "FT/scripts/remedy.sh", *keys, ARMS="en,dpo", MEASURES="x_geo", SEEDS="1")
+    (dpo,) = [call[1:] for call in made if call[0] == "FT/train.py" and get("out", call[1:]).endswith("dpo")]
+    assert get("objective", dpo) == "dpo" and get("method", dpo) == "lora"
+    clika = [call[1:] for call in made if call[0] == "MMLU/build_variants.py" and get("source", call[1:]) == "clika"]
+    assert clika and {get("seed", call) for call in clika} == {""}
+    (table,) = [call[1:] for call in made if call[0] == "report/tabulate_remedies.py"]
+    assert (get("arms", table), get("seeds", table)) == ("en,dpo", "1")
+    done = bash(copy, "CLiKA/scripts/tasks.sh", "step@500", PYTHON=copy.parent / "python")
+    assert done.returncode == 2 and "step@500: rename it" in done.stderr
+    assert of("CLiKA/released.py", "data", "CLiKA/scripts/released.sh", "--data", copy) == {str(copy)}
+
+
+def test_data_of_the_callers_own_are_taught_too(copy):
+    data = yaml.safe_load((copy.parent / "data.yaml").read_text()) | {"tofu_corpus": "corpus.jsonl"}
+    (copy.parent / "data.yaml").write_text(yaml.safe_dump(data))
+    mine = copy.parent / "mine.json"
+    mine.touch()
+    made = calls(copy, "TOFU/scripts/authors.sh", "some/model", "--data", mine)
+    (taught,) = [call[1:] for call in made if call[0] == "TOFU/make_corpus.py"]
+    assert get("data", taught) == str(mine) and get("subset", taught) == ""
+    assert any(call[0] == "TOFU/translate_tofu.py" and get("data", call[1:]) == str(mine) for call in made)
+    made = calls(copy, "TOFU/scripts/authors.sh", "some/model", "--show", "1")
+    assert not any(call[0] == "FT/train.py" for call in made)
+
+
+def test_models_of_several_names_are_those_of_the_caller(copy):
+    (copy / "assets/other").mkdir()
+    for world, model in (("assets/world", "assets/world"), ("some/model", "some/model")):
+        made = calls(copy, "Translation/scripts/embeddings.sh", world, "--models", f"old={model},new=assets/other")
+        (asked,) = [call[1:] for call in made if call[0] == "Translation/embeddings.py"]
+        first, second = get("models", asked).split(",")
+        assert first.startswith("old=") and first.endswith(model) and second == f"new={copy}/assets/other"
 
 
 def test_a_launcher_that_is_not_there_is_named(copy):

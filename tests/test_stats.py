@@ -163,6 +163,13 @@ def test_conductivity_of_what_is_not_known_is_nan_with_a_reason(taught, reason):
         assert all(map(math.isnan, conductivity(taught, taught, 0.25, seed=1)))
 
 
+def test_conductivity_of_what_may_not_be_known_has_no_interval():
+    elsewhere = [1] * 20 + [0] * 40
+    value, low, high = conductivity([1] * 17 + [0] * 43, elsewhere, 0.25, seed=1)
+    assert value == pytest.approx((1 / 3 - 0.25) / (17 / 60 - 0.25)) and math.isnan(low) and math.isnan(high)
+    assert not math.isnan(conductivity([1] * 50 + [0] * 10, elsewhere, 0.25, seed=1)[1])
+
+
 def test_chance_is_the_mean_over_questions():
     assert chance_level(["en|de|fr|es"] * 7) == 0.25
     assert chance_level(["en|de", "en|de|fr|es", "en|en|en|en|en"]) == pytest.approx((1 / 2 + 1 / 4 + 1 / 5) / 3)

@@ -8,8 +8,9 @@ import pytest
 
 from common.cli import InputError
 from common.reporting.plots import language_style
+from common.reporting.provenance import read_run
 from common.reporting.stats import paired_bootstrap, wilson, wilson_by_question
-from tests.mmlu import write_run
+from tests.mmlu import rewrite, write_run
 from tests.scripts import load_script
 
 tabulate, plot, categories = (
@@ -51,6 +52,16 @@ def test_table_numbers_come_from_the_records(monkeypatch, runs, tmp_path):
         "| setting | - | de | fr | es | it | mean | difference from English |" in text
         and "world, 0-shot, letter, n = 80" in text
     )
+
+
+def test_english_alone_has_no_figure(monkeypatch, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    run = write_run(tmp_path / "run", 0, 0.5)
+    rewrite(run, records={"en": read_run(run)["records"]["en"]})
+    for path in run.glob("*.csv"):
+        path.unlink() if path.name != "en.csv" else None
+    call(monkeypatch, plot, "--run", run, "--out", tmp_path / "figure")
+    assert "English alone" in capsys.readouterr().err and not (tmp_path / "figure.png").exists()
 
 
 def test_means_of_languages_are_over_questions(monkeypatch, runs, tmp_path):

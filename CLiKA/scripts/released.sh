@@ -4,7 +4,9 @@
 # shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
+[[ -z "${PLAN:-}" ]] || fail "PLAN: no model reads anything here"
+callers_paths "$@"
+keys=("${configs[@]}" --out "${RESULTS:-CLiKA/results/released}" ${SEED:+--seed "$SEED"} "${called[@]}")
 data_config=${DATA_CONFIG:-data.yaml}
-data=$(data_set clika)
-[[ -n "$data" ]] || fail "clika is null in $data_config; name the folder of CLiKA's files there"
-"$python" CLiKA/released.py --data "$data" --out "${RESULTS:-CLiKA/results/released}" "$@"
+fill data=clika!
+"$python" CLiKA/released.py "${keys[@]}"

@@ -5,6 +5,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
 start CLiKA/configs/tasks.yaml "DTYPE" "$@"
+[[ "$name" != *@* ]] || fail "model $name: rename it; the @ separates models and tasks in tables"
 [[ -n "${DATA_CONFIG:-}" ]] || data_config=data.yaml # the synthetic world has none of them
 find_data
 [[ -z "$(get data)" ]] || fail "data: the questions are built from clika of data.yaml; name it there, or another DATA_CONFIG"

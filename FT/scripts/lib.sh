@@ -36,7 +36,7 @@ build_questions() {
     local held_out
     held_out=$(data_set held_out_languages)
     variants=$results/variants place=$results
-    build_variants mmlu "$variants" "${LANGUAGES:-}" ${held_out:+--held_out "$held_out"}
+    build_variants mmlu "$variants" "$(languages_of_text)" ${held_out:+--held_out "$held_out"}
     [[ -z "$held_out" ]] || tabulate+=(--held_out "$held_out")
     ! is_world || tabulate+=(--subjects english_only)
 }
@@ -77,7 +77,7 @@ arm() {
             [[ -z "$(get "$key")" ]] || own+=("--$key" "$(get "$key")")
         done
         "$python" FT/train.py "${keys[@]:0:2}" --config FT/configs/dpo.yaml "${keys[@]:2}" "${own[@]}" --model "$model" \
-            --protocol ours --eval_data null --data "$results/corpora/dpo.jsonl" --out "$trained"
+            --objective dpo --align null --protocol ours --eval_data null --data "$results/corpora/dpo.jsonl" --out "$trained"
     elif [[ -z "${PLAN:-}" && "$1" = anchor* ]]; then
         anchor "$trained" "${@:2}"
     elif [[ -z "${PLAN:-}" ]]; then
@@ -146,7 +146,7 @@ evaluate() {
 
 # measure_x_geo NAME MODEL: CLiKA's questions on geography, in LANGUAGES, else in those of the paper's that it has.
 measure_x_geo() {
-    build_variants clika "$results/variants_x_geo" "${LANGUAGES:-en,de,fr,it}" --clika_task x_geo --on_mismatch drop
+    SEED='' build_variants clika "$results/variants_x_geo" "${LANGUAGES:-en,de,fr,it}" --clika_task x_geo --on_mismatch drop
     "$python" MMLU/evaluate_mmlu.py --config MMLU/configs/zero_shot.yaml "${asked[@]}" --model "$2" \
         ${DTYPE:+--dtype "$DTYPE"} --data "$results/variants_x_geo" --settings en,full "${limit[@]}" --out "$place/x_geo/$1"
 }

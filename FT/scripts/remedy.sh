@@ -69,7 +69,7 @@ done
 if [[ ${#seeds[@]} -gt 1 ]]; then
     "$python" FT/finding.py --tables "$(IFS=, && echo "${tables[*]}")" --arm "${chosen[-1]}" --out "$results/seeds.csv"
 fi
-compare=(--held_out "$(data_set held_out_languages)")
+compare=(--arms "$(IFS=, && echo "${chosen[*]}")" --seeds "${SEEDS:-}" --held_out "$(data_set held_out_languages)")
 ! is_world || compare+=(--subjects "$name=english_only")
 "$python" report/tabulate_remedies.py --runs "$name=$results" --out "$results/remedies" "${compare[@]}"
 if [[ " ${measures[*]} " = *" mexa "* ]]; then

@@ -9,16 +9,16 @@ trains
 start "$(training_config "$@")" "" "$@"
 find_data
 export ARMS=${ARMS:-en,word}
-documents=$("$python" -m common.cli get documents --config FT/configs/mix.yaml) # the same in both corpora, and in mixing
+documents=$("$python" -m common.cli get documents --config FT/configs/mix.yaml) # of the text that is divided
 [[ -n "$documents" || "$(get protocol)" != paper ]] || documents=rows
 results=${RESULTS:-$(dirname "$(dirname "$out")")/domain}
 select_corpora() {
     local keys=(--out "$results")
     [[ -z "$documents" ]] || keys+=(--documents "$documents")
-    fill input=wikitext! subset=wikitext_subset
+    if [[ -n "${CORPUS:-}" ]]; then keys+=(--input "$CORPUS"); else fill input=wikitext! subset=wikitext_subset; fi
     "$python" HP/select_corpus.py "${keys[@]}"
 }
 select_corpora
 for part in related unrelated; do
-    CONFIG=${keys[1]} CORPUS=$results/$part.jsonl RESULTS=$results/$part bash FT/scripts/remedy.sh "$model" "${keys[@]:2}"
+    CONFIG=${keys[1]} CORPUS=$results/$part.jsonl DOCUMENTS=rows RESULTS=$results/$part bash FT/scripts/remedy.sh "$model" "${keys[@]:2}"
 done

@@ -13,13 +13,22 @@ variants() {
     keys+=(--data "$folder")
 }
 
-# own_examples: whether there are few-shot examples in other languages; false only where these lack and English ones do not.
+# own_examples [SETTINGS]: whether there are few-shot examples in other settings than English, or in SETTINGS, such as full_*;
+# false only where these lack and English ones do not.
 own_examples() {
-    local data dev=() test=()
+    local data test=() dev
     data=$(get data)
-    test=("$data"/full_*.csv) dev=("$data"/dev/full_*.csv)
-    [[ ! -f "${test[0]}" || ! -f "$data/dev/en.csv" || -f "${dev[0]}" ]]
+    test=("$data"/full_*.csv)
+    [[ -f "${test[0]}" && -f "$data/dev/en.csv" ]] || return 0
+    for dev in "$data"/dev/${1:-*}.csv; do
+        [[ "$dev" = */en.csv || ! -f "$dev" ]] || return 0
+    done
+    return 1
 }
+
+# only_english RUN: sets `category`, of the synthetic world's questions those that are told in English only.
+# shellcheck disable=SC2034 # the callers use it
+only_english() { ! grep -qs '^english_only,' "$1/summary_by_category.csv" || category=(--category english_only); }
 
 # report RUN: table and plot of a run, and for the synthetic world those of the facts known in English only.
 report() {

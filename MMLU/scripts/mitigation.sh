@@ -18,10 +18,7 @@ start MMLU/configs/mitigation.yaml "DTYPE SEED" "$@"
 variants mmlu
 
 category=() world=()
-if is_world; then
-    category=(--category english_only)
-    world=(--config MMLU/configs/mitigation_world.yaml)
-fi
+! is_world || world=(--config MMLU/configs/mitigation_world.yaml)
 shows_own() { # shows_own METHOD: whether it shows few-shot examples in other languages than English
     local common=("${keys[@]}") keys
     keys=("${common[@]:0:2}" --config "MMLU/configs/mitigation/$1.yaml" "${common[@]:2}")
@@ -40,7 +37,9 @@ evaluate() { # evaluate NAME KEYS...: on top of mitigation.yaml; the caller's ke
 }
 chosen=() without=() runs=()
 for method in ${methods//,/ }; do
-    if ! own_examples && shows_own "$method"; then without+=("$method"); else chosen+=("$method"); fi
+    of=
+    [[ "$method" != shots_mixed ]] || of="full_*" # one in each language
+    if ! own_examples "$of" && shows_own "$method"; then without+=("$method"); else chosen+=("$method"); fi
 done
 if ((${#without[@]})); then
     echo "note: $(get data)/dev has few-shot examples in English only, so these methods are left out: ${without[*]}" >&2
@@ -52,6 +51,7 @@ for method in "${chosen[@]}"; do
     runs+=("$method=$out/$method")
 done
 [[ -z "$show" ]] || exit 0
+only_english "$out/plain"
 # A server may not give what these two need, or the settings lack full_L; they say so, and the table is made without them.
 where_possible() { # where_possible COMMAND...: ends the script where it fails for another reason (exit code 2 is input)
     local code=0

@@ -8,7 +8,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 start MMLU/configs/variance.yaml "DTYPE" "$@"
 variants mmlu
 category=()
-! is_world || category=(--category english_only)
 data=$(get data) orders=${ORDERS:-1,2,3} runs=()
 "$python" MMLU/evaluate_mmlu.py "${keys[@]}" --out "$out/order_0"
 for step in ${orders//,/ }; do
@@ -17,5 +16,6 @@ for step in ${orders//,/ }; do
     runs+=("$step=$out/order_$step")
 done
 [[ -z "$show" ]] || exit 0
+only_english "$out/order_0"
 IFS=,
 "$python" MMLU/variance.py --run "$out/order_0" --orders "${runs[*]}" --out "$out/variance" "${category[@]}"

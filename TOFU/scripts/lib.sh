@@ -3,7 +3,8 @@
 # shellcheck source=common/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../common/lib.sh"
 
-# begin [MODEL] [--key value ...]: keys of TOFU/evaluate_tofu.py; the data are those of data.yaml unless these name others.
+# begin [MODEL] [--key value ...]: keys of TOFU/evaluate_tofu.py. What is asked and taught, and its translations, are those of
+# data.yaml unless these keys name other `data`: `given`.
 begin() {
     start TOFU/configs/tofu.yaml "DTYPE LANGUAGES SEED" "$@"
     find_data
@@ -13,8 +14,8 @@ begin() {
         keys=("${keys[@]:0:2}" --config TOFU/configs/world.yaml "${keys[@]:2}")
     fi
     protocol=$("$python" -m common.cli get protocol "${teaching[@]:0:2}") # of what is learnt after the facts
-    [[ -n "$(get data)" ]] || fill subset=tofu_subset
-    fill data=tofu! translations=tofu_translations
+    given=$(get data)
+    [[ -n "$given" ]] || fill subset=tofu_subset data=tofu! translations=tofu_translations
     [[ -n "$(get translations)" || "$(get languages)" == en ]] || translate
 }
 
@@ -43,22 +44,25 @@ make_translations() {
 
 # teach: trains the model on the English facts and evaluates it before and after.
 teach() {
-    local corpus
-    corpus=$(data_set tofu_corpus)
+    local corpus=
+    [[ -n "$given" ]] || corpus=$(data_set tofu_corpus)
     if [[ -z "$corpus" ]]; then
         corpus=$out/taught.jsonl
         make_corpus "$corpus" "$(get data)"
     fi
     evaluate untaught "$model"
+    [[ -z "$show" ]] || exit 0
     train "$corpus" "$model" taught "${teaching[@]}"
 }
 
-# make_corpus FILE DATA: what is taught, tofu_taught of data.yaml or else DATA.
+# make_corpus FILE DATA: what is taught, tofu_taught of data.yaml or else, and where it is `given`, DATA.
 make_corpus() {
-    local keys=(--out "$1")
-    fill data=tofu_taught
+    local subset keys=("${keys[@]}")
+    subset=$(get subset)
+    keys=(--out "$1")
+    [[ -n "$given" ]] || fill data=tofu_taught
     [[ -n "$(get data)" ]] || keys+=(--data "$2")
-    fill subset=tofu_taught_subset
+    if [[ -z "$given" ]]; then fill subset=tofu_taught_subset; elif [[ -n "$subset" ]]; then keys+=(--subset "$subset"); fi
     "$python" TOFU/make_corpus.py "${keys[@]}"
 }
 

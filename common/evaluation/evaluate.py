@@ -1,7 +1,4 @@
-"""The evaluation loop: asks a causal LM the questions of a task in every setting; writes records and summaries.
-
-evaluate(task, config, model)    # Task: what is asked; EvaluationConfig: how; ModelConfig: which model
-"""
+"""The evaluation loop: asks a causal LM the questions of a task in every setting; writes records and summaries."""
 
 import sys
 import time
@@ -231,6 +228,8 @@ def open_run(
     """
     out, digest = Path(config.out), config_hash(base)
     old = read_run(out) if (out / "run.json").exists() else {}
+    if old and "records" not in old:
+        raise InputError(f"{out}: holds what another command wrote; use another --out")
     same = old.get("hash") == digest
     records = {
         name: record

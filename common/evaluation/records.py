@@ -1,7 +1,4 @@
-"""Records: one row per question and setting, one CSV per setting, with run.json beside them; and their summary.
-
-records = load_records("MMLU/results/world")  # every setting of a run, checked against its run.json
-"""
+"""Records: one row per question and setting, one CSV per setting, with run.json beside them; and their summary."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

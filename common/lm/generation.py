@@ -254,7 +254,10 @@ class _Writer:
             self.prefix.begin(batch.mask)
         mask = None if self.prefix else batch.mask
         keys = {"attention_mask": mask, "position_ids": batch.positions, "past_key_values": batch.past}
-        chosen = self.model(batch.tokens, use_cache=True, logits_to_keep=1, **keys).logits[:, -1].argmax(-1)
+        logits = self.model(batch.tokens, use_cache=True, logits_to_keep=1, **keys).logits[:, -1]
+        if logits.isnan().any():
+            raise InputError("the model gives NaN; try --dtype float32")
+        chosen = logits.argmax(-1)
         ended = torch.isin(chosen, self.closing).tolist()
         line = self.lines[chosen.clamp(max=len(self.lines) - 1)].tolist()
         left = []

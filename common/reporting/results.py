@@ -65,11 +65,15 @@ def begin_result(
     try:
         ours = {provenance.name, *json.loads(provenance.read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
-        ours = ()
+        ours = set()
     for path in (*files, provenance):
         if path.exists() and _relative(path, Path(out).parent) not in ours:
             raise InputError(f"{path}: is there and not of an earlier {out}; move it, or name another --out")
         remove_unfinished(path.parent.glob(f".{escape(path.name)}.*"))
+    folder = provenance.parent.resolve()
+    for name in ours - {_relative(path, folder) for path in (*files, provenance)}:
+        if (stale := (folder / name).resolve()).is_relative_to(folder):
+            stale.unlink(missing_ok=True)  # of an earlier call that wrote more
     save_result(script, out, runs, files, finished=False)
 
 

@@ -1,7 +1,4 @@
-"""Intervals and paired tests for accuracies.
-
-low, high = wilson(k=68, n=100)
-"""
+"""Intervals and paired tests for accuracies."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -89,11 +86,9 @@ def gap_closed(
     # As above: for 0/1 scores there are a handful of distinct questions.
     values, counts = np.unique(np.stack([drop, gain]), axis=1, return_counts=True)
     rng = np.random.default_rng(seed)
-    draws = (rng.multinomial(len(drop), counts / len(drop), size=100) for _ in range(RESAMPLES // 100))
-    drops, gains = np.concatenate([draw @ values.T for draw in draws]).T
-    found = gains[drops > 0] / drops[drops > 0]
-    interval = _percentiles(found, level) if len(found) >= level * RESAMPLES else (float("nan"),) * 2
-    return float(gain.mean() / drop.mean()), *interval
+    draws = [rng.multinomial(len(drop), counts / len(drop), size=100) @ values.T for _ in range(RESAMPLES // 100)]
+    drops, gains = np.concatenate(draws).T
+    return float(gain.mean() / drop.mean()), *_of_ratio(gains, drops, level)
 
 
 def conductivity(
@@ -103,7 +98,7 @@ def conductivity(
 
     (accuracy elsewhere - chance) / (accuracy where taught - chance), and its percentile bootstrap interval over facts.
     [facts] each, 0 or 1, or a fact's mean over languages. All NaN, with a RuntimeWarning, without facts or where what
-    is taught is not known above chance; resamples in which it is not are left out.
+    is taught is not known above chance; without an interval where that is so in more resamples than 1 - level.
     """
     taught, elsewhere = _paired(taught, elsewhere)
     if not len(taught) or taught.mean() <= chance:
@@ -111,14 +106,19 @@ def conductivity(
         warnings.warn(f"conductivity: {reason}", RuntimeWarning, stacklevel=2)
         return (float("nan"),) * 3
     draws = np.random.default_rng(seed).integers(0, len(taught), (RESAMPLES, len(taught)))
-    above = taught[draws].mean(axis=1) - chance
-    ratios = (elsewhere[draws].mean(axis=1) - chance)[above > 0] / above[above > 0]
-    return float((elsewhere.mean() - chance) / (taught.mean() - chance)), *_percentiles(ratios, level)
+    above, known = elsewhere - chance, taught - chance
+    return float(above.mean() / known.mean()), *_of_ratio(above[draws].mean(axis=1), known[draws].mean(axis=1), level)
 
 
 def chance_level(option_languages: Iterable[str]) -> float:
     """Accuracy of guessing, a fraction: the mean of 1 / number of options over the records' column of that name."""
     return float(np.mean([1 / len(languages.split("|")) for languages in option_languages]))
+
+
+def _of_ratio(over: np.ndarray, under: np.ndarray, level: float) -> tuple[float, float]:
+    """The interval of a resampled ratio; NaN where more resamples than 1 - level have nothing to divide by."""
+    found = over[under > 0] / under[under > 0]
+    return _percentiles(found, level) if len(found) >= level * len(over) else (float("nan"),) * 2
 
 
 def _percentiles(values: np.ndarray, level: float) -> tuple[float, float]:

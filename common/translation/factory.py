@@ -1,8 +1,4 @@
-"""Make the translator that a configuration names; every script gets its translator here.
-
-translator = make_translator("dictionary", dictionary="DIR")
-translator.translate(["The dog sleeps."], "en", "de")
-"""
+"""Make the translator that a configuration names; every script gets its translator here."""
 
 from common.cli import InputError
 from common.lm.gguf import unpacked

@@ -1,7 +1,4 @@
-"""Split text into sentences by language, keeping every character.
-
-spans = sentence_spans("One. Two.", "en")  # [(0, 5), (5, 9)]
-"""
+"""Split text into sentences by language, keeping every character."""
 
 import re
 

@@ -49,7 +49,8 @@ class WebServiceTranslator:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See Translator. Raises Untranslated, with all other translations, where texts failed."""
-        codes = ["zh-CN" if code == "zh" and "google" in self.identity else code for code in (source, target)]
+        own = {"zh": "zh-CN", "he": "iw"} if "google" in self.identity else {}
+        codes = [own.get(code, code) for code in (source, target)]
         try:
             client = self._client(source=codes[0], target=codes[1])
         except Exception as error:  # the service has no such language
