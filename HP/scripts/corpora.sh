@@ -9,7 +9,7 @@ trains
 start "$(training_config "$@")" "" "$@"
 find_data
 export ARMS=${ARMS:-en,word}
-documents=$("$python" -m common.cli get documents --config FT/configs/mix.yaml) # of the text that is divided
+documents=${DOCUMENTS:-$("$python" -m common.cli get documents --config FT/configs/mix.yaml)} # of the text that is divided
 [[ -n "$documents" || "$(get protocol)" != paper ]] || documents=rows
 results=${RESULTS:-$(dirname "$(dirname "$out")")/domain}
 select_corpora() {
