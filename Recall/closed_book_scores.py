@@ -92,7 +92,7 @@ def score_eclektic(tables: Mapping[str, pd.DataFrame], seed: int) -> list[Row]:
 def score_multiloko(tables: Mapping[str, pd.DataFrame], seed: int) -> list[Row]:
     """The measures of each language, and of all; Wilson intervals of accuracies, bootstrap ones of differences.
 
-    Questions of `mother_tongue` are drawn in pairs, those of `locality` of all languages together, English ones once for all.
+    Questions of `mother_tongue` are drawn in pairs, those of `locality` of all languages together, English ones once.
     """
     scores = {column: table["score"].astype(float).to_numpy() for column, table in tables.items()}
     codes = [column for column in scores if "-" not in column]
