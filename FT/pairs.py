@@ -39,6 +39,9 @@ def read_pairs(source: str, languages: Sequence[str] = ()) -> list[tuple[str, st
     elif path.suffix == ".tsv":
         pairs = [tuple(cells) for cells in word_pairs(path)]
     elif path.suffix in (".jsonl", ".parquet"):
+        made = Path(f"{source}.run.json")
+        if made.exists() and '"layout": "replace"' in made.read_text(encoding="utf-8", errors="replace"):
+            raise InputError(f"align_data {source!r}: made with layout replace, not parallel; see FT/mix.py")
         pairs = list(parallel_spans(source))
     else:
         raise InputError(

@@ -183,8 +183,13 @@ def test_pairs_are_those_that_mix_writes(tmp_path, monkeypatch):
     assert pairing.read_pairs(str(tmp_path / "m.jsonl")) == [("A river.", "A Fluss."), ("The sea.", "The Meer.")]
     keys[keys.index("parallel")] = "replace"
     assert call(load_script("FT/mix.py"), [*keys, "--out", tmp_path / "r.jsonl"], monkeypatch) == 0
-    with pytest.raises(InputError, match="r.jsonl row 1: .* use layout parallel"):
+    with pytest.raises(InputError, match="r.jsonl': made with layout replace, not parallel"):
         pairing.read_pairs(str(tmp_path / "r.jsonl"))
+    spans = [{"language": "en", "start": 0, "end": 2}, {"language": "de", "start": 2, "end": 4}]
+    row = {"text": "abcdef", "languages": [*spans, {"language": "de", "start": 4, "end": 6}]}
+    (tmp_path / "other.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match="other.jsonl row 1: 'ef' follows no text in en; use layout parallel"):
+        pairing.read_pairs(str(tmp_path / "other.jsonl"))
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.25, 0.75, None])
