@@ -140,7 +140,6 @@ class ServerScorer:
         self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
         owners = [(name, item) for name, items in parts.items() for item in items]
         labels = [settings[name].prompt_format.labels_of(item) for name, item in owners]
-        # Of the first tokens that are a label, blanks aside, the most likely one counts.
         first = [{token.strip(): one.first[token] for token in sorted(one.first, key=one.first.get)} for one in replies]
         logprobs = [[said.get(label, np.nan) for label in own] for said, own in zip(first, labels, strict=True)]
         texts = [reply.text for reply in replies]

@@ -17,6 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from common.cli import InputError, require_positive
 from common.lm.gguf import unpacked
+from common.lm.memory import keep_freed_memory
 from common.lm.precision import cpu_multiplies, keeps_weights, multiply_in_float32
 from common.lm.server import split_server
 from common.reporting.files import write_json_atomic
@@ -90,7 +91,9 @@ def load(
     base, config, tokenizer = without_weights(name, revision)
     adapter = base != name
     try:
-        wanted, on_cpu = DTYPES[dtype], target == torch.device("cpu")
+        wanted = DTYPES[dtype]
+        if on_cpu := target == torch.device("cpu"):
+            keep_freed_memory()
         if on_cpu and wanted == "auto" and not cpu_multiplies(config.dtype):
             wanted = torch.float32
         widen = on_cpu and wanted == torch.float32 and not adapter and keeps_weights(config)

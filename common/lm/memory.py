@@ -10,7 +10,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's names for the two settings, see mallopt(3)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # glibc's names for the settings, see mallopt(3)
 _NEVER = 2**30  # bytes
 # oneDNN reads it before its first kernel; its own 1,024 take a megabyte each, for shapes that seldom come again.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
@@ -20,12 +20,14 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 def keep_freed_memory() -> None:
     """Let glibc reuse freed blocks of every size, once per process; does nothing with another C library.
 
-    By default every forward pass has to map its activations again: a fifth of the time of scoring on two cores.
+    By default every forward pass maps its activations again: a fifth of the time of scoring on two cores. Threads that
+    begin later, such as those of tokenizers, share one place for their blocks, else each has its own, which grows.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(_TRIM_THRESHOLD, _NEVER)
         libc.mallopt(_MMAP_THRESHOLD, _NEVER)
+        libc.mallopt(_ARENA_MAX, 1)
 
 
 def halved(size: int, error: RuntimeError, unit: str, smallest: int = 1) -> int:

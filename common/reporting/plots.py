@@ -1,6 +1,5 @@
 """The house style of figures, and the few kinds that all tasks draw: rows, dumbbells, curves, heat maps.
 
-save_figure("results/gpt2/accuracy", plot_arms, table, chance)
 Figures are as wide as a paper's column or page, with text of 8 points; words stand for code names (`label`).
 """
 
