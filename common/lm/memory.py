@@ -6,12 +6,12 @@ import os
 import platform
 from functools import cache
 
+import pyarrow
 import torch
 
 logger = logging.getLogger(__name__)
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # glibc's names for the settings, see mallopt(3)
-_NEVER = 2**30  # bytes
+_SETTINGS = {-1: 2**30, -3: 2**30, -8: 1}  # of glibc: bytes of its trim and mmap thresholds, arenas; see mallopt(3)
 # oneDNN reads it before its first kernel; its own 1,024 take a megabyte each, for shapes that seldom come again.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
@@ -24,10 +24,9 @@ def keep_freed_memory() -> None:
     begin later, such as those of tokenizers, share one place for their blocks, else each has its own, which grows.
     """
     if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_TRIM_THRESHOLD, _NEVER)
-        libc.mallopt(_MMAP_THRESHOLD, _NEVER)
-        libc.mallopt(_ARENA_MAX, 1)
+        for setting, value in _SETTINGS.items():
+            ctypes.CDLL(None).mallopt(setting, value)
+        pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # whose own keeps what tables of records leave
 
 
 def halved(size: int, error: RuntimeError, unit: str, smallest: int = 1) -> int:
