@@ -70,9 +70,9 @@ def begin_result(
         if path.exists() and _relative(path, Path(out).parent) not in ours:
             raise InputError(f"{path}: is there and not of an earlier {out}; move it, or name another --out")
         remove_unfinished(path.parent.glob(f".{escape(path.name)}.*"))
-    folder = provenance.parent.resolve()
+    folder = Path(os.path.realpath(provenance.parent))
     for name in ours - {_relative(path, folder) for path in (*files, provenance)}:
-        if (stale := (folder / name).resolve()).is_relative_to(folder):
+        if (stale := Path(os.path.realpath(folder / name))).is_relative_to(folder):
             stale.unlink(missing_ok=True)  # of an earlier call that wrote more
     save_result(script, out, runs, files, finished=False)
 
