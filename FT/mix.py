@@ -65,8 +65,8 @@ class Mix:
         cache: SQLite file for translations of models and services; null is `translations.sqlite` beside `out`.
         subset: configuration of the data set, such as wikitext-103-raw-v1.
         split: split of the data set.
-        documents: `headings` starts a document at each WikiText title, so that it is an article; `rows` at each line or
-            row that is not blank, as in the paper's code; null is headings.
+        documents: `headings` starts a document at each WikiText title, so that it is an article, and at each row of
+            several lines; `rows` at each line or row that is not blank, as in the paper's code; null is headings.
         detokenize: undo WikiText's tokenization; null is false.
         limit: number of documents, from the first; null is all.
         processes: number of parallel processes.

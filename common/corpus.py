@@ -105,10 +105,11 @@ def _dataset(source: str, subset: str | None, split: str):
 
 
 def _by_heading(rows: Iterator[str], source: str) -> Iterator[str]:
-    """Join lines into documents at titles, which WikiText puts between empty lines."""
+    """Join lines into documents at titles, which WikiText puts between empty lines; a row of several lines is one."""
     document, before = [], ""
     for row in rows:
-        if TITLE.fullmatch(row.rstrip("\n")) and not before.strip():
+        whole = "\n" in row.strip()
+        if whole or "\n" in before.strip() or TITLE.fullmatch(row.rstrip("\n")) and not before.strip():
             if any(line.strip() for line in document):
                 yield "".join(document)
             document = []
@@ -116,6 +117,6 @@ def _by_heading(rows: Iterator[str], source: str) -> Iterator[str]:
         before = row
     if not document:
         raise InputError(f"{source}: no text in it")
-    if not any(TITLE.fullmatch(line.rstrip("\n")) for line in document):
+    if "\n" not in document[0].strip() and not any(TITLE.fullmatch(line.rstrip("\n")) for line in document):
         raise InputError(f"{source}: no WikiText title (` = Title = `) in it; use --documents rows")
     yield "".join(document)

@@ -141,8 +141,8 @@ build_variants() {
     "$python" MMLU/build_variants.py "${keys[@]}" "${@:4}"
 }
 
-# mix FILE KEYS...: a mixed-language corpus of data.yaml's text ($CORPUS, or wikitext), keys of FT/mix.py. What a document is
-# $DOCUMENTS says, or the YAML; else it is a line, as in the paper, where `protocol`, that of training, is `paper`.
+# mix FILE KEYS...: a mixed-language corpus of data.yaml's text ($CORPUS, or wikitext), keys of FT/mix.py. A document is a line
+# as in the paper where `protocol`, that of training, is `paper` and the YAML leaves `documents` null.
 mix() {
     local keys=(--config FT/configs/mix.yaml)
     local from=(input=wikitext! subset=wikitext_subset)
@@ -152,7 +152,6 @@ mix() {
         keys+=(--input "$CORPUS")
         from=()
     fi
-    [[ -z "${DOCUMENTS:-}" ]] || keys+=(--documents "$DOCUMENTS")
     [[ "${protocol:-}" != paper || -n "$(get documents)" ]] || keys+=(--documents rows)
     fill "${from[@]}" detokenize=wikitext_tokenized translator=translator dictionary=translator_dictionary
     fill dictionary=dictionaries

@@ -70,6 +70,19 @@ def test_documents_headings_and_spans(mix, small):
     assert "The Hund sleeps" in rows[0]["text"] or "The chien sleeps" in rows[0]["text"]
 
 
+def test_a_row_of_several_lines_is_a_document_whatever_it_begins_with(mix, small):
+    folder, common = small
+    texts = ["= A dog =\n\nA red dog.\n", "= Alone =", "No title.\nA dog.", "= B =\nA house.\n"]
+    lines = [json.dumps({"text": text}) for text in texts]
+    for number, order in enumerate((lines, lines[1:], lines[2:], lines[::-1])):
+        (folder / "rows.jsonl").write_text("\n".join(order) + "\n")
+        out = folder / f"out{number}.jsonl"
+        mix(*common, "--input", folder / "rows.jsonl", "--probability", "0", "--out", out)
+        found = [row["text"] for row in read(out)]
+        expected = ["\n".join(filter(None, json.loads(line)["text"].split("\n"))) for line in order]
+        assert found == expected
+
+
 def test_detokenize_undoes_wikitexts_tokens(mix, small):
     folder, common = small
     mix(*common, "--probability", "0", "--detokenize", "true", "--out", folder / "out.jsonl")

@@ -9,7 +9,7 @@ trains
 start "$(training_config "$@")" "" "$@"
 find_data
 export ARMS=${ARMS:-en,word}
-documents=${DOCUMENTS:-$("$python" -m common.cli get documents --config FT/configs/mix.yaml)} # of the text that is divided
+documents=$("$python" -m common.cli get documents --config FT/configs/mix.yaml) # the same in both corpora, and in mixing
 [[ -n "$documents" || "$(get protocol)" != paper ]] || documents=rows
 results=${RESULTS:-$(dirname "$(dirname "$out")")/domain}
 select_corpora() {
@@ -20,5 +20,5 @@ select_corpora() {
 }
 select_corpora
 for part in related unrelated; do
-    CONFIG=${keys[1]} CORPUS=$results/$part.jsonl DOCUMENTS=rows RESULTS=$results/$part bash FT/scripts/remedy.sh "$model" "${keys[@]:2}"
+    CONFIG=${keys[1]} CORPUS=$results/$part.jsonl RESULTS=$results/$part bash FT/scripts/remedy.sh "$model" "${keys[@]:2}"
 done
