@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from common.cli import config_hash
+from common.cli import InputError, config_hash
 from common.evaluation import evaluate as evaluation
 from common.evaluation.evaluate import EvaluationConfig, Task, base_of
 from common.lm.loading import ModelConfig
@@ -283,3 +283,11 @@ def test_what_the_papers_code_has_not_is_refused_in_one_sentence(ask, capsys, sc
     code, out = ask(script, *PAPER, *keys)
     error = capsys.readouterr().err
     assert code == 2 and said in error and error.count("\n") == 1 and not out.exists()
+
+
+def test_nothing_is_drawn_from_nan():
+    protocol = load_script("MMLU/mmlu_protocol.py")
+    scores = torch.tensor([[0.0, 1.0]])
+    assert protocol.refuse_nan(None, scores) is scores
+    with pytest.raises(InputError, match="the model gives NaN; try --dtype float32"):
+        protocol.refuse_nan(None, torch.tensor([[0.0, float("nan")]]))
