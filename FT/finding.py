@@ -31,6 +31,7 @@ class Finding:
         column: column of the tables that the sentence is about.
         arm: arm trained on mixed-language text that the sentence is about.
         control: arm trained on text in one language.
+        subjects: those that the tables are of, known in one language alone; null is all.
     """
 
     tables: str | list[str]
@@ -38,6 +39,7 @@ class Finding:
     column: str = "full"
     arm: str = "word"
     control: str = "en"
+    subjects: str | None = None
 
 
 def read_tables(tables: dict[str, str]) -> pd.DataFrame:
@@ -87,10 +89,12 @@ def sentence(table: pd.DataFrame, config: Finding) -> str:
     else:
         verdict = "no remedy can be shown"
     level = " (intervals over seeds, of these questions)" if mixed.seed == "mean" else ""
+    asked = f"questions of column `{config.column}`"
+    if config.subjects:
+        asked = "facts asked in another language than they are known in"
     return (
-        f"On facts asked in another language than they are known in, fine-tuning on English-only text changes accuracy"
-        f" by {say(control, 'vs_base')}, and the arm `{config.arm}` by {say(mixed, 'vs_base')}, a difference of"
-        f" {say(mixed, 'vs_control')}: {verdict}{level}."
+        f"On {asked}, fine-tuning on English-only text changes accuracy by {say(control, 'vs_base')}, and the arm"
+        f" `{config.arm}` by {say(mixed, 'vs_base')}, a difference of {say(mixed, 'vs_control')}: {verdict}{level}."
     )
 
 

@@ -8,8 +8,8 @@ copies: more than everything else that a small model with a large vocabulary nee
 logits at once. Loss and gradients are those of transformers, but for the order of sums.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from peft import PeftModel
@@ -69,11 +69,14 @@ class OtherLogits(Exception):
 
 
 @contextmanager
-def loss_in_pieces(model: PreTrainedModel | PeftModel) -> Iterator[None]:
+def loss_in_pieces(
+    model: PreTrainedModel | PeftModel, autocast: Callable[[], AbstractContextManager] = nullcontext
+) -> Iterator[None]:
     """Inside the block, the model computes its loss in pieces, and returns its last hidden states as logits.
 
-    A model with other logits than those of a linear layer without bias, such as Gemma 2, whose logits are capped,
-    stays as it is.
+    `autocast` makes the context that it is trained in, without which flash attention refuses weights in float32. A
+    model with other logits than those of a linear layer without bias, such as Gemma 2, whose logits are capped, stays
+    as it is.
     """
     causal = model.get_base_model() if isinstance(model, PeftModel) else model
     head = causal.get_output_embeddings()
@@ -97,7 +100,9 @@ def loss_in_pieces(model: PreTrainedModel | PeftModel) -> Iterator[None]:
 
     head.forward, causal.loss_function = states_of, loss
     try:
-        if not goes_through(causal):
+        with autocast():
+            whole = not goes_through(causal)
+        if whole:
             restore(head, forward, causal, loss_function)
         yield
     finally:

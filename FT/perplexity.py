@@ -6,6 +6,7 @@
 and prints the perplexity of each language: that of a token, lines weighted by their tokens.
 """
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from common.cli import InputError, config_hash, parse, require_given, require_positive, run
-from common.corpus import read_documents
+from common.corpus import read_rows
 from common.languages import LANGUAGES
 from common.lm.loading import ModelConfig
 from common.lm.loglikelihood import loglikelihood
+from common.lm.tokenization import tokenize_pairs
 from common.plan import Work, planning, say_plan
 from common.reporting.files import claim, write_csv_atomic
 from common.reporting.provenance import device_name, file_digest, now, read_run, session, write_run
@@ -52,19 +54,32 @@ def find_texts(folder: str) -> dict[str, Path]:
     return {code: path for code, path in found.items() if path}
 
 
+def read_lines(files: dict[str, Path], limit: int | None) -> dict[str, list[str]]:
+    """The first lines that are not empty; says where languages differ in these, as lines are paired by their number."""
+    rows = {code: [row["text"].strip() for row in read_rows(str(path))] for code, path in files.items()}
+    for code, own in rows.items():
+        if not any(own):
+            raise InputError(f"{files[code]}: no text in it")
+        empty = (place for place, line in enumerate(own) if not line)
+        if (
+            odd := next((n for n in empty if any("".join(more[n : n + 1]) for more in rows.values())), None)
+        ) is not None:
+            said = f"line {odd + 1} is empty, in another language it is not: lines behind it count as other sentences"
+            print(f"note: {files[code]}: {said}", file=sys.stderr)
+    return {code: [line for line in own if line][:limit] for code, own in rows.items()}
+
+
 def measure(model: ModelConfig, texts: dict[str, list[str]]) -> tuple[pd.DataFrame, str]:
     """One row per language and line: its tokens, and its log-probability in nats; and the device's name."""
     loaded, tokenizer = model.load()
     tables = []
     for code, lines in texts.items():
-        tokens = [len(ids) for ids in tokenizer(lines, add_special_tokens=False)["input_ids"]]
-        logprobs = loglikelihood(
-            loaded, tokenizer, [START] * len(lines), [[line] for line in lines], token_budget=model.token_budget
-        )
+        asked = [START] * len(lines), [[line] for line in lines]
+        logprobs = loglikelihood(loaded, tokenizer, *asked, token_budget=model.token_budget)
         if np.isnan(logprobs).any():
-            raise InputError(
-                f"{code}, line {int(np.isnan(logprobs).argmax())}: the model gives NaN; try --dtype float32"
-            )
+            line = int(np.isnan(logprobs).argmax())
+            raise InputError(f"{code}, line {line}: the model gives NaN; try --dtype float32")
+        tokens = [len(pair.tokens) - pair.start for pair in tokenize_pairs(tokenizer, *asked)]
         table = {"language": code, "line": range(len(lines)), "tokens": tokens}
         tables.append(pd.DataFrame(table | {"logprob": np.round(logprobs[:, 0].astype(float), 4)}))
     return pd.concat(tables), device_name(loaded.device)
@@ -81,10 +96,7 @@ def main() -> None:
     done = (out / "run.json").exists() and read_run(out)["hash"] == info["hash"]
     if not done and (out / "run.json").exists():
         raise InputError(f"{out}: of another model, limit or text; use another --out or delete it")
-    texts = {
-        code: [document.text for document in read_documents(str(path), None, "train", "rows", False)][: config.limit]
-        for code, path in files.items()
-    }
+    texts = read_lines(files, config.limit)
     if planning():
         say_plan(Work.of([] if done else [line for lines in texts.values() for line in lines]))
     if not done:

@@ -188,11 +188,13 @@ class Train:
         for key, most in {"lora_dropout": 1, "weight_decay": math.inf, "warmup_steps": math.inf, "seed": 2**32}.items():
             if not 0 <= (getattr(self, key) or 0) < most:
                 raise InputError(f"{key} is {getattr(self, key)}; it must be 0 or more, and below {most}")
-        if self.attention == "flash_attention_2" and self.protocol == "ours" and self.batch_size > 1:
+        if "flash" in self.attention and self.protocol == "ours" and self.batch_size > 1:
             raise InputError(
-                "flash_attention_2 keeps the documents of a packed row apart only where it reads one row: set"
+                f"{self.attention} keeps the documents of a packed row apart only where it reads one row: set"
                 f" batch_size 1 and accumulation {self.batch_size * self.accumulation}"
             )
+        if self.gradient_checkpointing and os.environ.get("FSDP_ACTIVATION_CHECKPOINTING") == "true":
+            raise InputError("gradient_checkpointing: fsdp_activation_checkpointing does the same; leave one of them")
         if self.align:
             require_given(self, "align_data")
         if not 0 < self.align_ratio < 1:
@@ -306,7 +308,8 @@ def arguments(config: Train, checkpoints: Path, rows: int, processes: int) -> Tr
     return TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
+        # Rows one by one: flash attention keeps packed documents apart, and no row is read twice to fill a batch.
+        per_device_eval_batch_size=1 if processes > 1 or "flash" in config.attention else config.batch_size,
         gradient_accumulation_steps=config.accumulation,
         num_train_epochs=config.epochs,
         max_steps=steps or -1,
@@ -352,7 +355,8 @@ def trainer_of(config: Train, tokenizer, pairs: list[Pair], **keys: Any) -> Trai
 def memory_for_logits(config: Train, trainer: Trainer) -> AbstractContextManager:
     """Inside the block few logits are there at once; objective `dpo` sees to that itself, under FSDP all are there."""
     whole = config.objective == "dpo" or trainer.is_fsdp_enabled
-    return nullcontext() if whole else loss_in_pieces(trainer.accelerator.unwrap_model(trainer.model))
+    model, autocast = trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator.autocast
+    return nullcontext() if whole else loss_in_pieces(model, autocast)
 
 
 class NothingLeft(Exception):

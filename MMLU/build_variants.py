@@ -54,8 +54,9 @@ class BuildConfig:
         mixup: for mmlu, the released mixup, cross-ling-know/mixup-lang-mmlu or a copy of it; becomes the setting
             mixup_paper.
         seed: of the random draws: the wrong option of onewrong, the permutation of mixup, the held-out examples.
-        on_mismatch: what to do with a question whose answer differs between languages, or (clika) that has an empty
-            option in one; drop leaves it out of all of them, which openai/MMMLU and x_csqa need.
+        on_mismatch: what to do with a question whose answer differs between languages, or (mmlu, clika) that has an
+            empty option in one; drop leaves it out of all of them, which openai/MMMLU, the released mixup and x_csqa
+            need.
         num_fewshot: number of test questions per subject to hold out as few-shot examples, for sources without
             examples of their own, such as belebele.
         clika_task: for clika, which of its tasks.
@@ -121,7 +122,7 @@ def read(config: BuildConfig, languages: list[str]) -> Splits:
         if config.source != source and getattr(config, name) is not None:
             raise InputError(f"--{name} goes with --source {source} only, leave it out")
     if config.source == "mmlu":
-        return read_mmlu(config.data, config.translations, config.mixup, languages)
+        return read_mmlu(config.data, config.translations, config.mixup, languages, config.on_mismatch)
     if config.source == "clika":
         return read_clika(config.data, config.clika_task, languages, config.on_mismatch)
     if config.source == "knowledge_free":

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sources import Splits
+from sources import Splits, check_unless_dropped
 
 from common.cli import InputError
 from common.languages import LANGUAGES
 from common.parallel_data import Row, Tables, json_lines, take, text_of
 from common.prompts import question_text
-from common.questions import LETTERS, Question, check_question, monolingual
+from common.questions import LETTERS, Question, monolingual
 from common.settings import Setting
 
 FILES = {
@@ -54,8 +54,7 @@ def read_clika(data: str, task: str, languages: Sequence[str], on_mismatch: str)
         for number, record in enumerate(json_lines(path), 1):
             where = f"{path}, row {number}"
             item = read(record, where, code)
-            if on_mismatch == "refuse" or all(map(str.strip, item.options)):
-                check_question(item, where)
+            check_unless_dropped(item, where, on_mismatch)
             rows.setdefault(item.subject, []).append(Row(where, item))
         tables[code] = Tables(str(path), rows)
     return {"test": tables}

@@ -3,6 +3,7 @@
 Errors name file and row, counted from 1 without the header. Text is kept unchanged but for Belebele's stray blanks.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,21 @@ from typing import Any
 from common.cli import InputError
 from common.languages import LANGUAGES, get
 from common.parallel_data import Row, Tables, dataset_rows, json_lines, take, text_of
-from common.questions import FOUR, LETTERS, MIXED, check_question, filled, monolingual, read_csv_rows
+from common.questions import FOUR, LETTERS, MIXED, Question, check_question, filled, monolingual, read_csv_rows
 
 PAPER_MIXUP = "mixup_paper"
 
 Splits = dict[str, dict[str, Tables]]  # "test", and "dev" where there are few-shot examples -> language or PAPER_MIXUP
 
 
-def read_mmlu(data: str, translations: str | None, mixup: str | None, languages: Sequence[str]) -> Splits:
+def read_mmlu(
+    data: str, translations: str | None, mixup: str | None, languages: Sequence[str], on_mismatch: str
+) -> Splits:
     """MMLU in English from `data`, the other languages from `translations`, the released mixup from `mixup`.
 
-    The arguments are those of build_variants.py; openai/MMMLU has test questions only. Raises InputError for what is
-    missing or malformed.
+    The arguments are those of build_variants.py; openai/MMMLU has test questions only. With `on_mismatch` "drop" an
+    option may be empty, as the released mixup has it where English says "None": `common.parallel_data.align` leaves the
+    question out. Raises InputError for what is missing or malformed.
     """
     if len(languages) > 1 and translations is None:
         raise InputError("--translations is missing: name the folder or data set with the questions in other languages")
@@ -34,7 +38,17 @@ def read_mmlu(data: str, translations: str | None, mixup: str | None, languages:
         splits[split] = {"en": english} | _mmlu_translations(translations, split, languages[1:])
         if mixup:
             splits[split] |= _mmlu_mixup(mixup, split)
+    for row in (
+        row for tables in splits.values() for one in tables.values() for own in one.rows.values() for row in own
+    ):
+        check_unless_dropped(row.item, row.where, on_mismatch)
     return splits
+
+
+def check_unless_dropped(item: Question, where: str, on_mismatch: str) -> None:
+    """`check_question`, but of what `align` leaves out, since `on_mismatch` is "drop" and an option is empty."""
+    if on_mismatch == "refuse" or all(map(str.strip, item.options)):
+        check_question(item, where)
 
 
 def _mmlu_english(data: str, split: str) -> Tables | None:
@@ -69,11 +83,15 @@ def _mmlu_translations(translations: str | None, split: str, languages: Sequence
 
 
 def _mmlu_folder(folder: Path, split: str, language: str) -> Tables:
-    """Files <subject>_<split>.csv of question, four options and letter; a line of column names on top is skipped."""
+    """Files <subject>_<split>.csv of question, four options and letter; a line of column names on top is skipped.
+
+    Its last name is none of the letters: it is a word, or a number as pandas writes for columns without names.
+    """
     rows: dict[str, list[Row]] = {}
     for path in sorted(folder.glob(f"*_{split}.csv")):
         cells = list(read_csv_rows(path))
-        if cells and [name.strip().upper() for name in cells[0][1:5]] == list(FOUR) and cells[0][-1] not in FOUR:
+        last = cells[0][-1].strip() if cells else ""
+        if len(last) > 1 or last.isdigit():
             cells = cells[1:]
         for number, row in enumerate(cells, 1):
             where = f"{path}, row {number}"
@@ -93,6 +111,8 @@ def _mmmlu(name: str, language: str) -> Tables:
     for number, record in enumerate(records, 1):
         where = f"{path}, row {number}"
         *cells, subject = take(record, ("Question", *FOUR, "Answer", "Subject"), where)
+        # In Swahili and Yoruba the names are those of files: college_mathematics_test.csv_sw-KE.csv.
+        subject = re.split(r"_test(?:\.csv|-)", text_of(subject, where))[0]
         _add_mmlu_row(rows, "test", subject, cells, language, where)
     return Tables(path, rows)
 
@@ -121,14 +141,13 @@ def _mmlu_mixup(name: str, split: str) -> dict[str, Tables]:
 def _add_mmlu_row(
     rows: dict[str, list[Row]], split: str, subject: str, cells: Sequence[Any], language: str, where: str
 ) -> None:
-    """Check one MMLU row and append it with the id <subject>-<number>, or <subject>-dev-<number>."""
+    """Append one MMLU row with the id <subject>-<number>, or <subject>-dev-<number>."""
     if len(cells) != 6:
         raise InputError(f"{where}: {len(cells)} cells where question, four options and the answer's letter are needed")
     table = rows.setdefault(subject, [])
     prefix = f"{subject}-dev" if split == "dev" else subject
     subject, question, *options, answer = (text_of(cell, where) for cell in (subject, *cells))
     item = monolingual(f"{prefix}-{len(table) + 1:04d}", subject, "", question, options, answer, language)
-    check_question(item, where)
     table.append(Row(where, item))
 
 

@@ -41,8 +41,8 @@ def normalized_probability(logprob: np.ndarray, tokens: np.ndarray) -> np.ndarra
 def truth_ratio(true: float, perturbed: Sequence[float]) -> float:
     """Mean normalized probability of the perturbed answers over that of the true one.
 
-    0 and up, 1 where the model cannot tell them apart; NaN without perturbations. The mean is the
-    arithmetic one of the paper's equation (its code takes the geometric one).
+    0 and up, 1 where the model cannot tell them apart; NaN without perturbations. The mean is the arithmetic one, as in
+    the paper's equation and in `get_model_utility` of its code; the ratio that the code logs has the geometric one.
     """
     if not len(perturbed) or np.isnan(true):
         return float("nan")

@@ -16,6 +16,7 @@ from common.cli import InputError
 from common.progress import Progress
 
 TOKEN_BUDGET = 8192  # tokens in a batch, padding counted
+STATES = 2**30  # numbers, 2 GB in half precision
 Pooling = Literal["mean", "last"]
 
 
@@ -37,7 +38,7 @@ def pooled_states(
         raise InputError(f"text {row} has no token to take the hidden states of; leave it out")
     result: np.ndarray | None = None
     with Progress(len(ids), "texts") as progress:
-        for rows in batches(ids):
+        for rows in batches(ids, model):
             states, mask = forward(model, [ids[row] for row in rows])
             for place, row in enumerate(rows):
                 for position, token in enumerate(ids[row]):
@@ -57,11 +58,12 @@ def pooled_states(
     return result if result is not None else np.empty((0, 0, 0), dtype=np.float32)
 
 
-def batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Batches of rows by length, longest first, within TOKEN_BUDGET."""
-    order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
+def batches(ids: Sequence[Sequence[int]], model: PreTrainedModel) -> Iterator[list[int]]:
+    """Batches of rows by length, longest first, within TOKEN_BUDGET, and with STATES at most in all layers together."""
+    config, order = model.config.get_text_config(), sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
+    budget = min(TOKEN_BUDGET, STATES // (config.hidden_size * (config.num_hidden_layers + 1)))
     while order:
-        count = max(1, TOKEN_BUDGET // max(1, len(ids[order[0]])))
+        count = max(1, budget // max(1, len(ids[order[0]])))
         yield order[:count]
         order = order[count:]
 

@@ -54,7 +54,7 @@ def lens(
     scale = scale * divisor if config.model_type == "hyperclovax" else scale / divisor
     probabilities, best = [None] * len(ids), [None] * len(ids)
     with Progress(len(ids), "texts") as progress:
-        for rows in batches(ids):
+        for rows in batches(ids, model):
             states, mask = forward(model, [ids[row] for row in rows])
             places = (torch.arange(len(rows)), mask.sum(1).long() - 1)
             last = torch.stack([layer[places] for layer in states]).to(head.weight.device, dtype)

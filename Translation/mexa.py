@@ -107,7 +107,7 @@ def parallel_sentences(config: Mexa) -> dict[str, list[str]]:
 def embeddings(model, ids: Sequence[Sequence[int]]) -> np.ndarray:
     """float64 [embeddings, sentences, layers + 1, size] in the order of EMBEDDINGS; layer 0 is before the first."""
     result: np.ndarray | None = None
-    for rows in batches(ids):
+    for rows in batches(ids, model):
         states, mask = forward(model, [ids[row] for row in rows])
         by_place = weighted(states, mask * torch.arange(1, mask.shape[1] + 1))
         found = np.stack([by_place, at_positions(states, mask.sum(1).long() - 1)]).astype(float)
@@ -214,8 +214,8 @@ def sentence_of(table: pd.DataFrame, found: pd.DataFrame, asked: bool) -> str:
         f"MEXA with English, mean over layers, is {low['mexa']:.3f} ({low['language']}) to {high['mexa']:.3f}"
         f" ({high['language']})"
     )
-    if len(found):
-        row = found.iloc[0]
+    alike = found[(found["embedding"] == EMBEDDINGS[0]) & (found["pool"] == POOLS[0])] if len(found) else found
+    for _, row in alike.iterrows():
         verdict = "predicts accuracy" if row["pearson_low"] > 0 else "cannot be shown to predict accuracy"
         both = ", ".join(
             f"{name.capitalize()} {row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"

@@ -59,9 +59,7 @@ def align(tables: Mapping[str, Tables], on_mismatch: str) -> tuple[dict[str, lis
                 raise InputError(f"{rows[0].where}: subject {subject!r} is not among the English ones ({english.name})")
         for subject, rows in english.rows.items():
             if subject not in table.rows:
-                raise InputError(
-                    f"{table.name}: no questions of subject {subject!r}, which English has: {rows[0].where}"
-                )
+                raise InputError(f"{table.name}: no questions of subject {subject!r}, as English has: {rows[0].where}")
             if not table.rows[subject]:
                 raise InputError(f"{table.name}: no questions, English has {len(rows)}")
             dropped.update(dict.fromkeys(compare(rows, table.rows[subject], on_mismatch)))
@@ -109,13 +107,11 @@ def compare(english: list[Row], rows: list[Row], on_mismatch: str) -> list[str]:
                 )
     if len(rows) != len(english):
         place = rows[min(len(english), len(rows) - 1)].where
-        raise InputError(
-            f"{place}: {len(rows)} rows where English has {len(english)} ({english[-1].where} is the last)"
-        )
+        raise InputError(f"{place}: {len(rows)} rows where English has {len(english)} ({english[-1].where} is last)")
     if len(differing) > max(1, MAX_DROPPED * len(english)):
         raise InputError(
             f"{rows[0].where}: from here {len(differing)} of {len(rows)} answers differ from English, or an option is"
-            " empty, too many to drop; the rows are probably in another order"
+            " empty, too many to drop; the rows are probably in another order; use global_mmlu, or not this language"
         )
     return differing
 

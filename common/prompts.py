@@ -1,7 +1,9 @@
 """Prompts: the paper's for multiple-choice questions, character by character, and those of translations."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 from common.cli import InputError
@@ -11,10 +13,9 @@ from common.questions import LETTERS, Question
 if TYPE_CHECKING:  # takes seconds to import
     from transformers import PreTrainedTokenizerBase
 
-DATE = "26 Jul 2024"  # what Llama 3's chat templates say where they are told no day, instead of today's
+TODAY, DAY = r"""strftime_now\(['"]([^'"]*)['"]\)""", date(2024, 7, 26)  # in chat templates: today, and Llama 3's day
 TRANSLATION = "{source}: {text}\n{target}:"
-# What an instruction-tuned model is told before it.
-INSTRUCTION = "Translate from {source} to {target}. Answer with the translation alone, on one line."
+INSTRUCTION = "Translate from {source} to {target}. Answer with the translation alone, on one line."  # in chats
 
 
 def mmlu_header(item: Question) -> str:
@@ -65,12 +66,9 @@ def mmlu_prompt(
 ) -> str:
     """The text that ends in "Answer:", with solved `fewshot_examples` between the header and the question.
 
-    The words around question and options are English in every setting. Passage and question are labelled "Passage:" and
-    "Question:"; without a passage the text is that of the original MMLU evaluation.
+    Its own words are English in every setting; without a passage the text is that of the original MMLU evaluation.
     """
-    solved = [
-        f"{question_text(shot, prompt_format)} {prompt_format.label_of_answer(shot)}\n\n" for shot in fewshot_examples
-    ]
+    solved = [f"{question_text(s, prompt_format)} {prompt_format.label_of_answer(s)}\n\n" for s in fewshot_examples]
     return prompt_format.header(item) + "".join(solved) + question_text(item, prompt_format) + prompt_format.blank
 
 
@@ -87,15 +85,19 @@ def chat_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
     """The prompt as a user's turn, up to the start of the assistant's answer; special tokens are part of the text."""
     if tokenizer.chat_template is None:
         raise InputError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; leave --chat out")
-    turn = [{"role": "user", "content": prompt}]
-    return tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True, date_string=DATE)
+    return _rendered(tokenizer, [{"role": "user", "content": prompt}], add_generation_prompt=True)
+
+
+def _rendered(tokenizer: "PreTrainedTokenizerBase", turns: list[dict[str, str]], **keys: bool) -> str:
+    """The turns in the tokenizer's chat template, which says `DAY` instead of today; no function is handed to it."""
+    template = re.sub(TODAY, lambda form: repr(f"{DAY:{form[1]}}"), tokenizer.get_chat_template())
+    return tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False, **keys)
 
 
 def chat_answer_start(tokenizer: "PreTrainedTokenizerBase") -> str:
     """What the template puts between `chat_prompt` and an answer: a blank in Llama 2's, nothing in most."""
     asked = chat_prompt(tokenizer, "Q")
-    turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
-    answered = tokenizer.apply_chat_template(turns, tokenize=False, date_string=DATE)
+    answered = _rendered(tokenizer, [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}])
     return answered[len(asked) :].partition("ANSWER")[0] if answered.startswith(asked) else ""
 
 

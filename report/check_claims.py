@@ -131,7 +131,7 @@ def decide(claim: Claim, data: Data, seed: int, tested: int, same_as: str = "") 
     corrected = {label: measured(claim, parts, seed, level) for label, parts in data.samples.items()}
     if np.isnan(list(corrected.values())).any():
         note = f"the drop is so small that a share of it has no interval at {level:.2%}"
-        return Verdict(claim, NO_DATA, note, same_as)
+        return Verdict(claim, NO_DATA, note, same_as, data.model, *data.shape)
     nearest = {
         label: sign * ((low if side == "above" else high) - bound) for label, (_, low, high) in corrected.items()
     }
@@ -189,6 +189,11 @@ def compared(claim: Claim, values: Mapping[str, np.ndarray]) -> str:
     return f"{mean('of')} against {mean('against')}"
 
 
+def tests_in(verdicts: Sequence[Verdict]) -> int:
+    """Number of different tests, for which levels are corrected; of one the share may have an interval at 95% alone."""
+    return sum(bool(verdict.seeds) and not verdict.same_as for verdict in verdicts)
+
+
 def frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """One row a claim: name, claim, where, result, measure, holds, unit, then what was measured as fractions."""
     keys = ("name", "claim", "where", "result", "measure", "holds", "unit")
@@ -217,7 +222,7 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
     own = [verdict for verdict in verdicts if not verdict.same_as]
     words = (HOLDS, FAILS, NO_DATA, NOT_TESTED)
     counts = ", ".join(f"{word}: {sum(verdict.verdict == word for verdict in own)}" for word in words)
-    tested, again = sum(verdict.verdict in (HOLDS, FAILS) for verdict in own), len(verdicts) - len(own)
+    tested, again = tests_in(verdicts), len(verdicts) - len(own)
     lines = [
         "# Which claims hold",
         "",

@@ -8,6 +8,7 @@ from experiment import Experiment, Tables, beside, draw_series, heat_map, percen
 from matplotlib.figure import Figure
 from read_results import Result
 
+RECORDS = "records"  # the task of runs that no other is named for
 ASKED = {  # closed-book questions, in the order of importance
     "accuracy": "its own questions",
     "in_english": "the same in English",
@@ -27,17 +28,22 @@ PARTS = {  # of the invented continents
 def read_clika(results: Sequence[Result]) -> pd.DataFrame | None:
     """Agreement of right answers for each pair of languages; conductivity in `carried` where facts were taught."""
     found = tables_of(results, "CLiKA/consistency.py", "consistency.csv")
-    taught = [one for _, one in tables_of(results, "CLiKA/consistency.py", "accuracy.csv") if "conductivity" in one]
+    accuracies = tables_of(results, "CLiKA/consistency.py", "accuracy.csv")
+    taught = [one for _, one in accuracies if "conductivity" in one]
     found = [pair for pair in found if not pair[0].option("taught")] or found
     if not found:
         return None
-    table = found[0][1]
-    chosen = last_model(table) if found[0][0].option("taught") else table["model"].iloc[0]
+    result, table = min(found, key=lambda pair: RECORDS not in set(pair[1]["task"]))  # which every model has
+    chosen = last_model(table) if result.option("taught") else table["model"].iloc[0]
     table = table[(table["measure"] == "correct_jaccard") & (table["model"] == chosen)]
-    table = table[table["task"] == table["task"].iloc[0]]
-    carried = taught[0].dropna(subset=["conductivity"]) if taught else pd.DataFrame(columns=["model"])
-    carried = carried[carried["model"] == last_model(carried)]
+    task = RECORDS if RECORDS in set(table["task"]) else table["task"].iloc[0]
+    table = table[table["task"] == task]
+    own = [one for of, one in accuracies if of is result and {"task", "n"} <= set(one)]
+    counts = [one[(one["model"] == chosen) & (one["task"] == task)]["n"].max() for one in own]
+    carried = taught[0] if taught else pd.DataFrame(columns=["model", "conductivity"])
+    carried = carried[carried["model"] == last_model(carried)].dropna(subset=["conductivity"])
     return table.assign(
+        n=next(iter(counts), np.nan),
         carried=carried["conductivity"].mean() if len(carried) else np.nan,
         clear=int((carried["conductivity_low"] > 0).sum()) if len(carried) else 0,
         languages=len(carried),
@@ -51,11 +57,12 @@ def last_model(table: pd.DataFrame) -> str | None:
 
 def found_clika(table: pd.DataFrame) -> str:
     english = table[(table["language_a"] == "en") & (table["language_b"] != "en")]
-    said = []
+    said, row = [], table.iloc[0]
     if len(english):
         span = f"{100 * english['value'].min():.0f}% to {100 * english['value'].max():.0f}%"
-        said.append(f"Of the questions right in English or another language, {span} are right in both")
-    row = table.iloc[0]
+        of = "" if row["task"] == RECORDS else f" of {row['task']}"
+        n = "" if pd.isna(row["n"]) else f" (n = {row['n']:,.0f})"
+        said.append(f"Of the questions{of}{n} right in English or another language, {span} are right in both")
     if row["languages"]:
         clear = f"clearly above none in {row['clear']:.0f} of {row['languages']:.0f} languages"
         said.append(f"of what is taught in one language {100 * row['carried']:.0f}% reaches the others, {clear}")
@@ -144,8 +151,9 @@ def found_cloze(table: pd.DataFrame) -> str:
     others = 100 * rows["accuracy"].drop(index="en", errors="ignore")
     said = [f"Of {rows['n'].max():,} sentences"]
     if "en" in rows.index:
-        said.append(f"{percent(rows.loc['en'])} are completed right in English and")
-    said.append(f"{others.min():.1f}% to {others.max():.1f}% in {len(others)} other languages")
+        said.append(f"{percent(rows.loc['en'])} are completed right in English{' and' * bool(len(others))}")
+    if len(others):
+        said.append(f"{others.min():.1f}% to {others.max():.1f}% in {len(others)} other languages")
     return f"{' '.join(said)}; chance is {100 * table['chance'].iloc[0]:.1f}%."
 
 

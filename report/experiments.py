@@ -192,8 +192,9 @@ def read_quiz(results: Sequence[Result]) -> pd.DataFrame | None:
 def found_languages(table: pd.DataFrame) -> str:
     """Accuracy in English and what is lost elsewhere."""
     english, others = table[table["language"] == "en"].iloc[0], table[table["language"] != "en"]
-    span = f"{100 * others['value'].min():.1f}% to {100 * others['value'].max():.1f}%"
-    said = f"{percent(english, 'value')} right in English (n = {english['n']:,}), {span} in other languages"
+    said = f"{percent(english, 'value')} right in English (n = {english['n']:,})"
+    if len(others):
+        said += f", {100 * others['value'].min():.1f}% to {100 * others['value'].max():.1f}% in other languages"
     if pd.isna(english["lost"]):
         return f"{said}."
     return f"{said}: asked there, accuracy {change(english['lost'], english['lost_low'], english['lost_high'])}."
@@ -351,7 +352,7 @@ def read_translation(results: Sequence[Result]) -> pd.DataFrame | None:
 def found_translation(table: pd.DataFrame) -> str:
     said = []
     for kind, own in table.groupby("series", sort=True):
-        said.append(f"{own['bleu'].mean():.1f} BLEU and {100 * own['value'].mean():.1f} chrF++ {kind}")
+        said.append(f"{own['bleu'].mean():.1f} BLEU and {100 * own['value'].mean():.1f} chrF++ a sentence {kind}")
     return f"On average {', '.join(said)} ({table['n'].max():,} sentences, {table['language'].nunique()} languages)."
 
 

@@ -294,8 +294,11 @@ def read_mexa(results: Sequence[Result]) -> pd.DataFrame | None:
         own = own.assign(mean=own.groupby("other")["mexa"].transform("mean"))
         correlation = [name for name in result.files if name.endswith("correlation.csv")]
         if correlation:
-            first = read_csv(result.path.parent / correlation[0]).iloc[0]
-            own = own.assign(**{name: first[name] for name in ("pearson", "pearson_low", "pearson_high", "languages")})
+            kinds = read_csv(result.path.parent / correlation[0])
+            of_means = kinds[(kinds["embedding"] == own["embedding"].iloc[0]) & (kinds["pool"] == "mean")]
+            for first in of_means.to_dict("records"):
+                names = ("pearson", "pearson_low", "pearson_high", "languages")
+                own = own.assign(**{name: first[name] for name in names})
         return own
     return None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
-from check_claims import FAILS, HOLDS, Verdict, shown
+from check_claims import FAILS, HOLDS, Verdict, shown, tests_in
 from experiments import EXPERIMENTS, MMLU, draw_headline
 from figures import svg
 from markdown_it import MarkdownIt
@@ -194,7 +194,7 @@ def claims_section(page: Page) -> str:
     done = [row for row in rows if any(one.verdict in (HOLDS, FAILS) for one in row)]
     rest = [row for row in rows if row not in done]
     several = len(lists) > 1
-    tested = sum(one.verdict in (HOLDS, FAILS) and not one.same_as for one in lists[0])
+    tested = tests_in(lists[0])
     note = (
         "<p>Effects with 95% bootstrap intervals over units, and over training seeds where there are several; the line"
         " marks the value that is claimed to be passed. A claim holds if the whole interval lies on the claimed side at"

@@ -144,6 +144,7 @@ class Reproduce:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, without `error: `."""
+    """The last line that says something, that of an error first, which a launcher may write more behind."""
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1].removeprefix("error: ") if lines else "it ended without a word"
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it ended without a word"])[-1]

@@ -282,6 +282,34 @@ def test_the_released_mixup_is_one_more_setting_with_its_languages_unknown(mmlu)
     assert "mixup_paper" in settings_in(mmlu / "out" / "dev") and "mixup" not in settings_in(mmlu / "out")
 
 
+def test_an_option_that_the_released_mixup_lost_leaves_its_question_out(mmlu):
+    """Where English says "None" it has an empty cell, and a line of numbers on top, as pandas writes both."""
+    for split, count in (("test", 5), ("dev", 2)):
+        for number, subject in enumerate(SUBJECTS):
+            name = subject if split == "test" else f"dev {subject}"
+            rows = mmlu_rows("it", name, count + number * (split == "test"))
+            write_csv(mmlu / "released" / "data" / split / f"{subject}_{split}.csv", [[*"012345"], *rows])
+    edit_csv(mmlu / "released" / "data" / "test" / "virology_test.csv", 4, 3, "")
+    arguments = mmlu_arguments(mmlu, languages="en,de", mixup=mmlu / "released")
+    refused = build(*arguments)
+    assert refused.returncode == 2 and "virology_test.csv, row 4: option C is empty" in refused.stderr
+    assert "1 test questions left out" in built(*arguments, "--on_mismatch", "drop")
+    for setting in ("en", "full_de", "mixup_paper"):
+        items = read_questions(mmlu / "out" / f"{setting}.csv")
+        assert len(items) == 10 and "virology-0004" not in {item.id for item in items}
+
+
+def test_subjects_of_mmmlu_that_are_names_of_files(mmlu):
+    """In Swahili and Yoruba the released files have these instead of subjects."""
+    write_mmmlu(mmlu / "openai", "sw", "SW-KE", mmlu_rows)
+    path = mmlu / "openai" / "test" / "mmlu_SW-KE.csv"
+    text = path.read_text(encoding="utf-8").replace(",anatomy\n", ",anatomy_test.csv_sw-KE.csv\n")
+    path.write_text(text.replace(",virology\n", ",virology_test-sw-KE.csv\n"), encoding="utf-8")
+    assert "anatomy_test.csv_sw-KE.csv" in path.read_text(encoding="utf-8")
+    built(*mmlu_arguments(mmlu, languages="en,sw", translations=mmlu / "openai"))
+    assert {item.subject for item in read_questions(mmlu / "out" / "full_sw.csv")} == set(SUBJECTS)
+
+
 def test_belebele_keeps_the_passage_english_but_in_full_and_context(belebele):
     built("--source", "belebele", "--data", belebele / "data", "--out", belebele / "out")
     names = settings_in(belebele / "out")

@@ -38,6 +38,9 @@ def test_one_table_is_said_with_its_own_intervals(tmp_path, monkeypatch, capsys,
     printed = capsys.readouterr().out
     assert said in printed and f"{100 * (mixed - control):+.1f} points" in printed
     assert len(pd.read_csv(tmp_path / "out.csv")) == 3
+    assert "On questions of column `full`, fine-tuning" in printed
+    assert call(script, ["--tables", table, "--out", tmp_path / "world.csv", "--subjects", "x"], monkeypatch) == 0
+    assert "On facts asked in another language than they are known in, fine-tuning" in capsys.readouterr().out
 
 
 def test_several_seeds_are_pooled_with_students_t(tmp_path, monkeypatch, capsys):

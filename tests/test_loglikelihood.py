@@ -285,6 +285,13 @@ def test_weights_that_are_cut_are_named(tiny_checkpoint, tmp_path):
         load(str(tmp_path / "cut"), device="cpu")
 
 
+def test_weights_in_another_format_are_no_damage(tiny_checkpoint, tmp_path):
+    shutil.copytree(tiny_checkpoint, tmp_path / "old")
+    (tmp_path / "old" / "model.safetensors").rename(tmp_path / "old" / "pytorch_model.bin")
+    with pytest.raises(InputError, match="old' cannot be loaded, no safetensors"):
+        load(str(tmp_path / "old"), device="cpu")
+
+
 sequences = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=20)
 
 

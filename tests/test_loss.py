@@ -53,6 +53,17 @@ def test_loss_and_gradients_are_those_of_all_logits_at_once(batch, monkeypatch, 
     assert model(**batch).logits.shape[-1] == VOCABULARY
 
 
+def test_the_probe_runs_in_the_precision_of_training():
+    """As flash attention wants it, which refuses float32."""
+    seen = []
+    model = tiny_llama(VOCABULARY)
+    watched = model.model.layers[0].self_attn.q_proj
+    watched.register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
+    with loss.loss_in_pieces(model, lambda: torch.autocast("cpu", torch.bfloat16)):
+        pass
+    assert seen == [torch.bfloat16]
+
+
 def test_labels_that_are_shifted_already(batch):
     model = tiny_llama(VOCABULARY)
     shifted = torch.full_like(batch["labels"], -100)

@@ -106,6 +106,14 @@ def test_chat_template_without_a_second_bos():
     assert prompt_tokens(tokenizer, ["A river"])[0] == tokenizer("A river").input_ids
 
 
+def test_chats_say_the_same_day_on_every_day():
+    tokenizer = chat_tokenizer()
+    tokenizer.chat_template = (
+        "{{ strftime_now('%Y-%m-%d') }} {% set day = strftime_now(\"%d %b %Y\") %}{{ day }} " + TEMPLATE
+    )
+    assert chat_prompt(tokenizer, "Which?").startswith("2024-07-26 26 Jul 2024 ")
+
+
 def test_the_answer_in_a_chat_begins_as_the_template_writes_it(tmp_path):
     """Llama 2's template has a blank before an answer: the token that follows is "▁A", not "A"."""
     assert chat_answer_start(chat_tokenizer()) == ""

@@ -15,6 +15,7 @@ from common.reporting.stats import paired_bootstrap
 from tests.mmlu import rewrite, write_run
 from tests.scripts import ROOT, call, load_script
 from tests.test_scripts import bash, calls, copy, edit, trained
+from tests.tiny import sentencepiece_tokenizer, tiny_llama
 
 assert copy  # a fixture
 script = load_script("report/tabulate_remedies.py")
@@ -376,6 +377,28 @@ def test_log_probabilities_of_lines_are_those_of_the_model(texts, tmp_path, tiny
     assert call(perplexity, [*keys, "--limit", 1], monkeypatch) == 2 and "delete it" in capsys.readouterr().err
     assert call(perplexity, [*keys, "--texts", tmp_path], monkeypatch) == 2
     assert "no files such as en.test.txt" in capsys.readouterr().err
+
+
+def test_lines_that_one_language_lacks_are_said(texts, tmp_path, tiny_checkpoint, monkeypatch, capsys):
+    keys = ["--model", tiny_checkpoint, "--texts", texts, "--dtype", "float32", "--out"]
+    assert call(perplexity, [*keys, tmp_path / "tail"], monkeypatch) == 0 and "note" not in capsys.readouterr().err
+    (texts / "de.test.txt").write_text("Der Fluss ist lang.\n\nEin Tal.\nEine Stadt.\n")
+    assert call(perplexity, [*keys, tmp_path / "out"], monkeypatch) == 0
+    said = capsys.readouterr().err
+    assert "de.test.txt: line 2 is empty, in another" in said and "en.devtest: line 3 is empty" in said
+
+
+def test_a_dummy_prefix_counts_as_no_token(texts, tmp_path, monkeypatch):
+    """SentencePiece puts "▁" before a text, and none behind a line end."""
+    tokenizer = sentencepiece_tokenizer(tmp_path)
+    tokenizer.save_pretrained(tmp_path / "model")
+    tiny_llama(len(tokenizer)).save_pretrained(tmp_path / "model")
+    keys = ["--model", tmp_path / "model", "--texts", texts, "--out", tmp_path / "out"]
+    assert call(perplexity, keys, monkeypatch) == 0
+    counted = pd.read_csv(tmp_path / "out/lines.csv")["tokens"].tolist()
+    lines = ["The river is long.", "The hill is high.", "A town.", "Der Fluss ist lang."]
+    before = len(tokenizer("\n", add_special_tokens=False).input_ids)
+    assert counted == [len(tokenizer(f"\n{line}", add_special_tokens=False).input_ids) - before for line in lines]
 
 
 def test_a_model_without_numbers_has_no_perplexity(texts, tmp_path, tiny_checkpoint, monkeypatch, capsys):

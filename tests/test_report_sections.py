@@ -233,6 +233,33 @@ def test_what_was_taught_is_said_of_the_model_that_was_taught(tmp_path):
     assert (table["clear"].iloc[0], table["languages"].iloc[0], set(table["model"])) == (1, 2, {"taught"})
 
 
+def test_nothing_is_said_of_the_untaught_model_where_the_taught_one_knows_nothing(tmp_path):
+    names = ["model", "task", "language_a", "language_b", "measure", "value"]
+    pairs = [[m, t, "en", "de", "correct_jaccard", v] for m in ("untaught", "taught") for t, v in (("x_geo", 0.5),)]
+    accuracy = pd.DataFrame(
+        [["untaught", "x_geo", "de", 60, 0.6, 0.1], ["taught", "x_geo", "de", 60, float("nan"), float("nan")]],
+        columns=["model", "task", "language", "n", "conductivity", "conductivity_low"],
+    )
+    accuracy.to_csv(tmp_path / "s_accuracy.csv", index=False)
+    pd.DataFrame(pairs, columns=names).to_csv(tmp_path / "s_consistency.csv", index=False)
+    files = {name: file_digest(tmp_path / name) for name in ("s_consistency.csv", "s_accuracy.csv")}
+    command = "x --runs untaught=a,taught=b --taught en"
+    result = found.Result(tmp_path / "s.provenance.json", "CLiKA/consistency.py", command, "", {}, files, 0)
+    sections = load_script("report/clika_sections.py")
+    table = sections.read_clika([result])
+    assert table["languages"].iloc[0] == 0 and table["carried"].isna().all()
+    said = "Of the questions of x_geo (n = 60) right in English or another language, 50% to 50% are right in both."
+    assert sections.found_clika(table) == said
+
+
+def test_english_alone_has_no_span():
+    table = pd.DataFrame({"language": ["en"], "n": [80], "value": [0.3], "ci_low": [0.2], "ci_high": [0.4]})
+    table = table.assign(lost=float("nan"), accuracy=0.3, chance=0.25)
+    assert experiments.found_languages(table).endswith("right in English (n = 80).")
+    said = experiment("Cloze sentences").found(table)
+    assert "nan" not in said and "other" not in said
+
+
 def test_the_translations_shown_are_not_those_of_a_service(tmp_path):
     rows = [("google", "en-de", 9, 60.0, 40.0), ("world", "en-de", 9, 30.0, 10.0)]
     scores = pd.DataFrame(rows, columns=["system", "direction", "n", "chrf", "bleu"])

@@ -8,6 +8,11 @@ from tests.scripts import load_script
 script = load_script("report/reproduce.py")
 
 
+def test_the_reason_is_the_error_and_not_a_launchers_last_line():
+    assert script.last_line("x\nerror: no such layer\n=====\n  rank 1\n=====\n") == "no such layer"
+    assert script.last_line("x\ny\n") == "y"
+
+
 def test_a_line_a_part_and_its_output_in_a_log(tmp_path, capfd):
     commands = {"quiz": "echo noise; echo more >&2", "lens": "echo noise; echo error: no words; exit 3"}
     config = SimpleNamespace(

@@ -238,6 +238,8 @@ def test_address_and_key(faulty, monkeypatch, variable, value, said):
         ("tiny", "", True),
         ("gpt-4o", "gpt-3.5-turbo", False),
         ("Meta-Llama-3-8B", "Mistral-7B", False),
+        ("openai/gpt-oss-120b:fireworks-ai", "accounts/fireworks/models/gpt-oss-120b", True),
+        ("llama3:8b", "llama3:70b", False),
     ],
 )
 def test_names_of_a_model(faulty, asked, said, same):
@@ -248,6 +250,29 @@ def test_names_of_a_model(faulty, asked, said, same):
     else:
         with pytest.raises(InputError, match="answers as model"):
             server.ask(["Q"], 1)
+
+
+def test_tokens_that_a_server_writes_alike(faulty):
+    """vLLM writes "▁A" and "A" of SentencePiece both as "A": the likelier one counts."""
+    tops = [{"token": "A", "logprob": -0.25}, {"token": "B", "logprob": -2.0}, {"token": "A", "logprob": -9.0}]
+    choice = {"message": {"content": "A"}, "logprobs": {"content": [{"top_logprobs": tops}]}}
+    faulty.answers = [completion(choices=[choice])]
+    assert Server("tiny", chat=True).ask(["Q"], 1, logprobs=5)[0].first == {"A": -0.25, "B": -2.0}
+    lost = {"tokens": ["A"], "token_logprobs": [-0.25], "top_logprobs": [{"A": -9.0, "B": -2.0}]}
+    faulty.answers = [completion(choices=[{"text": "A", "logprobs": lost}])]
+    assert Server("tiny").ask(["Q"], 1, logprobs=5)[0].first == {"A": -0.25, "B": -2.0}
+
+
+def test_marks_of_vocabularies_and_a_model_that_thinks(faulty, variants, tmp_path, monkeypatch, capsys):
+    keys = ["--model", "endpoint:tiny", "--data", variants, "--settings", "en", "--out"]
+    faulty.answers = [completion("B", {"▁B": -0.5, "ĠA": -1, "A": -3})]
+    assert call(evaluate, [*keys, tmp_path / "marks"], monkeypatch) == 0
+    records = pd.read_csv(tmp_path / "marks" / "en.csv")
+    assert set(records["prediction"]) == {"B"} and set(records["logprob_A"]) == {-1.0}
+    assert "does the model think" not in capsys.readouterr().err
+    faulty.answers = [completion("<think>", {"<think>": -0.001, "C": -20})]
+    assert call(evaluate, [*keys, tmp_path / "thinks"], monkeypatch) == 0
+    assert "most answers begin with no label but as '<think>'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("road", ["endpoint", "chat"])

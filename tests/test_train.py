@@ -184,12 +184,20 @@ def test_a_model_is_evaluated_in_the_same_precision_before_and_after(
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"processes": 0}, "processes is 0"),
         ({"attention": "flash_attention_2"}, "set batch_size 1 and accumulation 4"),
+        ({"attention": "flash_attention_3"}, "set batch_size 1 and accumulation 4"),
         ({"learning_rate": "1e30", "log_steps": 2}, "the loss is nan; lower learning_rate"),
     ],
 )
 def test_bad_input_is_one_sentence(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys, changes, said):
     assert call(script, arguments(tiny_checkpoint, corpus, tmp_path / "out", **changes), monkeypatch) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "out" / "run.json").exists()
+
+
+def test_activations_are_recomputed_once(tiny_checkpoint, corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FSDP_ACTIVATION_CHECKPOINTING", "true")
+    keys = arguments(tiny_checkpoint, corpus, tmp_path / "out", gradient_checkpointing=True)
+    assert call(script, keys, monkeypatch) == 2
+    assert "fsdp_activation_checkpointing does the same" in capsys.readouterr().err
 
 
 GOOD = b'{"text": "A river flows."}\n'

@@ -51,6 +51,8 @@ if [[ -n "${TOKENS:-}" ]]; then
     steps=(--max_steps $(((TOKENS + step - 1) / step)))
 fi
 [[ -n "${ONLY:-}" ]] || evaluate none "$model"
+known=() # in one language, and asked in others
+! is_world || known=(--subjects english_only)
 before=("${arms[@]}") asked_before=("${quizzes[@]}") shared=("${keys[@]}") tables=()
 for number in "${seeds[@]:-}"; do
     arms=("${before[@]}") quizzes=("${asked_before[@]}") logs=() keys=("${shared[@]}")
@@ -63,11 +65,12 @@ for number in "${seeds[@]:-}"; do
     table remedy
     number=${number:-$(get seed)}
     tables+=("${number:-42}=$place/remedy.csv")
-    "$python" FT/finding.py --tables "${tables[-1]}" --arm "${chosen[-1]}" --out "$place/finding.csv"
+    "$python" FT/finding.py --tables "${tables[-1]}" --arm "${chosen[-1]}" "${known[@]}" --out "$place/finding.csv"
 done
 [[ -z "${PLAN:-}${ONLY:-}" ]] || exit 0
 if [[ ${#seeds[@]} -gt 1 ]]; then
-    "$python" FT/finding.py --tables "$(IFS=, && echo "${tables[*]}")" --arm "${chosen[-1]}" --out "$results/seeds.csv"
+    several=$(IFS=, && echo "${tables[*]}")
+    "$python" FT/finding.py --tables "$several" --arm "${chosen[-1]}" "${known[@]}" --out "$results/seeds.csv"
 fi
 compare=(--arms "$(IFS=, && echo "${chosen[*]}")" --seeds "${SEEDS:-}" --held_out "$(data_set held_out_languages)")
 ! is_world || compare+=(--subjects "$name=english_only")

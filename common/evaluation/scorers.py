@@ -21,6 +21,7 @@ from common.settings import Setting
 
 TOP = 20  # most likely first tokens to ask a server for; servers give no more
 ANSWER_TOKENS = 1  # of a server's answer
+BLANKS = " \t\n▁Ġ"  # around a token's text; the last two are those of vocabularies, which some servers return
 Parts = Mapping[str, Sequence[Question]]  # a shard's questions by setting
 
 
@@ -140,9 +141,12 @@ class ServerScorer:
         self.stats.computed_tokens += sum(reply.prompt_tokens + reply.tokens for reply in replies)
         owners = [(name, item) for name, items in parts.items() for item in items]
         labels = [settings[name].prompt_format.labels_of(item) for name, item in owners]
-        first = [{token.strip(): one.first[token] for token in sorted(one.first, key=one.first.get)} for one in replies]
+        first = [{key.strip(BLANKS): one.first[key] for key in sorted(one.first, key=one.first.get)} for one in replies]
         logprobs = [[said.get(label, np.nan) for label in own] for said, own in zip(first, labels, strict=True)]
         texts = [reply.text for reply in replies]
+        odd = [one.text for one, p in zip(replies, logprobs, strict=True) if one.first and np.nansum(np.exp(p)) < 1e-3]
+        if 2 * len(odd) > len(replies):
+            print(f"note: most answers begin with no label but as {odd[0]!r}; does the model think?", file=sys.stderr)
         names, items = zip(*owners, strict=True)
         return record_rows(items, names, padded(logprobs), texts=texts, labels=labels)
 

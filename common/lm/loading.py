@@ -153,7 +153,8 @@ def bad_model(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise InputError(f"model {name!r} cannot be loaded, its files may be damaged: {reason:.300}") from error
+        cause = "no safetensors (see refs/pr/N)" if "named model.safetensors" in reason else "its files may be damaged"
+        raise InputError(f"model {name!r} cannot be loaded, {cause}: {reason:.300}") from error
 
 
 def _some(names: Collection[str]) -> str:

@@ -36,7 +36,7 @@ class Reply:
     """A model's answer.
 
     Attributes:
-        first: log-probabilities (nats) of the likeliest first tokens, if requested and returned.
+        first: log-probabilities (nats) of the likeliest first tokens, if returned; of two written alike, the larger.
         prompt_tokens, tokens: of prompt and answer as the server counts them, 0 if it does not.
 
     Raises ValueError for values that are none of these, so that no such reply is used or kept.
@@ -49,7 +49,7 @@ class Reply:
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
-            raise ValueError("its text is no text")
+            raise ValueError("its text is no text; if the model thinks first, switch that off")
         for token, value in self.first.items():
             if not (isinstance(token, str) and isinstance(value, int | float) and -math.inf < value < SMALL):
                 raise ValueError("a log-probability is no number up to 0")
@@ -85,9 +85,7 @@ class Server:
         try:
             import openai
         except ImportError as error:
-            raise InputError(
-                f"model {model!r} behind a server needs one more package: bash install.sh --online"
-            ) from error
+            raise InputError(f"model {model!r} behind a server needs a package: bash install.sh --online") from error
         if not model:
             raise InputError("endpoint: and chat: need a model's name behind the colon")
         missing = [name for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if not os.environ.get(name)]
@@ -213,6 +211,7 @@ def _kept_reply(kept: sqlite3.Connection, key: str) -> Reply | None:
 def same_model(asked: str, said: Any) -> bool:
     """Whether a server's name may be that of the model asked for, as gpt-4o-2024-08-06 is of gpt-4o; no name may."""
     name = asked.rstrip("/").rpartition("/")[2].lower()
+    name = name.partition(":")[0] if "/" in asked else name  # a router is asked for OWNER/MODEL:HOST
     return not isinstance(said, str) or not said or name in said.lower() or said.lower() in asked.lower()
 
 
@@ -234,9 +233,9 @@ def reply_of(done: Any, chat: bool) -> Reply:
         offered = choice.get("logprobs") or {}
         if chat:
             tokens = (offered.get("content") or [{}])[0].get("top_logprobs") or []
-            first = {token["token"]: token["logprob"] for token in tokens}
-        else:
-            first = (offered.get("top_logprobs") or [{}])[0] or {}
-        return Reply(text, dict(first), usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
+            first = {token["token"]: token["logprob"] for token in sorted(tokens, key=lambda token: token["logprob"])}
+        elif first := dict((offered.get("top_logprobs") or [{}])[0] or {}):
+            first |= dict(zip(offered.get("tokens", ())[:1], offered.get("token_logprobs", ())[:1], strict=False))
+        return Reply(text, first, usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError("it is not of the form of a completion") from error

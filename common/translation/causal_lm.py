@@ -85,6 +85,4 @@ class ServerTranslator(PromptedTranslator):
             told = INSTRUCTION.format(source=LANGUAGES[source].name, target=LANGUAGES[target].name)
             prompts = [f"{told}\n\n{prompt}" for prompt in prompts]
         answers = self.server.ask(prompts, MAX_NEW_TOKENS, stop=None if self.server.chat else "\n")
-        return [
-            answer if isinstance(answer, Failure) else answer.text.strip().split("\n")[0].strip() for answer in answers
-        ]
+        return [one if isinstance(one, Failure) else one.text.strip().split("\n")[0].strip() for one in answers]
