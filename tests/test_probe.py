@@ -119,6 +119,14 @@ def test_states_are_moved_to_the_language_of_training(rng):
     assert np.allclose(probing.moved(states, target, source, "projection"), expected)
 
 
+@pytest.mark.parametrize("shape", [(20, 60), (60, 20)])
+def test_the_pseudoinverse_is_that_by_singular_values(rng, shape):
+    states = rng.normal(size=shape) * np.geomspace(1, 1e-3, shape[1])
+    states -= states.mean(axis=0)  # so that one direction of the questions is empty
+    slow = np.linalg.pinv(states, rcond=1e-9)
+    np.testing.assert_allclose(probing.pseudoinverse(states), slow, atol=1e-6 * np.abs(slow).max())
+
+
 def test_a_rotation_and_offset_are_undone_by_the_projection_alone(rng):
     states, right = made(rng)
     rotation = np.linalg.qr(rng.normal(size=(30, 30)))[0]
