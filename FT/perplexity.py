@@ -60,12 +60,11 @@ def read_lines(files: dict[str, Path], limit: int | None) -> dict[str, list[str]
     for code, own in rows.items():
         if not any(own):
             raise InputError(f"{files[code]}: no text in it")
-        empty = (place for place, line in enumerate(own) if not line)
-        if (
-            odd := next((n for n in empty if any("".join(more[n : n + 1]) for more in rows.values())), None)
-        ) is not None:
-            said = f"line {odd + 1} is empty, in another language it is not: lines behind it count as other sentences"
-            print(f"note: {files[code]}: {said}", file=sys.stderr)
+        for number, line in enumerate(own):
+            if not line and any(number < len(other) and other[number] for other in rows.values()):
+                said = f"line {number + 1} is empty, in another language not: lines behind it count as other sentences"
+                print(f"note: {files[code]}: {said}", file=sys.stderr)
+                break
     return {code: [line for line in own if line][:limit] for code, own in rows.items()}
 
 

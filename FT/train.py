@@ -354,9 +354,9 @@ def trainer_of(config: Train, tokenizer, pairs: list[Pair], **keys: Any) -> Trai
 
 def memory_for_logits(config: Train, trainer: Trainer) -> AbstractContextManager:
     """Inside the block few logits are there at once; objective `dpo` sees to that itself, under FSDP all are there."""
-    whole = config.objective == "dpo" or trainer.is_fsdp_enabled
-    model, autocast = trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator.autocast
-    return nullcontext() if whole else loss_in_pieces(model, autocast)
+    if config.objective == "dpo" or trainer.is_fsdp_enabled:
+        return nullcontext()
+    return loss_in_pieces(trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator.autocast)
 
 
 class NothingLeft(Exception):

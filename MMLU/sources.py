@@ -85,13 +85,12 @@ def _mmlu_translations(translations: str | None, split: str, languages: Sequence
 def _mmlu_folder(folder: Path, split: str, language: str) -> Tables:
     """Files <subject>_<split>.csv of question, four options and letter; a line of column names on top is skipped.
 
-    Its last name is none of the letters: it is a word, or a number as pandas writes for columns without names.
+    Its names are question, A, B, C, D, answer, or other words or numbers, as pandas writes for columns without names.
     """
     rows: dict[str, list[Row]] = {}
     for path in sorted(folder.glob(f"*_{split}.csv")):
         cells = list(read_csv_rows(path))
-        last = cells[0][-1].strip() if cells else ""
-        if len(last) > 1 or last.isdigit():
+        if cells and _is_header([cell.strip() for cell in cells[0]]):
             cells = cells[1:]
         for number, row in enumerate(cells, 1):
             where = f"{path}, row {number}"
@@ -99,6 +98,12 @@ def _mmlu_folder(folder: Path, split: str, language: str) -> Tables:
     if not rows:
         raise InputError(f"{folder}: no questions in files named <subject>_{split}.csv")
     return Tables(str(folder), rows)
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Whether a line has column names: a question is no single word, unless its options are the letters."""
+    words = all(cell.isidentifier() or cell.isdigit() for cell in cells)
+    return cells[-1] not in FOUR and (words or [cell.upper() for cell in cells[1:5]] == list(FOUR))
 
 
 def _mmmlu(name: str, language: str) -> Tables:

@@ -215,7 +215,8 @@ def sentence_of(table: pd.DataFrame, found: pd.DataFrame, asked: bool) -> str:
         f" ({high['language']})"
     )
     alike = found[(found["embedding"] == EMBEDDINGS[0]) & (found["pool"] == POOLS[0])] if len(found) else found
-    for _, row in alike.iterrows():
+    if len(alike):
+        row = alike.iloc[0]
         verdict = "predicts accuracy" if row["pearson_low"] > 0 else "cannot be shown to predict accuracy"
         both = ", ".join(
             f"{name.capitalize()} {row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"

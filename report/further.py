@@ -296,8 +296,8 @@ def read_mexa(results: Sequence[Result]) -> pd.DataFrame | None:
         if correlation:
             kinds = read_csv(result.path.parent / correlation[0])
             of_means = kinds[(kinds["embedding"] == own["embedding"].iloc[0]) & (kinds["pool"] == "mean")]
-            for first in of_means.to_dict("records"):
-                names = ("pearson", "pearson_low", "pearson_high", "languages")
+            if len(of_means):
+                first, names = of_means.iloc[0], ("pearson", "pearson_low", "pearson_high", "languages")
                 own = own.assign(**{name: first[name] for name in names})
         return own
     return None
