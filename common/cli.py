@@ -52,24 +52,18 @@ def run(main: Callable[[], None]) -> None:
     try:
         with suppress(Planned), held:
             main()
-    except InputError as error:
-        _end(2, f"error: {error}")
-    except OSError as error:
-        _end(2, f"error: {sentence_of(error)}")
+    except (InputError, OSError) as error:
+        _end(2, f"error: {sentence_of(error) if isinstance(error, OSError) else error}")
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
         if type(error).__name__ == "OutOfMemoryError":
             _end(2, f"error: {str(error).splitlines()[0]} Smaller batches or texts, --device map or --dtype may help")
-        if (stop := _stop_in(error)) is None:
+        stop = error.subgroup(KeyboardInterrupt) if isinstance(error, BaseExceptionGroup) else error
+        while isinstance(stop, BaseExceptionGroup):
+            stop = stop.exceptions[0]
+        if not isinstance(stop, KeyboardInterrupt):
             _end(1, f"{traceback.format_exc()}error: a fault of this program; please report it with the lines above")
         warnings.simplefilter("ignore")  # of what was stopped in the middle
         _end(stop.args[0] if stop.args else 130, "stopped: the same command goes on from here")
-
-
-def _stop_in(error: BaseException) -> KeyboardInterrupt | None:
-    """What stopped the script, if something did; a server's client has it in a group of all tasks that it ended."""
-    if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, map(_stop_in, error.exceptions)), None)
-    return error if isinstance(error, KeyboardInterrupt) else None
 
 
 def _terminated(*_) -> None:

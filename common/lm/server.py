@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 import os
+import signal
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
@@ -119,11 +120,17 @@ class Server:
         keys |= more
         if logprobs:
             keys |= {"logprobs": True, "top_logprobs": logprobs} if self.chat else {"logprobs": logprobs}
-        return asyncio.run(self._ask_all(prompts, keys))
+        stop = signal.getsignal(signal.SIGTERM)
+        try:
+            return asyncio.run(self._ask_all(prompts, keys))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt(128 + signal.SIGTERM) from None
+        finally:
+            signal.signal(signal.SIGTERM, stop)
 
     async def _ask_all(self, prompts: Sequence[str], keys: dict[str, Any]) -> list[Reply | Failure]:
-        # `gather` raises what a request raises; without this, one that is stopped by a signal would print it too.
-        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        # An exception of a signal in the middle of the client may become another; cancelled tasks end in order.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
         slots = asyncio.Semaphore(CONCURRENCY)
         distinct = {prompt: config_hash({"chat": self.chat, "prompt": prompt, **keys}) for prompt in prompts}
         with database(self.replies or ":memory:", TABLE) as kept, Progress(len(distinct), "answers") as progress:
@@ -135,8 +142,7 @@ class Server:
                             reply = await self._ask(client, prompt, keys)
                         if isinstance(reply, Reply):
                             with kept:
-                                row = (key, json.dumps(asdict(reply)))
-                                kept.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", row)
+                                kept.execute("REPLACE INTO replies VALUES (?, ?)", (key, json.dumps(asdict(reply))))
                     progress.update()
                     return reply
 
