@@ -2,21 +2,25 @@
 
     python MMLU/tabulate_mmlu.py --runs MMLU/results/zero_shot/world --out MMLU/results/zero_shot/world/table
 
-Writes <out>.csv (one row per run and setting, fractions) and <out>.md (percent, settings down, languages across).
+Writes <out>.csv (one row per run and setting, fractions) and <out>.md (percent, settings down, languages across). A run
+in which labels have little of the probability is named: what the model would write may be another answer.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from categories import load_category, run_title
 from statsmodels.stats.multitest import multipletests
 
 from common.cli import InputError, comma_list, parse, run
-from common.evaluation.records import paired_correct, summarize
+from common.evaluation.records import logprobs_of, paired_correct, summarize
 from common.languages import LANGUAGES
+from common.reporting.provenance import read_run
 from common.reporting.results import write_result
 from common.reporting.stats import paired_bootstrap, wilson_by_question
 from common.reporting.tables import crossed, escaped, interval
@@ -26,6 +30,8 @@ from common.settings import family, sort_settings
 PAPER = Path(__file__).resolve().parents[1] / "report" / "paper_figures.csv"
 NO_LANGUAGE = "-"  # the column of settings without one language: en, mixup
 MEAN = "mean"  # the column of a family's mean over its languages
+SELDOM = 0.5  # of the probability
+WRITING = "METHODS=xlt bash MMLU/scripts/mitigation.sh"
 
 
 @dataclass
@@ -90,13 +96,24 @@ def means(records: pd.DataFrame, table: pd.DataFrame, seed: int) -> Iterator[dic
         yield row
 
 
-def markdown(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str], only: str | None) -> str:
+def share_of_labels(folder: str, records: pd.DataFrame) -> float:
+    """The probability that the labels have together, a mean over prompts; NaN where it is not known."""
+    if read_run(Path(folder))["config"]["answer_format"] != "letter":
+        return np.nan
+    return float(np.exp(logprobs_of(records).dropna(how="all")).sum(axis=1).mean())
+
+
+def markdown(
+    tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str], shares: Mapping[str, float], only: str | None
+) -> str:
     """Each run's table, the runs side by side where there are several, and the comparison with the paper."""
     parts = ["# Accuracy by setting and language", ""]
     parts += [f"Questions of category {only}." if only else "All questions.", "Percent, with 95% Wilson intervals.", ""]
     for name, table in tables.items():
         sizes = ", ".join(str(n) for n in sorted(set(table["n"])))
         parts += [f"## {escaped(name)}", "", f"{escaped(titles[name])}, n = {sizes}", "", *_wide(table), ""]
+        if pd.notna(shares[name]):
+            parts += [f"The labels have {shares[name]:.1%} of the probability, mean over prompts.", ""]
         if len(tests := table.dropna(subset=["p_mcnemar"])):
             parts += [f"Against English, McNemar's p; in brackets Holm's correction for these {len(tests)} tests.", ""]
             cells = {(r.family, r.language): f"{r.p_mcnemar:.2g} ({r.p_holm:.2g})" for r in tests.itertuples()}
@@ -156,10 +173,18 @@ def main() -> None:
     runs = comma_list(config.runs)
     if not runs:
         raise InputError("runs is empty; name at least one run folder of MMLU/evaluate_mmlu.py")
-    tables = {folder: table_of(load_category(folder, config.category), config.seed) for folder in runs}
+    tables, shares = {}, {}
+    for folder in runs:
+        records = load_category(folder, config.category)
+        tables[folder], shares[folder] = table_of(records, config.seed), share_of_labels(folder, records)
+        if shares[folder] < SELDOM:
+            said = (
+                f"note: {folder}: the labels have {shares[folder]:.1%} of the probability, so that answers seldom begin"
+            )
+            print(f"{said} with one; ask without --chat, or let the model write ({WRITING})", file=sys.stderr)
     long = pd.concat([table.assign(run=folder) for folder, table in tables.items()])
     long.insert(0, "run", long.pop("run"))
-    text = markdown(tables, {folder: run_title(folder) for folder in runs}, config.category)
+    text = markdown(tables, {folder: run_title(folder) for folder in runs}, shares, config.category)
     write_result(__file__, config.out, dict(zip(runs, runs, strict=True)), long, text=text)
 
 

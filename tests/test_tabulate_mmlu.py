@@ -54,6 +54,19 @@ def test_table_numbers_come_from_the_records(monkeypatch, runs, tmp_path):
     )
 
 
+@pytest.mark.parametrize("seldom", [False, True])
+def test_labels_with_little_of_the_probability_are_named(monkeypatch, runs, tmp_path, capsys, seldom):
+    sums = [sum(np.exp(pd.read_csv(path)[f"logprob_{a}"]) for a in "ABCD") for path in runs[0].glob("*.csv")]
+    share = f"The labels have {pd.concat(sums).mean():.1%} of the probability"
+    monkeypatch.setattr(tabulate, "SELDOM", 2.0 if seldom else 0.5)
+    call(monkeypatch, tabulate, "--runs", runs[0], "--out", tmp_path / "table")
+    assert share in (tmp_path / "table.md").read_text()
+    assert (f"{runs[0]}: {share[0].lower()}{share[1:]}" in capsys.readouterr().err) is seldom
+    rewrite(runs[0], config=read_run(runs[0])["config"] | {"answer_format": "text"})
+    call(monkeypatch, tabulate, "--runs", runs[0], "--out", tmp_path / "text")
+    assert "probability" not in (tmp_path / "text.md").read_text() and not capsys.readouterr().err
+
+
 def test_english_alone_has_no_figure(monkeypatch, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     run = write_run(tmp_path / "run", 0, 0.5)
