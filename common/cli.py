@@ -48,22 +48,28 @@ def run(main: Callable[[], None]) -> None:
     0: done. 2: the user's to mend, InputError or OSError. 1: a fault of ours, with its traceback. 130, 143: stopped.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     warnings.filterwarnings("ignore", category=FutureWarning)  # of libraries to each other, whose versions are pinned
     try:
         with suppress(Planned), held:
             main()
-    except (InputError, OSError) as error:
-        _end(2, f"error: {sentence_of(error) if isinstance(error, OSError) else error}")
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
+        if code := _stopped(error):
+            warnings.simplefilter("ignore")  # of what was stopped in the middle
+            _end(code, "stopped: the same command goes on from here")
+        if isinstance(error, InputError | OSError):
+            _end(2, f"error: {sentence_of(error) if isinstance(error, OSError) else error}")
         if type(error).__name__ == "OutOfMemoryError":
             _end(2, f"error: {str(error).splitlines()[0]} Smaller batches or texts, --device map or --dtype may help")
-        stop = error.subgroup(KeyboardInterrupt) if isinstance(error, BaseExceptionGroup) else error
-        while isinstance(stop, BaseExceptionGroup):
-            stop = stop.exceptions[0]
-        if not isinstance(stop, KeyboardInterrupt):
-            _end(1, f"{traceback.format_exc()}error: a fault of this program; please report it with the lines above")
-        warnings.simplefilter("ignore")  # of what was stopped in the middle
-        _end(stop.args[0] if stop.args else 130, "stopped: the same command goes on from here")
+        _end(1, f"{traceback.format_exc()}error: a fault of this program; please report it with the lines above")
+
+
+def _stopped(error: BaseException) -> int:
+    """The exit code where a signal has stopped the script, whatever a library has made of that; 0 where none has."""
+    if isinstance(error, KeyboardInterrupt):
+        return error.args[0] if error.args else 128 + signal.SIGINT
+    within = getattr(error, "exceptions", [error.__context__])  # those of a group
+    return max(map(_stopped, filter(None, within)), default=0)
 
 
 def _terminated(*_) -> None:

@@ -58,9 +58,12 @@ def end(process: subprocess.Popen) -> None:
     try:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.terminate()
-        process.wait()
+        while process.poll() is None:  # a script of several steps may just be between two
+            for child in psutil.Process(process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
 
 
 def left(ends: float, least: float) -> str:

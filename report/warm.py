@@ -49,11 +49,13 @@ try:
     if not words or not (words[0] == "-m" or words[0].endswith(".py")) or read != {read!r}:
         raise OSError
     server.connect({address!r})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signals!r})  # until they can be passed on
     ignored = [number for number in {signals!r} if signal.getsignal(number) == signal.SIG_IGN]
     message = marshal.dumps((words, os.getcwd(), dict(os.environ), ignored))
     socket.send_fds(server, [len(message).to_bytes(8, "little")], [0, 1, 2])
     server.sendall(message)
 except OSError:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signals!r})
     os.execv(python, [python, *words])
 
 def answer():
@@ -65,6 +67,7 @@ def answer():
 called = answer()
 for number in set({signals!r}) - set(ignored):
     signal.signal(number, lambda number, frame: os.kill(called, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signals!r})
 status = answer()
 if os.WIFSIGNALED(status):
     signal.signal(os.WTERMSIG(status), signal.SIG_DFL) if os.WTERMSIG(status) != signal.SIGKILL else None

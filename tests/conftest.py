@@ -10,6 +10,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported; scripts started by tests inherit it
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
@@ -19,6 +20,8 @@ from tests.tiny import byte_level_tokenizer, tiny_llama  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 
 transformers.logging.set_verbosity_error()
+hypothesis.settings.register_profile("here", deadline=None)  # of time, which a busy machine may take
+hypothesis.settings.load_profile("here")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell lets background jobs, and theirs, ignore
 
 

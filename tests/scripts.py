@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -55,7 +54,7 @@ def check_killed_training(command: Callable[[str], list[str]], folder: Path) -> 
     while process.poll() is None and not list((folder / "killed").glob("checkpoints/*/checkpoint-4")):
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     assert not (folder / "killed" / "run.json").exists()
     subprocess.run([PYTHON, *command("killed")[1:]], check=True, capture_output=True)

@@ -153,6 +153,21 @@ def test_the_models_name_in_a_path(model, name):
     assert parse(Other, Example, argv=["--model", model, "--out", "r/{model}/x"])[0].out == f"r/{name}/x"
 
 
+@pytest.mark.parametrize("replaced", [TimeoutError(), RuntimeError(), InputError("no")])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), KeyboardInterrupt(143)])
+def test_a_stop_that_a_library_has_replaced_is_a_stop(capsys, replaced, stop):
+    def main():
+        try:
+            raise stop
+        finally:
+            raise replaced
+
+    with pytest.raises(SystemExit) as end:
+        run(main)
+    said = "stopped: the same command goes on from here\n"
+    assert end.value.code == (stop.args[0] if stop.args else 130) and capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [
@@ -169,6 +184,26 @@ def test_a_stop_among_tasks_is_a_stop(capsys, raised, code, said):
         run(main)
     error = capsys.readouterr().err
     assert end.value.code == code and said in error and ("Traceback" in error) == (code == 1)
+
+
+FORKS = """
+import os, signal, time
+from common.cli import run
+
+def main():
+    worker = os.fork()
+    if not worker:
+        time.sleep(60)
+    os.kill(worker, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) == -signal.SIGTERM
+
+run(main)
+"""
+
+
+def test_a_forked_worker_that_is_stopped_says_nothing():
+    done = subprocess.run([sys.executable, "-c", FORKS], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr
 
 
 def test_named_list():

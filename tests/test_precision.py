@@ -22,6 +22,7 @@ def saved(model, folder, dtype):
 
 @pytest.mark.parametrize("name", tiny_models(10))
 def test_scores_and_answers_are_those_of_float32(name, tmp_path, monkeypatch):
+    torch.manual_seed(0)
     folder = saved(tiny_models(len(TOKENIZER))[name], tmp_path, torch.bfloat16)
     monkeypatch.setattr("common.lm.precision.CHUNK", 100)  # several parts a matrix
     narrow, _ = load(folder, dtype="float32", device="cpu", attention="eager")

@@ -470,14 +470,14 @@ def test_a_yaml_edited_by_hand_is_the_run(copy, tiny_checkpoint, tmp_path):
 
 
 def test_records_tables_and_variants_go_to_results(root, tmp_path):
-    done = bash(root, "MMLU/scripts/zero_shot.sh", "", "--limit", 2, "--settings", "en,mixup", RESULTS=tmp_path)
+    done = bash(root, "MMLU/scripts/zero_shot.sh", "", "--limit", 2, "--settings", "en,mixup", RESULTS=tmp_path, WAIT=1)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "table.csv")
     assert set(table["setting"]) == {"en", "mixup"} and (tmp_path / "accuracy.png").exists()
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["config"]["model"] == "assets/world" and run["sessions"][0]["dtype"] == "float32"
     keys = ["", "--show", 1, "--settings", "en", "--data", root / run["config"]["data"]]
-    shown = bash(root, "MMLU/scripts/zero_shot.sh", *keys, RESULTS=tmp_path)
+    shown = bash(root, "MMLU/scripts/zero_shot.sh", *keys, RESULTS=tmp_path, WAIT=1)
     assert shown.returncode == 0 and "Answer:" in shown.stdout and "Wilson" not in shown.stdout
 
 

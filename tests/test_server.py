@@ -312,11 +312,11 @@ def logprob_server():
         choice = {"index": 0, "message": message, "finish_reason": "length", "logprobs": {"content": content}}
         return base | {"object": "chat.completion", "choices": [choice]}
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=running.run, daemon=True)
+    own = socket.socket()
+    own.bind(("127.0.0.1", 0))
+    port = own.getsockname()[1]
+    running = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=running.run, args=[[own]], daemon=True)
     thread.start()
     deadline = time.monotonic() + 30
     while not running.started:

@@ -1,7 +1,5 @@
 """Translation/translate.py: files of every direction, killed runs, what it refuses."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -134,7 +132,7 @@ def test_killed_runs_go_on_to_the_same_bytes(small, tiny_checkpoint):
     while process.poll() is None and not (killed / "test-en-de").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     subprocess.run([PYTHON, *command[1:]], check=True, capture_output=True)
     for name in ("test-en-de", "test-de-en", "records-en-de.csv", "records-de-en.csv"):

@@ -321,14 +321,14 @@ def test_what_a_service_has_translated_is_kept(libre, tmp_path, monkeypatch):
 @pytest.mark.parametrize("service", ["deepl", "libre", "google"])
 def test_no_key_is_said_where_the_network_is_down(libre, monkeypatch, capsys, service):
     """DeepL and LibreTranslate have the key in the address, which is in the errors of requests."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setenv("DEEPL_API_KEY", KEY)
-    monkeypatch.setenv("LIBRE_URL", f"{nowhere.replace('//', '//user:secret-pass@')}/")
-    monkeypatch.setenv("HTTPS_PROXY", nowhere)
-    with pytest.raises(InputError, match=f"row 0: service {service} failed 5 times: .*Max retries") as caught:
-        make_translator(service).translate(["hello"], "en", "de")
+    with socket.socket() as silent:  # held, so that no other test takes it
+        silent.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("DEEPL_API_KEY", KEY)
+        monkeypatch.setenv("LIBRE_URL", f"{nowhere.replace('//', '//user:secret-pass@')}/")
+        monkeypatch.setenv("HTTPS_PROXY", nowhere)
+        with pytest.raises(InputError, match=f"row 0: service {service} failed 5 times: .*Max retries") as caught:
+            make_translator(service).translate(["hello"], "en", "de")
     assert without_key(str(caught.value)) and "secret-pass" not in str(caught.value)
     assert caught.value.__cause__ is None and without_key("".join(capsys.readouterr()))
 

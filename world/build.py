@@ -50,7 +50,7 @@ from world.facts import (
     strangers,
 )
 from world.items import balanced_letters, draw_options, parallel_items, subjects, write_item
-from world.lexicon import LANGUAGES, load_lexicon, write_dictionaries
+from world.lexicon import LANGUAGES, dictionary, load_lexicon, write_dictionaries
 from world.stream import parallel_sentences
 
 DEMONSTRATIONS = 5  # rows of a dev file, as in MMLU
@@ -374,14 +374,12 @@ def write_memory(folder: Path, articles: list[Article], config: WorldConfig) -> 
     A dictionary translator takes the longest entry, so it translates whole sentences correctly, as a good translator
     does, and parts of sentences word by word.
     """
-    write_dictionaries(folder)
     english = [sentence for article in articles for sentence in sentences(article, "en", config.seed)]
     for language in LANGUAGES[1:]:
         theirs = [sentence for article in articles for sentence in sentences(article, language, config.seed)]
         entries = dict(zip(english, theirs, strict=True))
         lines = [f"{a.rstrip('.')}\t{b.rstrip('.')}\n" for a, b in entries.items()]
-        path = folder / f"en-{language}.tsv"
-        write_text_atomic(path, "".join(lines) + path.read_text(encoding="utf-8"))
+        write_text_atomic(folder / f"en-{language}.tsv", "".join(lines) + dictionary(language))
 
 
 def sentence_on(topic: str, held_out: set, rng: random.Random) -> grammar.Sentence:

@@ -110,10 +110,15 @@ def surface_forms(form: Form, pos: str, lang: str) -> tuple[str, ...]:
 
 
 def write_dictionaries(folder: Path) -> None:
-    """Write en-de.tsv and so on: English word, tab, word; one line per pair of synonyms."""
+    """Write en-de.tsv and so on."""
     for lang in LANGUAGES[1:]:
-        lines = []
-        for concept in load_lexicon().values():
-            for source, target in product(concept.forms["en"], concept.forms[lang]):
-                lines += [f"{source.text}\t{text}" for text in surface_forms(target, concept.pos, lang)]
-        write_text_atomic(Path(folder) / f"en-{lang}.tsv", "".join(line + "\n" for line in lines))
+        write_text_atomic(Path(folder) / f"en-{lang}.tsv", dictionary(lang))
+
+
+def dictionary(lang: str) -> str:
+    """English word, tab, word; one line per pair of synonyms."""
+    lines = []
+    for concept in load_lexicon().values():
+        for source, target in product(concept.forms["en"], concept.forms[lang]):
+            lines += [f"{source.text}\t{text}\n" for text in surface_forms(target, concept.pos, lang)]
+    return "".join(lines)

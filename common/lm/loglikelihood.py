@@ -186,8 +186,7 @@ def _score_tree(
 def _predictions(tree: PrefixTree, pairs: list[TokenizedPair]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every required prediction in the order of nodes: node, next token, pair it counts for; each [predictions]."""
     node = tree.last.copy()
-    length = np.array([len(pair.tokens) for pair in pairs])
-    remaining = length - np.array([pair.start for pair in pairs])
+    remaining = np.array([len(pair.tokens) - pair.start for pair in pairs])
     nodes, targets, owners = [], [], []
     for back in range(1, int(remaining.max(initial=0)) + 1):
         which = np.flatnonzero(remaining >= back)

@@ -35,9 +35,7 @@ def interval(row: Any, name: str = "accuracy", form: str = ".1f", unit: str = ""
     """
     prefix = name if hasattr(row, f"{name}_low") else "ci"
     value, low, high = (getattr(row, key, float("nan")) for key in (name, f"{prefix}_low", f"{prefix}_high"))
-    if pd.isna(value):
-        return ""
-    return f"{scale * value:{form}}{unit} [{scale * low:{form}}, {scale * high:{form}}]"
+    return "" if pd.isna(value) else f"{scale * value:{form}}{unit} [{scale * low:{form}}, {scale * high:{form}}]"
 
 
 def sizes(part: pd.DataFrame) -> str:

@@ -42,9 +42,7 @@ class EncoderDecoderTranslator:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See Translator. Raises Untranslated, with all other translations, where texts failed."""
-        pieces: list[tuple[int, str]] = []  # (row, sentence)
-        for row, text in enumerate(texts):
-            pieces += [(row, text[start:end]) for start, end in sentence_spans(text, source)]
+        pieces = [(row, text[a:b]) for row, text in enumerate(texts) for a, b in sentence_spans(text, source)]
         reasons: dict[int, str] = {}
         done = self._sentences(pieces, source, target, reasons)
         results = [""] * len(texts)
@@ -68,8 +66,7 @@ class EncoderDecoderTranslator:
         name = self.name.format(source=source, target=target)
         model, tokenizer = self._load(name)
         options = _direction(tokenizer, source, target, name)
-        positions = getattr(model.config, "max_position_embeddings", 512)
-        limit = min(tokenizer.model_max_length, positions)
+        limit = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
         done = [text for _, text in pieces]
         ids = {i: tokenizer(text.strip()).input_ids for i, (_, text) in enumerate(pieces) if text.strip()}
         too_long = [i for i in ids if len(ids[i]) > limit]
