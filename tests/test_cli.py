@@ -1,6 +1,7 @@
 """Configurations from YAML files and the command line, and what bash scripts ask about them."""
 
 import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
