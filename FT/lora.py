@@ -93,8 +93,8 @@ def adapted(model: PreTrainedModel, config: Any) -> PeftModel:
 def save_merged(model: PeftModel, out: Path) -> None:
     """Write the model with the adapter added to its weights, in float32: the stored precision would round it off.
 
-    The weights are written as stored and then converted file by file, so that no more than a file is there in float32.
-    Models whose files have other names than their modules are converted as a whole.
+    The weights are written as stored, given up, and then converted file by file, so that no more than a file of them is
+    there. Models whose files have other names than their modules are converted as a whole. `model` is of no use then.
     """
     layers = {f"{n}.weight": m for n, m in model.get_base_model().named_modules() if isinstance(m, LoraLayer)}
     base = model.unload()
@@ -106,6 +106,8 @@ def save_merged(model: PeftModel, out: Path) -> None:
             weight.data = weight.data.float() + layer.get_delta_weight("default")
         base.float().save_pretrained(out, max_shard_size=SHARD)
         return
+    for weight in base.parameters():
+        weight.data = weight.data.new_empty(0)
     size = sum(convert(path, layers) for path in files)
     for path in out.glob("*.safetensors.index.json"):
         index = json.loads(path.read_text(encoding="utf-8"))
