@@ -181,7 +181,10 @@ def main() -> None:
             said = (
                 f"note: {folder}: the labels have {shares[folder]:.1%} of the probability, so that answers seldom begin"
             )
-            print(f"{said} with one; ask without --chat, or let the model write ({WRITING})", file=sys.stderr)
+            print(
+                f"{said} with one; let the model write ({WRITING}), or leave out --chat where it was given",
+                file=sys.stderr,
+            )
     long = pd.concat([table.assign(run=folder) for folder, table in tables.items()])
     long.insert(0, "run", long.pop("run"))
     text = markdown(tables, {folder: run_title(folder) for folder in runs}, shares, config.category)
