@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from common.cli import InputError
 from common.progress import Progress
 
-TOKEN_BUDGET = 8192  # tokens in a batch, padding counted
+TOKEN_BUDGET = {"cpu": 2048, "cuda": 8192}  # tokens in a batch, padding counted
 STATES = 2**30  # numbers, 2 GB in half precision
 Pooling = Literal["mean", "last"]
 
@@ -61,7 +61,8 @@ def pooled_states(
 def batches(ids: Sequence[Sequence[int]], model: PreTrainedModel) -> Iterator[list[int]]:
     """Batches of rows by length, longest first, within TOKEN_BUDGET, and with STATES at most in all layers together."""
     config, order = model.config.get_text_config(), sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
-    budget = min(TOKEN_BUDGET, STATES // (config.hidden_size * (config.num_hidden_layers + 1)))
+    most = TOKEN_BUDGET.get(model.device.type, TOKEN_BUDGET["cuda"])
+    budget = min(most, STATES // (config.hidden_size * (config.num_hidden_layers + 1)))
     while order:
         count = max(1, budget // max(1, len(ids[order[0]])))
         yield order[:count]

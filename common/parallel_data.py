@@ -146,8 +146,7 @@ def json_lines(path: Path) -> Iterator[Any]:
 
 def take(record: Any, keys: Sequence[str], where: str) -> list[Any]:
     """The values of some keys of a record; InputError naming those that are missing."""
-    missing = [key for key in keys if not isinstance(record, Mapping) or key not in record]
-    if missing:
+    if missing := [key for key in keys if not isinstance(record, Mapping) or key not in record]:
         raise InputError(f"{where}: a record with {', '.join(keys)} is needed; missing: {', '.join(missing)}")
     return [record[key] for key in keys]
 

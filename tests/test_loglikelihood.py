@@ -82,6 +82,20 @@ def test_bfloat16_is_as_exact_as_plain_attention():
     assert np.mean(apart) < 0.04
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_products_in_half_precision_have_few_numbers_of_rows(dtype):
+    """Ranges and predictions are filled up to a multiple, which leaves the scores as exact as the test above asks."""
+    model, rows, stats = tiny_llama(len(TOKENIZER)).to(dtype), {}, ScoringStats()
+    for layer in (model.model.layers[0].mlp.up_proj, model.lm_head):
+        layer.register_forward_hook(lambda layer, inputs, _: rows.setdefault(layer, []).append(inputs[0].shape[1]))
+    got = loglikelihood(model, TOKENIZER, PROMPTS, LETTERS, token_budget=10, stats=stats)
+    (reads, heads), few = rows.values(), 32 if dtype == torch.bfloat16 else 1
+    assert len(reads) == len(heads) > 1 and not any(n % few for n in (*reads, *heads))
+    assert sum(reads) == stats.computed_tokens and sum(reads) - few * len(reads) < stats.tree_tokens <= sum(reads)
+    expected = loglikelihood(model.float(), TOKENIZER, PROMPTS, LETTERS)
+    np.testing.assert_allclose(got, expected, atol=0.1 if few > 1 else 1e-4)
+
+
 @pytest.mark.parametrize("name", ["deepseek_v3_latent", "diffllama_called_twice", "afmoe_views"])
 def test_attention_that_takes_liberties_is_scored_right(name):
     torch.manual_seed(6)

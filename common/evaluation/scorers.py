@@ -90,8 +90,9 @@ class LogprobScorer:
         # NaN where there is no such option.
         lengths = padded([[len(option.encode()) for option in item.options] for item in items])
         for row in np.flatnonzero((np.isnan(logprobs) & ~np.isnan(lengths)).any(axis=1)):
-            where = f"question {items[row].id} in setting {names[row]}"
-            raise InputError(f"{where}: the model gives NaN; try --dtype float32")
+            raise InputError(
+                f"question {items[row].id} in setting {names[row]}: the model gives NaN; try --dtype float32"
+            )
         return record_rows(items, names, logprobs, lengths=lengths if self.answer_format == "text" else None)
 
     def _continuations(self, item: Question, setting: Setting) -> list[str | tuple[int, ...]]:
@@ -143,12 +144,11 @@ class ServerScorer:
         labels = [settings[name].prompt_format.labels_of(item) for name, item in owners]
         first = [{key.strip(BLANKS): one.first[key] for key in sorted(one.first, key=one.first.get)} for one in replies]
         logprobs = [[said.get(label, np.nan) for label in own] for said, own in zip(first, labels, strict=True)]
-        texts = [reply.text for reply in replies]
         odd = [one.text for one, p in zip(replies, logprobs, strict=True) if one.first and np.nansum(np.exp(p)) < 1e-3]
         if 2 * len(odd) > len(replies):
             print(f"note: most answers begin with no label but as {odd[0]!r}; does the model think?", file=sys.stderr)
         names, items = zip(*owners, strict=True)
-        return record_rows(items, names, padded(logprobs), texts=texts, labels=labels)
+        return record_rows(items, names, padded(logprobs), texts=[reply.text for reply in replies], labels=labels)
 
 
 def padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
@@ -158,8 +158,7 @@ def padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
 
 def answered(server: Server, replies: Sequence[Reply | Failure]) -> list[Reply]:
     """The replies; InputError where some are failures."""
-    failed = [reply for reply in replies if isinstance(reply, Failure)]
-    if failed:
+    if failed := [reply for reply in replies if isinstance(reply, Failure)]:
         raise InputError(
             f"{len(failed)} of {len(replies)} prompts to {server.model!r} have no answer: {failed[0].reason}; the"
             " answers received are kept; rerun the same command for the rest"

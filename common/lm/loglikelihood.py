@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from common.cli import InputError
 from common.lm.memory import halved, keep_freed_memory
+from common.lm.precision import filled
 from common.lm.prefix_tree import PrefixTree, build_tree
 from common.lm.tokenization import TokenizedPair, tokenize_pairs
 from common.lm.tree_attention import TreeBatch, UnsupportedAttention, attending, next_stop
@@ -138,13 +139,11 @@ def plain_path_reason(model: PreTrainedModel) -> str | None:
         return "its attention does not go through transformers' attention interface"
     if getattr(model, "_is_stateful", False):
         return "it carries a recurrent state"
-    other = layer_types(model) - {"full_attention", "sliding_attention"}
-    if other:
+    if other := layer_types(model) - {"full_attention", "sliding_attention"}:
         return f"it has {', '.join(sorted(other))} layers"
     if getattr(config, "alibi", False):
         return "its positions are biases on the attention scores"
-    rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") in ("dynamic", "longrope"):
+    if (getattr(config, "rope_parameters", None) or {}).get("rope_type") in ("dynamic", "longrope"):
         return "its rotary frequencies depend on the length of the sequence"
     return None
 
@@ -171,13 +170,13 @@ def _score_tree(
             here = slice(*np.searchsorted(nodes, [start, stop]))
             batch = TreeBatch(tree, start, stop, past)
             try:
-                values = _run_batch(model, batch, nodes[here], targets[here])
+                values, computed = _run_batch(model, batch, nodes[here], targets[here])
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 budget = halved(budget, error, "tokens", SMALLEST_BUDGET)
                 continue
             np.add.at(logprobs, owners[here], values)
             past = batch.new_past
-            stats.computed_tokens += stop - start
+            stats.computed_tokens += computed
             progress.update(stop - start)
             start = stop
     return logprobs
@@ -187,32 +186,31 @@ def _predictions(tree: PrefixTree, pairs: list[TokenizedPair]) -> tuple[np.ndarr
     """Every required prediction in the order of nodes: node, next token, pair it counts for; each [predictions]."""
     node = tree.last.copy()
     remaining = np.array([len(pair.tokens) - pair.start for pair in pairs])
-    nodes, targets, owners = [], [], []
+    parts = []
     for back in range(1, int(remaining.max(initial=0)) + 1):
         which = np.flatnonzero(remaining >= back)
-        nodes.append(node[which])
-        targets.append(np.array([pairs[i].tokens[-back] for i in which]))
-        owners.append(which)
+        parts.append((node[which], np.array([pairs[i].tokens[-back] for i in which]), which))
         node[which] = tree.parent[node[which]]
-    nodes, targets, owners = map(np.concatenate, (nodes, targets, owners))
+    nodes, targets, owners = map(np.concatenate, zip(*parts, strict=True))
     order = np.argsort(nodes, kind="stable")
     return nodes[order], targets[order], owners[order]
 
 
-def _run_batch(model: PreTrainedModel, batch: TreeBatch, nodes: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """One forward pass; log-probability of each target after its node, [targets]."""
+def _run_batch(model: PreTrainedModel, batch: TreeBatch, nodes: np.ndarray, targets: np.ndarray) -> tuple:
+    """One forward pass; log-probability of each target after its node, [targets], and the tokens that it took."""
     needed, rows = np.unique(nodes, return_inverse=True)
     # A range without predictions still computes the keys and values of the path; one row of logits is cheap.
     positions = needed - batch.start if len(needed) else np.array([0])
     device, own = model.get_input_embeddings().weight.device, slice(batch.start, batch.start + batch.size)
+    tokens, depths, positions = (filled(model, it) for it in (batch.tree.tokens[own], batch.tree.depth[own], positions))
     with attending(model, "prefix_tree", batch):
         logits = model(
-            input_ids=torch.from_numpy(batch.tree.tokens[None, own]).to(device),
-            position_ids=torch.from_numpy(batch.tree.depth[None, own]).to(device),
+            input_ids=torch.from_numpy(tokens[None]).to(device),
+            position_ids=torch.from_numpy(depths[None]).to(device),
             logits_to_keep=positions.tolist(),  # a tensor would have to be on the device of the last layer
             use_cache=False,
         ).logits[0]
-    return _target_logprobs(logits, rows, targets)
+    return _target_logprobs(logits, rows, targets), len(tokens)
 
 
 def _target_logprobs(logits: torch.Tensor, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -89,8 +89,7 @@ class Server:
             raise InputError(f"model {model!r} behind a server needs a package: bash install.sh --online") from error
         if not model:
             raise InputError("endpoint: and chat: need a model's name behind the colon")
-        missing = [name for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if not os.environ.get(name)]
-        if missing:
+        if missing := [name for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if not os.environ.get(name)]:
             raise InputError(f"model {model!r} behind a server: set {' and '.join(missing)} in the environment")
         if not _is_address(os.environ["OPENAI_BASE_URL"]):
             raise InputError("OPENAI_BASE_URL is no address such as http://HOST:8000/v1")

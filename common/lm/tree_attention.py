@@ -45,8 +45,7 @@ def next_stop(tree: PrefixTree, start: int, budget: int) -> int:
     depth = tree.depth[start:stop]
     lowest_after = np.minimum.accumulate(depth[::-1])[::-1][1:]
     in_stem = (depth[:-1] == depth[0] + np.arange(len(depth) - 1)) & (lowest_after > depth[:-1])
-    stem = int(np.argmin(np.append(in_stem, False)))
-    if stem >= LONG_STEM:
+    if (stem := int(np.argmin(np.append(in_stem, False)))) >= LONG_STEM:
         return start + stem
     if stop == len(tree):
         return stop
@@ -172,7 +171,7 @@ def _attend(batch: TreeBatch, query: Tensor, key: Tensor, value: Tensor, how: Ho
         states.index_select(1, slots).unflatten(1, (batch.blocks, batch.width)) for states in (key, value)
     )
     # Query heads that share a key head become further rows: [kv_heads, blocks, groups * BLOCK, head_dim].
-    rows = pad(query, (0, 0, 0, batch.blocks * BLOCK - batch.size))
+    rows = pad(query, (0, 0, 0, batch.blocks * BLOCK - query.shape[1]))
     rows = rows.view(kv_heads, groups, batch.blocks, BLOCK, -1).transpose(1, 2).flatten(2, 3)
     by_block = (batch.blocks, groups * BLOCK)
 
@@ -189,7 +188,7 @@ def _attend(batch: TreeBatch, query: Tensor, key: Tensor, value: Tensor, how: Ho
     output += product(weights[..., common:], gathered_value)
 
     output = output.unflatten(2, (groups, BLOCK)).permute(1, 3, 0, 2, 4)  # [blocks, BLOCK, kv_heads, groups, head_dim]
-    return output.reshape(batch.blocks * BLOCK, heads, -1)[: batch.size].to(value.dtype)
+    return output.reshape(batch.blocks * BLOCK, heads, -1)[: query.shape[1]].to(value.dtype)
 
 
 AttentionInterface.register("prefix_tree", tree_attention)

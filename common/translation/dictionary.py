@@ -22,8 +22,7 @@ class DictionaryTranslator:
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
-        files = sorted(self.folder.glob("*-*.tsv"))
-        if not files:
+        if not (files := sorted(self.folder.glob("*-*.tsv"))):
             raise InputError(f"{self.folder}: no dictionaries such as en-de.tsv in this folder")
         self.identity = "dictionary " + " ".join(f"{path.stem} {file_digest(path)[:12]}" for path in files)
         self._entries = cache(self._read)

@@ -37,8 +37,7 @@ class WebServiceTranslator:
             "deepl": (deep_translator.DeeplTranslator, {"api_key": "DEEPL_API_KEY"}),
             "libre": (deep_translator.LibreTranslator, {"custom_url": "LIBRE_URL", "api_key": "LIBRE_API_KEY"}),
         }[service]
-        missing = [variable for variable in variables.values() if not os.environ.get(variable)]
-        if missing:
+        if missing := [variable for variable in variables.values() if not os.environ.get(variable)]:
             raise InputError(f"translator {service!r}: set {' and '.join(missing)} in the environment")
         self._client = partial(client, **{key: os.environ[variable] for key, variable in variables.items()})
         self._key = os.environ.get(variables.get("api_key", ""), "")
