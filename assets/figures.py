@@ -31,6 +31,7 @@ from common.settings import label
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "report")]
 from tabulate_layers import plot_layers  # noqa: E402
+from tabulate_remedies import plot_remedies  # noqa: E402
 
 FORWARD = ["en", "full", "mixup", "question", "options", "gt", "gt_question", "onewrong", "threewrong"]
 REAL, WORLD = "Qwen2.5-Coder-1.5B-Instruct", "synthetic world"
@@ -188,14 +189,20 @@ def recall() -> Figure:
     return in_rows(shown, "same prediction (%), 95% interval", joined=True)
 
 
+def remedies() -> Figure:
+    """What fine-tuning changes, on each model."""
+    names = ("world", "qwen2.5-coder-1.5b")
+    return plot_remedies(pd.concat(expected(f"FT/expected/remedies_{name}.csv") for name in names))
+
+
 def layers() -> Figure:
     """Alignment by layer of fine-tuned models, and what it does for accuracy."""
     return plot_layers(expected("FT/expected/layers_world_42.csv"))
 
 
 PICTURES = {
-    "barrier": barrier, "mmlu": mmlu, "quiz": quiz, "taught": taught, "tuning": tuning, "layers": layers, "lens": lens,
-    "clika": clika, "world": world, "recall": recall,
+    "barrier": barrier, "mmlu": mmlu, "quiz": quiz, "taught": taught, "tuning": tuning, "remedies": remedies,
+    "layers": layers, "lens": lens, "clika": clika, "world": world, "recall": recall,
 }  # fmt: skip
 
 

@@ -295,14 +295,16 @@ def _cell(row) -> str:
 
 def plot_remedies(table: pd.DataFrame) -> Figure:
     """A panel for each model: columns as rows, one mark an arm, the change in points with its interval."""
-    models, shown = list(dict.fromkeys(table["model"])), table[table["column"].isin(SHOWN)]
-    rows = shown["column"].nunique() * max(0.25, 0.09 * shown["arm"].nunique())
-    figure = Figure(figsize=(PAGE, 0.8 + (0.6 + rows) * len(models)), layout="constrained")
-    axes = figure.subplots(len(models), squeeze=False)[:, 0]
+    shown = table[table["column"].isin(SHOWN)].replace({"column": {"full_held_out": "everything, held-out language"}})
+    arms, models = list(dict.fromkeys(shown["arm"])), list(dict.fromkeys(shown["model"]))
+    sizes = shown.groupby("model")[["column", "arm"]].nunique().loc[models]
+    heights = 0.6 + sizes["column"] * (0.09 * sizes["arm"]).clip(0.25)
+    figure = Figure(figsize=(PAGE, 0.8 + heights.sum()), layout="constrained")
+    axes = figure.subplots(len(models), squeeze=False, height_ratios=heights)[:, 0]
     for axis, model in zip(axes, models, strict=True):
         own = shown[shown["model"] == model].set_index(["arm", "column"])
         marks = 100 * own[["change", "change_low", "change_high"]]
-        draw_rows(axis, marks.set_axis(["value", "ci_low", "ci_high"], axis=1))
+        draw_rows(axis, marks.set_axis(["value", "ci_low", "ci_high"], axis=1), names=arms)
         draw_line(axis, 0, "before", side="right")
         axis.set_title(model)
     axes[-1].set_xlabel("change (points)")

@@ -520,3 +520,18 @@ def test_keys_that_a_yaml_leaves_out_are_the_defaults(copy):
     assert get("max_steps", text) == "7", "of 2 times 8 rows of 1,024"
     assert [get(key, preferred) for key in ("device", "processes", "seed")] == ["cpu", "3", "42"]
     assert {get("tables", call).partition("=")[0] for call in of(made, "FT/finding.py")} == {"42"}
+
+
+def test_an_arm_looks_the_same_on_every_model():
+    rows = [{"model": "small", "arm": arm} for arm in ("en", "document", "words")]
+    rows += [{"model": "large", "arm": arm} for arm in ("en", "words")]
+    numbers = {"column": "mixup", "change": 0.01, "change_low": 0.0, "change_high": 0.02}
+    figure = script.plot_remedies(pd.DataFrame([row | numbers for row in rows]))
+    small, large = (
+        dict(zip(names, [mark.lines[0] for mark in marks], strict=True))
+        for marks, names in (axis.get_legend_handles_labels() for axis in figure.axes)
+    )
+    assert set(small) == {"English", "document", "words"} and set(large) == {"English", "words"}
+    looks = [(mark.get_color(), mark.get_marker()) for mark in small.values()]
+    assert len(set(looks)) == 3
+    assert [(large[name].get_color(), large[name].get_marker()) for name in ("English", "words")] == looks[::2]

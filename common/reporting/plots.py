@@ -84,10 +84,10 @@ def rows_figure(index: pd.MultiIndex, width: float, panels: int = 1) -> tuple[Fi
     return figure, figure.subplots(down, panels // down, sharey=True) if panels > 1 else figure.subplots()
 
 
-def draw_rows(axis: Axes, table: pd.DataFrame, joined: bool = False) -> None:
+def draw_rows(axis: Axes, table: pd.DataFrame, joined: bool = False, names: Sequence[str] = ()) -> None:
     """Draw value, ci_low, ci_high of a table whose index is the series and the row; rows from the top.
 
-    With `joined` a line joins the marks of a row: a dumbbell, as of before and after.
+    With `joined` a line joins the marks of a row: a dumbbell. `names`: all series of a figure with several panels.
     """
     series, rows = (list(table.index.unique(level)) for level in (0, 1))
     for row in rows if joined else ():
@@ -99,7 +99,7 @@ def draw_rows(axis: Axes, table: pd.DataFrame, joined: bool = False) -> None:
             here = [one for one in series if (one, row) in table.index]
             y.append(rows.index(row) + (0 if joined else 0.7 * ((here.index(name) + 0.5) / len(here) - 0.5)))
         lengths = np.array([own["value"] - own["ci_low"], own["ci_high"] - own["value"]]).clip(0)
-        style = {"linestyle": "none", "markersize": 4.5, "elinewidth": 1} | language_style(name, series)
+        style = {"linestyle": "none", "markersize": 4.5, "elinewidth": 1} | language_style(name, names or series)
         axis.errorbar(own["value"], y, xerr=lengths, label=label(name), **style)
     length = 20 if axis.figure.get_figwidth() < PAGE else 40
     axis.set_yticks(range(len(rows)), [fill(label(row), length) for row in rows])
