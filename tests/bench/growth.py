@@ -6,7 +6,7 @@ Made-up questions in five languages are asked as MMLU/evaluate_mmlu.py does, on 
 own: seconds without loading the model, and the largest resident memory of the process. Points differ in one respect
 from 100 questions in six settings; `mmlu` are all 54 settings of 500 and of 14,042 questions, as many as MMLU has.
 Writes <out>.csv, a row a point, <out>_lines.csv, the straight line through the points of each axis, and the figure.
-A point that is there and of this commit is not measured again.
+The points of an axis take turns; those that are there and of this commit are not measured again.
 """
 
 import json
@@ -15,8 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from math import ceil
 from pathlib import Path
 from typing import Literal
@@ -67,7 +69,6 @@ LABELS["mmlu"] = "54 settings of MMLU's size"
 SHARED = ("machine", "model", "commit")
 KEYS = (*SHARED, "axis", "questions", "settings", "shots", "words")
 SHOWN = (*KEYS[3:], "distinct_tokens", "seconds", "peak_memory_mib")
-MANY = 10_000  # prompts of points that are measured once
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Config:
         out: table and figure, without ending.
         axes: what grows, separated by commas.
         most: leave out points with more questions.
-        repeats: rounds; points above 10,000 prompts are measured once.
+        repeats: rounds, in which the points of an axis take turns.
         point: internal, one point in this process.
         folder: internal, with point, where its questions lie.
     """
@@ -164,23 +165,32 @@ def run_point(config: Config) -> None:
     print("RESULT " + json.dumps(counts | {"seconds": seconds, "dtype": session["dtype"]} | memory))
 
 
-def measure_point(config: Config, point: Point) -> dict:
-    """One point in a process of its own, some times over: its counts, seconds and memory."""
-    found = []
+def measure_points(config: Config, points: Sequence[Point]) -> list[dict]:
+    """Counts, seconds and memory of each point, in rounds in which the points take turns."""
+    found: list[list[dict]] = [[] for _ in points]
     with tempfile.TemporaryDirectory() as folder:
-        write_data(point, Path(folder))
-        command = [sys.executable, __file__, "--model", config.model, "--dtype", config.dtype, "--folder", folder]
-        command += ["--point", json.dumps(asdict(point))]
-        while len(found) < config.repeats and (not found or found[0]["prompts"] <= MANY):
-            done = subprocess.run(command, capture_output=True, text=True)
-            lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-            if done.returncode or not lines:
-                raise InputError(f"the point {point} failed: {done.stderr[-2000:]}")
-            found.append(json.loads(lines[0].removeprefix("RESULT ")))
-    row = asdict(point) | {key: found[0][key] for key in ("prompts", "tokens_in_prompts", "distinct_tokens")}
-    for name in ("seconds", "peak_memory_mib"):
-        row |= measure.spread([one[name] for one in found], name)
-    return row | {"repeats": len(found)}
+        for number, point in enumerate(points):
+            write_data(point, Path(folder) / str(number))
+        for _ in range(config.repeats):
+            for number, point in enumerate(points):
+                found[number].append(measure_point(config, point, f"{folder}/{number}"))
+    rows = []
+    for point, runs in zip(points, found, strict=True):
+        row = asdict(point) | {key: runs[0][key] for key in ("prompts", "tokens_in_prompts", "distinct_tokens")}
+        for name in ("seconds", "peak_memory_mib"):
+            row |= measure.spread([one[name] for one in runs], name)
+        rows.append(row | {"repeats": len(runs)})
+    return rows
+
+
+def measure_point(config: Config, point: Point, folder: str) -> dict:
+    """One point, whose questions are in `folder`, in a process of its own."""
+    command = [sys.executable, __file__, "--model", config.model, "--dtype", config.dtype, "--folder", folder]
+    done = subprocess.run([*command, "--point", json.dumps(asdict(point))], capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if done.returncode or not lines:
+        raise InputError(f"the point {point} failed: {done.stderr[-2000:]}")
+    return json.loads(lines[0].removeprefix("RESULT "))
 
 
 def lines_of(table: pd.DataFrame) -> pd.DataFrame:
@@ -230,11 +240,13 @@ def main() -> None:
     out = f"{config.out}.csv"
     kept = read_csv(out) if Path(out).exists() else pd.DataFrame(columns=[*KEYS])
     done = {tuple(map(str, row)) for row in kept[[*KEYS]].itertuples(index=False)}
-    for point in points(config):
-        row = shared | {"date": now()[:10]} | asdict(point)
-        if tuple(str(row[key]) for key in KEYS) not in done:
-            row |= measure_point(config, point)
-            measure.keep(out, [row], KEYS)
+    shared_now = shared | {"date": now()[:10]}
+    for _, own in groupby(points(config), key=lambda point: point.axis):
+        left = [one for one in own if tuple(str((shared | asdict(one))[key]) for key in KEYS) not in done]
+        rows = [shared_now | row for row in measure_points(config, left)]
+        if rows:
+            measure.keep(out, rows, KEYS)
+        for row in rows:
             print(json.dumps({key: row[key] for key in SHOWN}), flush=True)
     table = read_csv(out)
     table = table[(table[[*SHARED]] == [shared[key] for key in SHARED]).all(axis=1)]
