@@ -192,7 +192,9 @@ def recall() -> Figure:
 def remedies() -> Figure:
     """What fine-tuning changes, on each model."""
     names = ("world", "qwen2.5-coder-1.5b")
-    return plot_remedies(pd.concat(expected(f"FT/expected/remedies_{name}.csv") for name in names))
+    table = pd.concat(expected(f"FT/expected/remedies_{name}.csv") for name in names)
+    arms = table["arm"].map(lambda arm: ARMS.get(arm, arm))
+    return plot_remedies(table.assign(arm=arms, model=table["model"].replace("world", WORLD)))
 
 
 def layers() -> Figure:

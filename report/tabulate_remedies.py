@@ -295,7 +295,7 @@ def _cell(row) -> str:
 
 def plot_remedies(table: pd.DataFrame) -> Figure:
     """A panel for each model: columns as rows, one mark an arm, the change in points with its interval."""
-    shown = table[table["column"].isin(SHOWN)].replace({"column": {"full_held_out": "everything, held-out language"}})
+    shown = table[table["column"].isin(SHOWN)].replace({"column": {"full_held_out": "everything, held-out languages"}})
     arms, models = list(dict.fromkeys(shown["arm"])), list(dict.fromkeys(shown["model"]))
     sizes = shown.groupby("model")[["column", "arm"]].nunique().loc[models]
     heights = 0.6 + sizes["column"] * (0.09 * sizes["arm"]).clip(0.25)

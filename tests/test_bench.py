@@ -148,6 +148,29 @@ def test_growth_measures_a_point_once(tmp_path, monkeypatch, capsys):
     assert call(growth, keys, monkeypatch) == 0 and capsys.readouterr().out == ""
 
 
+def test_points_of_an_axis_take_turns(tmp_path, monkeypatch):
+    made = []
+
+    def measured(config, point, folder):
+        made.append(point.questions)
+        counts = {"prompts": 6, "tokens_in_prompts": 60, "distinct_tokens": point.questions}
+        return counts | {"seconds": len(made), "peak_memory_mib": 100.0 + len(made)}
+
+    monkeypatch.setattr(growth, "measure_point", measured)
+    keys = ["--axes", "questions", "--most", "30", "--repeats", "3", "--out", tmp_path / "growth"]
+    assert call(growth, keys, monkeypatch) == 0
+    assert made == [10, 30, 10, 30, 10, 30]
+    table = pd.read_csv(tmp_path / "growth.csv").set_index("questions")
+    assert table[["seconds_min", "seconds", "seconds_max", "repeats"]].to_numpy().tolist() == [
+        [1, 3, 5, 3],
+        [2, 4, 6, 3],
+    ]
+    kept = pd.read_csv(tmp_path / "growth.csv")
+    kept[kept["questions"] == 10].to_csv(tmp_path / "growth.csv", index=False)
+    assert call(growth, keys, monkeypatch) == 0
+    assert made[6:] == [30, 30, 30]
+
+
 def test_settings_of_a_question_share_their_texts(data):
     """What is read grows with the texts, not with the settings."""
     english, options = (read_questions(data / f"{name}.csv")[0] for name in ("en", "options_de"))

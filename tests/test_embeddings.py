@@ -12,6 +12,7 @@ from tests.scripts import call, load_script
 
 script = load_script("Translation/embeddings.py")
 pooled_states = script.pooled_states
+hidden_states = load_script("Translation/hidden_states.py")
 PASSAGES = [f"the dog number {number} sees the red house and a cat " * 3 for number in range(12)]
 WORDS = {"the": "der", "dog": "Hund", "red": "rot", "house": "Haus", "cat": "Katze", "sees": "sieht", "and": "und"}
 
@@ -97,6 +98,13 @@ def test_pooled_states_equal_one_forward_each(tiny_checkpoint, pooling):
         kept = kept if pooling == "mean" else kept[-1:]
         expected = np.stack([state[0, kept].mean(0).numpy() for state in states])
         assert np.abs(vectors[row] - expected).max() < 1e-5
+
+
+def test_a_batch_holds_as_many_tokens_as_its_device_likes(tiny_checkpoint, monkeypatch):
+    model, _ = load(str(tiny_checkpoint), dtype="float32", device="cpu")
+    ids = [[1] * length for length in (3, 9, 5, 30, 9)]
+    monkeypatch.setitem(hidden_states.TOKEN_BUDGET, "cpu", 20)
+    assert list(hidden_states.batches(ids, model)) == [[3], [1, 4], [2, 0]]
 
 
 def test_tables_plots_and_a_second_run(small, tiny_checkpoint, monkeypatch, capsys):

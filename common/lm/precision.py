@@ -1,4 +1,4 @@
-"""Products in float32 of weights that stay as stored, for CPUs, many of which multiply bfloat16 many times slower.
+"""Precision on a CPU: products in float32 of weights that stay as stored, since many multiply bfloat16 far slower.
 
 The values are those of a model loaded in float32, in half the memory: each matrix is converted when it is used, which
 takes less than a tenth of the time when about a thousand tokens are read together.
@@ -13,7 +13,7 @@ from torch.nn.functional import linear
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 CHUNK = 2**24  # weights converted at a time
-ROWS = 32  # of products in half precision, for each other number of which oneDNN keeps half a megabyte
+ROWS = 32  # oneDNN keeps memory for every number of rows of its products in half precision: few numbers, then
 
 
 def compute_dtype(model: PreTrainedModel) -> torch.dtype:
@@ -29,7 +29,7 @@ def dtype_name(model: PreTrainedModel) -> str:
 
 
 def filled(model: PreTrainedModel, rows: np.ndarray) -> np.ndarray:
-    """Rows [n] of the model's products with the last one repeated up to a multiple of ROWS, where that saves memory."""
+    """What a pass reads, [n], with the last one repeated up to a multiple of ROWS where that saves memory."""
     half = model.device.type == "cpu" and compute_dtype(model) != torch.float32
     return np.pad(rows, (0, -len(rows) % ROWS), "edge") if half else rows
 

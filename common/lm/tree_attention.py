@@ -20,7 +20,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from common.lm.prefix_tree import PrefixTree
 
-BLOCK = 64  # queries that share their gathered keys
+BLOCK = 64  # queries that share their gathered keys; a multiple of precision.ROWS
 KEY_MULTIPLE = 16  # alignment of matrix products
 LONG_STEM = 128  # nodes without a branch that are worth a forward pass of their own
 
@@ -104,7 +104,7 @@ class TreeBatch:
             seen = (nodes >= 0) & (nodes <= queries) & (queries < ends)
             if window is not None:
                 seen &= query_depths - depths < window
-            seen |= queries < 0  # padding queries attend to all; their output is dropped
+            seen |= queries < 0  # padding queries attend to all; nobody reads their output
             mask = torch.zeros(seen.shape, dtype=like.dtype, device=like.device)
             return mask.masked_fill_(~seen, torch.finfo(like.dtype).min).repeat(1, groups, 1)
 

@@ -6,7 +6,8 @@ Made-up questions in five languages are asked as MMLU/evaluate_mmlu.py does, on 
 own: seconds without loading the model, and the largest resident memory of the process. Points differ in one respect
 from 100 questions in six settings; `mmlu` are all 54 settings of 500 and of 14,042 questions, as many as MMLU has.
 Writes <out>.csv, a row a point, <out>_lines.csv, the straight line through the points of each axis, and the figure.
-The points of an axis take turns; those that are there and of this commit are not measured again.
+The points of an axis take turns; an axis that is interrupted begins again, and points that are in the table and of this
+commit are not measured again.
 """
 
 import json
